@@ -1,0 +1,17 @@
+//! prism-core: everything that is not the page.
+//!
+//! Builds natively and for wasm32, and knows no DOM. Arrows point one way:
+//! `report` -> `measure` -> `volume`, `pipeline` -> `model` -> `kernels`,
+//! `formats` -> `volume`.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`volume`] | voxels with their affine, orientation, resampling, intensity rules, label tables |
+//! | [`formats`] | file bytes to a scan (NIfTI, DICOM) and back |
+//! | [`model`] | the PRISM network and its packs (weights on disk) |
+//! | [`kernels`] | our own kernels behind the same functions as burn's |
+//! | [`pipeline`] | scan to labels on the scan's own grid; device choice and self-test |
+//! | [`measure`] | volumes of structures, image quality |
+//! | [`report`] | findings to text, HTML, CSV and the run manifest |
+
+pub mod volume;
