@@ -14,4 +14,5 @@
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 
+pub mod measure;
 pub mod volume;

@@ -1,0 +1,27 @@
+//! Measurements on a scan and its labels: volumes of structures and image quality.
+//!
+//! Everything here is arithmetic with a stated formula; no norm is applied and
+//! nothing is a diagnosis. Results are plain serialisable values, so that they cross
+//! the worker boundary and can be written to files.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`anatomy`] | what a FreeSurfer id stands for: region, tissue, readable name |
+//! | [`structures`](mod@structures) | millilitres, shares, asymmetry, centroid, contact with the edge |
+//! | [`quality`](mod@quality) | signal, noise, contrast, artefacts and coverage, each with its formula |
+//! | `coverage`, `signal`, `contrast` | the measures of [`quality`](mod@quality) by kind |
+//! | `background` | which voxels are air, for the measures that need noise alone |
+//! | `statistics` | moments, and quantiles without sorting |
+
+pub mod anatomy;
+mod background;
+mod contrast;
+mod coverage;
+pub mod quality;
+mod signal;
+mod statistics;
+pub mod structures;
+
+pub use anatomy::{Region, Tissue, base_name, display_name};
+pub use quality::{Judgement, Measure, MeasureGroup, Quality, quality};
+pub use structures::{Face, StructureVolume, Totals, structures};

@@ -1,0 +1,1 @@
+//! Quality measures against values worked out in numpy.

@@ -1,0 +1,1 @@
+//! Volumes and positions against geometry worked out in numpy.
