@@ -225,7 +225,7 @@ class PooledHead(nn.Module):
         self.output = nn.Linear(channels // 2, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.float().mean(dim=(2, 3, 4))
+        x = x.mean(dim=(2, 3, 4), dtype=self.hidden.weight.dtype)
         x = functional.gelu(self.norm(self.hidden(x)))
         return self.output(self.dropout(x))
 

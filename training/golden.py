@@ -1,0 +1,160 @@
+"""Reference activations and preprocessing results that the Rust tests must reproduce.
+
+    python -m training.golden
+
+Writes tests/golden/model/tiny.safetensors (a small pack with seeded random weights),
+tiny_io.safetensors (an input and every named output, computed from the dequantised weights) and tests/golden/preprocess/anisotropic.safetensors (a tilted, anisotropic volume and each step's result).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save_file
+from scipy import ndimage
+
+from training import pack, preprocess
+from training.model import HeadConfig, Network, NetworkConfig
+from training.paths import REPOSITORY
+
+SEED = 20261124
+
+
+def write_file(tensors: dict, path: Path, metadata: dict) -> None:
+    save_file(tensors, path, metadata)
+    path.chmod(0o644)
+
+
+def tiny_network() -> Network:
+    config = NetworkConfig(
+        channels=(4, 4, 8, 8, 8),
+        heads=(
+            HeadConfig("segmentation", "segmentation", classes=5),
+            HeadConfig("classification", "contrast", outputs=["T1w", "T2w", "other"], input="sequence"),
+            HeadConfig("regression", "age", outputs=["age_years"], input="structure"),
+        ),
+    )
+    torch.manual_seed(SEED)
+    network = Network(config)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if ".norm.weight" in name:
+                parameter.uniform_(0.5, 1.5)
+            elif parameter.ndim == 1:
+                parameter.uniform_(-0.3, 0.3)
+    return network
+
+
+def tiny_labels() -> list[dict]:
+    rows = [(2, "Left-A", "left", 2), (41, "Right-A", "right", 1), (14, "B", None, None), (16, "C", None, None)]
+    return [
+        {"index": i + 1, "id": n, "name": name, "color": [40 * i, 80, 200 - 40 * i], "side": side, "pair": pair}
+        for i, (n, name, side, pair) in enumerate(rows)
+    ]
+
+
+def write_model(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    description = {
+        "name": "tiny",
+        "title": "Seeded random network for tests",
+        "version": "0.0.0",
+        "preprocessing": {
+            "orientation": "RAS",
+            "spacing_mm": [2.0, 2.0, 2.0],
+            "intensity": {"rule": "percentile", "low": 0.5, "high": 99.5},
+            "window": [32, 48, 32],
+            "overlap": 0.5,
+        },
+        "labels": tiny_labels(),
+        "provenance": {
+            "data": [], "commit": "", "steps": 0, "seed": SEED, "hardware": "none", "trained": "never",
+            "note": "random weights for tests; not the published PRISM weights",
+        },
+        "scores": {},
+    }  # fmt: skip
+    pack.write(folder / "tiny.safetensors", tiny_network(), description)
+    network, _ = pack.read(folder / "tiny.safetensors")
+    generator = torch.Generator().manual_seed(SEED + 1)
+    coarse = torch.rand(1, 1, 8, 12, 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(32, 48, 32), mode="trilinear")
+    x = (smooth + 0.1 * torch.rand(1, 1, 32, 48, 32, generator=generator)).clamp(0, 1)
+    # In float64 first: the stored numbers are then good to float32's last digits.
+    with torch.no_grad():
+        result = network.double()(x.double())
+    tensors = {"input": x.numpy()}
+    for index, level in enumerate(result["maps"]):
+        tensors[f"maps.{index}"] = level.float().numpy()
+    for name in ("structure", "sequence", "fused"):
+        tensors[name] = result[name].float().numpy()
+    for name, value in result["heads"].items():
+        tensors["logits" if name == "segmentation" else f"heads.{name}"] = value.float().numpy()
+    # The two full-resolution outputs are stored at every second voxel of each axis, from voxel 0.
+    for name in ("maps.0", "logits"):
+        tensors[name + ".every2"] = tensors.pop(name)[:, :, ::2, ::2, ::2]
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    about = "axes [batch, channels, x, y, z]; NAME.every2 holds voxels 0, 2, 4 ... of each axis"
+    write_file(tensors, folder / "tiny_io.safetensors", {"about": about})
+
+
+def write_preprocess(folder: Path) -> None:
+    """Voxel axes are (Posterior, Inferior, Right) with a small tilt; 23x31x17 voxels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(SEED)
+    noise = rng.random((23, 31, 17))
+    volume = ndimage.gaussian_filter(noise, 2.0)
+    volume = np.clip((volume - volume.min()) / np.ptp(volume) * 900 - 150, 0, None).astype(np.float32)
+    tilt = np.deg2rad(8)
+    turn = np.array(
+        [[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0], [0, 0, 1.0]]
+    )
+    axes = np.array([[0, 0, 1.0], [-1, 0, 0], [0, -1, 0]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ axes @ np.diag([0.9, 1.1, 2.4])
+    affine[:3, 3] = [-18.5, 20.25, 31.0]
+    settings = {"orientation": "RAS", "spacing_mm": [2.0, 2.0, 2.0],
+                "intensity": {"rule": "percentile", "low": 0.5, "high": 99.5}}  # fmt: skip
+    ras, ras_affine = preprocess.reorient(volume, affine)
+    spacing = preprocess.spacing_of(ras_affine)
+    target = np.array([2.0, 2.0, 2.0])
+    grid = preprocess.resample(ras, spacing, target)
+    prepared = preprocess.prepare(volume, affine, settings)
+    zscore = preprocess.normalise(grid, {"rule": "zscore_nonzero"})
+    generator = np.random.default_rng(SEED + 1)
+    votes = ndimage.gaussian_filter(generator.random((3, *prepared.input.shape)), (0, 2, 2, 2))
+    votes = (votes / votes.sum(0)).astype(np.float32)
+    tensors = {
+        "volume": volume,
+        "affine": affine,
+        "ras": ras,
+        "ras_affine": ras_affine,
+        "resampled": grid,
+        "normalised_percentile": preprocess.normalise(grid, settings["intensity"]),
+        "normalised_zscore_nonzero": zscore,
+        "box_start": np.asarray(prepared.box_start, dtype=np.int64),
+        "box_stop": np.asarray(prepared.box_stop, dtype=np.int64),
+        "pad_before": np.asarray(prepared.pad_before, dtype=np.int64),
+        "input": prepared.input,
+        "votes": votes,
+        "scan_labels": preprocess.to_scan_labels(votes, prepared),
+    }
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    about = "arrays are [i, j, k] in C order; votes [classes, x, y, z] on the padded grid"
+    metadata = {"about": about, "preprocessing": json.dumps(settings)}
+    write_file(tensors, folder / "anisotropic.safetensors", metadata)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "golden")
+    arguments = parser.parse_args()
+    write_model(arguments.out / "model")
+    write_preprocess(arguments.out / "preprocess")
+
+
+if __name__ == "__main__":
+    main()

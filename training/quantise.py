@@ -1,0 +1,54 @@
+"""int8 weights: symmetric, one scale per output channel (dimension 0).
+
+A tensor is quantised when it has at least 1024 elements and at least two dimensions, except the
+segmentation head, whose rounding would shift class boundaries directly. Everything else stays float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MINIMUM_ELEMENTS = 1024
+SCALE_SUFFIX = ".scale"
+
+
+def is_quantised(name: str, values: np.ndarray) -> bool:
+    return (
+        values.size >= MINIMUM_ELEMENTS
+        and values.ndim >= 2
+        and not name.startswith("heads.segmentation.")
+    )
+
+
+def quantise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float [out, ...] -> (int8 [out, ...], float32 scale [out]); value = q * scale."""
+    flat = values.reshape(values.shape[0], -1).astype(np.float32)
+    peak = np.abs(flat).max(axis=1)
+    scale = np.where(peak > 0, peak / 127.0, 1.0).astype(np.float32)
+    q = np.clip(np.rint(flat / scale[:, None]), -127, 127).astype(np.int8)
+    return q.reshape(values.shape), scale
+
+
+def dequantise(q: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    shape = (-1,) + (1,) * (q.ndim - 1)
+    return q.astype(np.float32) * scale.reshape(shape)
+
+
+def quantise_all(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    result = {}
+    for name, values in tensors.items():
+        if is_quantised(name, values):
+            result[name], result[name + SCALE_SUFFIX] = quantise(values)
+        else:
+            result[name] = values.astype(np.float32)
+    return result
+
+
+def dequantise_all(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    result = {}
+    for name, values in stored.items():
+        if name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in stored:
+            continue
+        scale = stored.get(name + SCALE_SUFFIX)
+        result[name] = values.astype(np.float32) if scale is None else dequantise(values, scale)
+    return result

@@ -1,0 +1,312 @@
+"""Synthetic scans from label maps, in the SynthSeg manner (arXiv 2107.09559), cheap enough for a CPU.
+
+A sample is built directly on the 2 mm output grid. The label map (1 mm) is read with nearest
+neighbour at the voxel's centre for the target, and at four points around it (a tetrahedron, which has
+the variance of the antialiasing filter) for the image, so that boundaries carry the mixed
+intensities that resampled real scans have. Coarse random fields are upsampled for the deformation and
+the bias. Every sample depends on (seed, index) only, which makes interrupted runs resume exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from training.labels import BRAIN_IDS, CONTRASTS
+
+LABELS = 54
+NEUTRAL = 18  # generation labels 0..17 have no side, 18..35 are left, 36..53 right
+DISTANCES = 21
+SPACING = 2.0
+
+# Mean intensities (white matter = 100) of tissues in three sequences at 1.5-3 T; rough textbook values, then
+# jittered. Keys: CSF, cortex, white matter, deep grey (thalamus, caudate, putamen, pallidum),
+# cerebellar cortex and white matter, brainstem, soft tissue, bone, fat.
+SEQUENCES = {
+    "T2w": dict(csf=260, grey=150, white=100, thalamus=120, striatum=135, pallidum=85,
+                cerebellum=150, cerebellum_white=105, stem=105, soft=80, bone=25, fat=150),
+    "FLAIR": dict(csf=25, grey=135, white=100, thalamus=115, striatum=125, pallidum=95,
+                  cerebellum=125, cerebellum_white=100, stem=100, soft=90, bone=25, fat=150),
+    "PD": dict(csf=115, grey=125, white=100, thalamus=112, striatum=118, pallidum=100,
+               cerebellum=122, cerebellum_white=100, stem=102, soft=95, bone=25, fat=130),
+}  # fmt: skip
+TISSUE = {
+    "csf": [14, 15, 24, 72, 4, 5, 43, 44],
+    "grey": [3, 17, 18, 26, 25, 42, 53, 54, 58, 57],
+    "white": [2, 41],
+    "thalamus": [10, 49],
+    "striatum": [11, 12, 50, 51],
+    "pallidum": [13, 52],
+    "cerebellum": [8, 47],
+    "cerebellum_white": [7, 46],
+    "stem": [16, 28, 60, 85],
+}
+NOT_BRAIN = [0, 502, 506, 507, 508, 509, 511, 512, 514, 515, 516, 530]
+
+
+@dataclass
+class Plan:
+    """What a training step asks for: the crop and the shares of the contrast families."""
+
+    size: tuple[int, int, int]
+    shares: tuple[float, ...]  # T1w, T2w, FLAIR, PD, other
+    strength: float  # 0..1, scales deformation and artefacts (the curriculum)
+
+
+class Brain:
+    """The packed label maps (memory-mapped) and the intensity priors."""
+
+    def __init__(self, cache: Path, priors: Path):
+        folder = cache / "brain"
+        centres = json.loads((folder / "index.json").read_text())["centres"]
+        self.names = sorted(centres)
+        self.centres = [centres[name] for name in self.names]
+        self.volumes = [np.load(folder / f"{name}.npy") for name in self.names]
+        self.ids = np.load(priors / "generation_labels.npy")
+        self.classes = np.load(priors / "generation_classes.npy")
+        self.t1_classes = np.load(priors / "generation_classes_contrast_specific.npy")
+        self.means = np.load(priors / "prior_means_t1.npy")
+        self.deviations = np.load(priors / "prior_stds_t1.npy")
+        outputs = np.load(priors / "synthseg_segmentation_labels.npy").copy()
+        outputs[self.ids == 24] = 24
+        index_of = {identifier: index for index, identifier in enumerate(BRAIN_IDS)}
+        self.target = np.array([index_of[int(value)] for value in outputs], dtype=np.uint8)
+        self.mirror = np.arange(LABELS)
+        self.mirror[NEUTRAL:36], self.mirror[36:] = np.arange(36, LABELS), np.arange(NEUTRAL, 36)
+        self.position = {int(value): index for index, value in enumerate(self.ids)}
+
+
+def uniform(generator: np.random.Generator, low: float, high: float) -> float:
+    return float(generator.uniform(low, high))
+
+
+def contrast(brain: Brain, generator: np.random.Generator, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation for each of the 54 generation labels, in arbitrary units (about 0..255)."""
+    if name == "T1w":
+        count = brain.means.shape[1]
+        means = generator.normal(brain.means[0], 1.5 * brain.means[1])[brain.t1_classes]
+        spread = np.abs(generator.normal(brain.deviations[0], brain.deviations[1]))[brain.t1_classes]
+        spread = np.minimum(spread, 35) * uniform(generator, 0.2, 0.8)
+        assert count > brain.t1_classes.max()
+        own = generator.normal(0, 5, brain.classes.max() + 1)[brain.classes]
+        return np.maximum(means + own, 0), spread
+    if name == "other":
+        classes = brain.classes.max() + 1
+        means = generator.uniform(0, 255, classes)[brain.classes]
+        spread = generator.uniform(0, 25, classes)[brain.classes]
+        if generator.random() < 0.5:
+            # Nearly the same grey for the nuclei as for cortex or white matter is usual in real scans.
+            pull = uniform(generator, 0.3, 0.9)
+            for group in ("thalamus", "striatum", "pallidum", "stem"):
+                anchor = means[brain.position[3 if generator.random() < 0.5 else 2]]
+                for identifier in TISSUE[group]:
+                    index = brain.position[identifier]
+                    means[index] += pull * (anchor - means[index])
+        means[0] = uniform(generator, 0, 20) if generator.random() < 0.8 else means[0]
+        return means, spread
+    table = SEQUENCES[name]
+    means = np.zeros(LABELS)
+    jitter = {key: generator.normal(1.0, 0.12) for key in table}
+    for key, identifiers in TISSUE.items():
+        for identifier in identifiers:
+            means[brain.position[identifier]] = table[key] * jitter[key]
+    for identifier in brain.ids:
+        index = brain.position[int(identifier)]
+        if identifier == 0:
+            means[index] = uniform(generator, 0, 8)
+        elif identifier in NOT_BRAIN or identifier >= 500:
+            kind = ("soft", "bone", "fat")[int(generator.integers(3))]
+            means[index] = table[kind] * generator.normal(1.0, 0.25)
+        elif identifier in (30, 62, 136, 137, 163, 164):
+            means[index] = table["csf"] * generator.normal(0.7, 0.3)
+    own = generator.normal(1.0, 0.04, brain.classes.max() + 1)[brain.classes]
+    spread = np.full(LABELS, 8.0) * generator.uniform(0.5, 1.8, LABELS)
+    return np.maximum(means * own, 0), spread
+
+
+def field(generator: torch.Generator, nodes: list[int], size: tuple, channels: int) -> Tensor:
+    """A smooth random field [channels, *size]: unit normals on a coarse grid, upsampled."""
+    coarse = torch.randn(1, channels, *nodes, generator=generator)
+    return functional.interpolate(coarse, size=size, mode="trilinear", align_corners=True)[0]
+
+
+def affine(generator: np.random.Generator, strength: float) -> np.ndarray:
+    """Random rotation (to 15 degrees), scale (to 15 %) and shear, 3x3."""
+    angles = generator.uniform(-15, 15, 3) * math.pi / 180 * (0.4 + 0.6 * strength)
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        rotation = np.eye(3)
+        first, second = [(1, 2), (0, 2), (0, 1)][axis]
+        rotation[first, first] = rotation[second, second] = math.cos(angle)
+        rotation[first, second], rotation[second, first] = -math.sin(angle), math.sin(angle)
+        matrix = matrix @ rotation
+    scale = 1 + generator.uniform(-0.08, 0.08) + generator.uniform(-0.08, 0.08, 3)
+    shear = np.eye(3) + generator.uniform(-0.02, 0.02, (3, 3)) * (1 - np.eye(3))
+    return matrix @ np.diag(scale) @ shear
+
+
+def blur(image: Tensor, sigma: tuple[float, float, float]) -> Tensor:
+    """Separable Gaussian, sigma in voxels."""
+    volume = image[None, None]
+    for axis, value in enumerate(sigma):
+        if value < 0.15:
+            continue
+        radius = max(1, int(math.ceil(2.5 * value)))
+        kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / value) ** 2)
+        shape, padding = [1, 1, 1, 1, 1], [0, 0, 0]
+        shape[2 + axis], padding[axis] = 2 * radius + 1, radius
+        volume = functional.conv3d(volume, (kernel / kernel.sum()).view(shape), padding=padding)
+    return volume[0, 0]
+
+
+def coarsen(image: Tensor, axis: int, factor: float) -> Tensor:
+    """Thick slices along one axis: averaged to a coarser grid, then interpolated back."""
+    size = list(image.shape)
+    coarse = size.copy()
+    coarse[axis] = max(4, int(round(size[axis] / factor)))
+    volume = functional.interpolate(image[None, None], size=coarse, mode="area")
+    return functional.interpolate(volume, size=size, mode="trilinear", align_corners=False)[0, 0]
+
+
+def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Generator, plan: Plan):
+    """Deformed label codes: four reads around every voxel's centre, the centre, and two coarser grids."""
+    which = int(rng.integers(len(brain.volumes)))
+    volume = brain.volumes[which]
+    flip = rng.random() < 0.5
+    size = plan.size
+    matrix = affine(rng, plan.strength)
+    if flip:
+        matrix[0] *= -1
+    room = np.maximum(np.array([10.0, 10.0, 10.0]), 88 - np.array(size) * SPACING / 2)
+    room = np.minimum(room, np.array([30.0, 34.0, 30.0]))
+    shift = rng.uniform(-room, room)
+    axes = [
+        torch.arange(n, dtype=torch.float32).mul_(SPACING).sub_((n - 1) * SPACING / 2 - move)
+        for n, move in zip(size, shift)
+    ]
+    elastic = field(torch_rng, [5, 6, 5], size, 3) * (uniform(rng, 0, 3.5) * (0.5 + 0.5 * plan.strength))
+    if rng.random() < 0.7:
+        elastic += field(torch_rng, [11, 13, 11], size, 3) * uniform(rng, 0, 1.3)
+    spread = uniform(rng, 0.45, 1.0)
+    strides = [volume.shape[1] * volume.shape[2], volume.shape[2], 1]
+    flat = torch.from_numpy(volume.view(np.int16).reshape(-1))
+    centres, lows, highs, halves, quarters = [], [], [], [], []
+
+    def index(position: Tensor, axis: int) -> Tensor:
+        limit = volume.shape[axis] - 1
+        return position.round().clamp_(0, limit).to(torch.int32).mul_(strides[axis])
+
+    for axis in range(3):
+        position = elastic[axis]
+        position += (
+            (axes[0] * matrix[axis, 0])[:, None, None]
+            + (axes[1] * matrix[axis, 1])[None, :, None]
+            + (axes[2] * matrix[axis, 2] + brain.centres[which][axis])[None, None, :]
+        )
+        centres.append(index(position, axis))
+        lows.append(index(position - spread, axis))
+        highs.append(index(position + spread, axis))
+        half = functional.avg_pool3d(position[None, None], 2)
+        halves.append(index(half[0, 0], axis))
+        quarters.append(index(functional.avg_pool3d(half, 2)[0, 0], axis))
+
+    def read(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        return flat[(x + y + z).reshape(-1)].reshape(x.shape).to(torch.int32)
+
+    corners = [
+        read(lows[0], lows[1], lows[2]),
+        read(lows[0], highs[1], highs[2]),
+        read(highs[0], lows[1], highs[2]),
+        read(highs[0], highs[1], lows[2]),
+    ]
+    return corners, read(*centres), read(*halves), read(*quarters), flip
+
+
+def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Tensor]:
+    """One sample: image [1, x, y, z] in 0..1, target (uint8), target_half, target_quarter, contrast."""
+    rng = np.random.default_rng([seed, index])
+    torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    corners, centre, half, quarter, flip = sample_labels(brain, rng, torch_rng, plan)
+    kind = int(rng.choice(len(CONTRASTS), p=np.array(plan.shares) / sum(plan.shares)))
+    means, spread = contrast(brain, rng, CONTRASTS[kind])
+
+    # Look-up tables over label and distance code. A skull-strip keeps brain and what lies within a
+    # few millimetres of it; some strips leave no CSF, some leave the meninges.
+    stripped = rng.random() < 0.55
+    keep = np.ones((DISTANCES, LABELS))
+    outside = np.isin(brain.ids, NOT_BRAIN)
+    csf = np.isin(brain.ids, [24, 72, 30, 62, 85])
+    if stripped:
+        reach_csf = uniform(rng, 0, 7) if rng.random() < 0.8 else 25.0
+        reach_other = uniform(rng, 0, 3.0) if rng.random() < 0.4 else -1.0
+        distance = np.arange(DISTANCES)[:, None]
+        keep = np.where(outside[None], distance <= min(reach_other, reach_csf), keep)
+        keep = np.where(csf[None], distance <= reach_csf, keep)
+    table = torch.from_numpy((keep * means[None]).reshape(-1)).float()
+    widths = torch.from_numpy((keep * spread[None]).reshape(-1)).float()
+    code = lambda values: (values >> 6) * LABELS + (values & 63)  # noqa: E731
+    image = torch.zeros(plan.size)
+    for values in corners:
+        image += table[code(values)]
+    image *= 0.25
+    if stripped:
+        inside = image > 0
+    centre_code = code(centre)
+    noise = torch.randn(plan.size, generator=torch_rng)
+    if rng.random() < 0.3:
+        noise = 0.6 * noise + 0.8 * functional.interpolate(
+            torch.randn(1, 1, *[n // 2 for n in plan.size], generator=torch_rng), size=plan.size
+        )[0, 0]
+    image += widths[centre_code] * noise * uniform(rng, 0.1, 0.8)
+
+    if rng.random() < 0.9:
+        nodes = [int(rng.integers(2, 5)) for _ in range(3)]
+        image *= torch.exp(field(torch_rng, nodes, plan.size, 1)[0] * uniform(rng, 0, 0.3))
+    draw = rng.random()
+    if draw < 0.25 * plan.strength:
+        image = coarsen(image, int(rng.integers(3)), uniform(rng, 1.2, 3.5))
+    elif draw < 0.6:
+        image = blur(image, tuple(rng.uniform(0, 0.6, 3)))
+    scale = max(float(means.max()), 1.0)
+    if rng.random() < 0.7:
+        level = scale * uniform(rng, 0, 0.04)
+        image += torch.randn(plan.size, generator=torch_rng) * level
+    image = image.abs_() if rng.random() < 0.5 else image.clamp_(min=0)
+    if stripped:
+        image *= inside
+    elif rng.random() < 0.3:
+        image *= image > scale * uniform(rng, 0.02, 0.08)
+
+    positive = image[::2, ::2, ::2]
+    positive = positive[positive > 0].numpy()
+    if positive.size < 50:
+        positive = np.array([0.0, 1.0])
+    low, high = np.percentile(positive, [uniform(rng, 0.2, 1.0), uniform(rng, 98.8, 99.8)])
+    image = ((image - low) / max(high - low, 1e-6)).clamp_(0, 1)
+    if rng.random() < 0.7:
+        image = image ** math.exp(rng.normal(0, 0.2 if kind < 4 else 0.35))
+
+    target = torch.from_numpy(
+        brain.target[brain.mirror] if flip else brain.target
+    )
+    result = {
+        "image": image[None],
+        "target": target[(centre & 63).long()],
+        "target_half": target[(half & 63).long()],
+        "target_quarter": target[(quarter & 63).long()],
+        "contrast": torch.tensor(kind),
+    }
+    if stripped:
+        # Where the strip took the tissue away there is nothing to segment.
+        kept = torch.from_numpy(keep.reshape(-1) > 0)
+        result["target"] = result["target"] * kept[centre_code]
+        result["target_half"] = result["target_half"] * kept[code(half)]
+        result["target_quarter"] = result["target_quarter"] * kept[code(quarter)]
+    return result

@@ -1,0 +1,243 @@
+"""Trains the brain pack's network on synthetic scans; stops and resumes exactly.
+
+    python -m training.train training/configs/brain2mm.toml
+
+A sample depends on (seed, step) only, so a checkpoint holds the weights, their moving average, the
+optimisers' states and the step. One JSON line per log interval and per development score goes to the
+run's log.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from training import losses, optimiser
+from training.development import Development
+from training.labels import CLASSES, CONTRASTS
+from training.model import HeadConfig, Network, NetworkConfig
+from training.paths import cache_folder, data_folder, runs_folder
+from training.synth import Brain, Plan, synthesise
+
+
+def interpolate(points: list, progress: float) -> np.ndarray:
+    """Piecewise linear in progress (0..1); `points` are [progress, values]."""
+    xs = [point[0] for point in points]
+    ys = np.array([point[1] for point in points], dtype=float)
+    return np.array([np.interp(progress, xs, ys[:, i]) for i in range(ys.shape[1])])
+
+
+class Samples(torch.utils.data.Dataset):
+    """Synthetic samples by step; the plan (crop, contrasts) follows the curriculum."""
+
+    def __init__(self, config: dict, cache: Path, priors: Path):
+        self.config, self.cache, self.priors = config, cache, priors
+        self.brain = None
+
+    def plan(self, step: int) -> Plan:
+        curriculum = self.config["curriculum"]
+        progress = step / self.config["steps"]
+        sizes = curriculum["sizes"]
+        odds = interpolate(curriculum["size_shares"], progress)
+        rng = np.random.default_rng([self.config["seed"], step, 7])
+        size = sizes[int(rng.choice(len(sizes), p=odds / odds.sum()))]
+        shares = interpolate(curriculum["contrast_shares"], progress)
+        strength = min(1.0, 0.3 + progress / max(curriculum["full_strength_at"], 1e-6) * 0.7)
+        return Plan(tuple(size), tuple(shares), strength)
+
+    def __getitem__(self, step: int) -> dict:
+        if self.brain is None:
+            torch.set_num_threads(1)
+            self.brain = Brain(self.cache, self.priors)
+        return synthesise(self.brain, self.config["seed"], step, self.plan(step))
+
+    def __len__(self) -> int:
+        return self.config["steps"]
+
+
+def brain_network() -> NetworkConfig:
+    return NetworkConfig(
+        heads=(
+            HeadConfig("segmentation", "segmentation", classes=CLASSES),
+            HeadConfig("classification", "contrast", outputs=CONTRASTS, input="sequence"),
+        )
+    )
+
+
+class Auxiliary(nn.Module):
+    """Deep supervision: 1x1x1 heads on the decoder's half and quarter levels (not in the pack)."""
+
+    def __init__(self, channels: tuple[int, ...]):
+        super().__init__()
+        self.level1 = nn.Linear(channels[1], CLASSES)
+        self.level2 = nn.Linear(channels[2], CLASSES)
+
+
+def schedule(config: dict, step: int) -> float:
+    """Warm-up, constant, then linear decay to 2 % over the last `decay` share of the steps."""
+    settings = config["optimiser"]
+    warm = min(1.0, (step + 1) / settings["warmup"])
+    left = (config["steps"] - step) / max(1.0, config["steps"] * settings["decay"])
+    return warm * max(0.02, min(1.0, left))
+
+
+def rows(x: torch.Tensor) -> torch.Tensor:
+    """[1, channels, x, y, z] -> [voxels, channels]; a view for channels-last memory."""
+    return x.permute(0, 2, 3, 4, 1).reshape(-1, x.shape[1])
+
+
+def training_loss(network, auxiliary, batch: dict, config: dict, generator, device: str):
+    """Loss and its parts for one sample (batch of one)."""
+    image = batch["image"][None].to(device)
+    with torch.autocast(device, torch.bfloat16, enabled=config.get("bf16", True)):
+        features = network.features(image)
+        decoded = network.decoder(features["fused"], features["maps"])
+        target = batch["target"].reshape(-1).to(device)
+        index, weight = losses.select(target, config["background_share"], generator)
+        head = network.heads["segmentation"]
+        logits = functional.linear(rows(decoded[0])[index], head.weight.flatten(1), head.bias)
+        half = auxiliary.level1(rows(decoded[1]))
+        quarter = auxiliary.level2(rows(decoded[2]))
+    dice, entropy = losses.dice_cross_entropy(logits, target[index], weight.to(device))
+    loss = dice + entropy
+    for share, values, name in ((0.3, half, "target_half"), (0.15, quarter, "target_quarter")):
+        small = batch[name].reshape(-1).to(device)
+        ones = torch.ones(small.numel(), device=device)
+        small_dice, small_entropy = losses.dice_cross_entropy(values, small, ones)
+        loss = loss + share * (small_dice + small_entropy)
+    contrast = functional.cross_entropy(
+        network.heads["contrast"](features["sequence"]).float(),
+        batch["contrast"].reshape(1).to(device),
+    )
+    loss = loss + config["contrast_weight"] * contrast
+    return loss, {"dice": dice.item(), "entropy": entropy.item(), "contrast": contrast.item()}
+
+
+def save(path: Path, state: dict) -> None:
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_at: int) -> None:
+    torch.manual_seed(config["seed"])
+    network = Network(brain_network())
+    auxiliary = Auxiliary(network.config.channels)
+    network = network.to(device, memory_format=torch.channels_last_3d)
+    auxiliary = auxiliary.to(device)
+    average = Network(brain_network()).to(device, memory_format=torch.channels_last_3d)
+    average.load_state_dict(network.state_dict())
+    optimisers = optimiser.build(network, auxiliary, config["optimiser"])
+    base = [[group["lr"] for group in opt.param_groups] for opt in optimisers]
+    checkpoint = run / "checkpoint.pt"
+    step, seconds = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        auxiliary.load_state_dict(state["auxiliary"])
+        average.load_state_dict(state["average"])
+        for opt, saved in zip(optimisers, state["optimisers"]):
+            opt.load_state_dict(saved)
+        step, seconds = state["step"], state["seconds"]
+        torch.set_rng_state(state["rng"].cpu())
+    elif config.get("start_from"):
+        state = torch.load(config["start_from"], map_location=device, weights_only=True)
+        network.load_state_dict(state["average"])
+        average.load_state_dict(state["average"])
+        auxiliary.load_state_dict(state["auxiliary"])
+    log = open(run / "log.jsonl", "a", buffering=1)
+    log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
+    development = Development(cache)
+    samples = Samples(config, cache, priors)
+    loader = torch.utils.data.DataLoader(
+        samples,
+        batch_size=None,
+        sampler=range(step, config["steps"]),
+        num_workers=config.get("workers", 1),
+        prefetch_factor=4,
+    )
+    totals: dict[str, list[float]] = {}
+    started = time.time()
+    waited, mark = 0.0, time.time()
+    pairs = list(zip(average.parameters(), network.parameters()))
+    for batch in loader:
+        waited += time.time() - mark
+        factor = schedule(config, step)
+        for opt, rates in zip(optimisers, base):
+            for group, rate in zip(opt.param_groups, rates):
+                group["lr"] = rate * factor
+        generator = torch.Generator().manual_seed(config["seed"] * 1000003 + step)
+        loss, parts = training_loss(network, auxiliary, batch, config, generator, device)
+        loss.backward()
+        for opt in optimisers:
+            opt.step()
+            opt.zero_grad(set_to_none=True)
+        step += 1
+        keep = min(config["average"], (1 + step) / (10 + step))
+        torch._foreach_lerp_(
+            [a.data for a, _ in pairs], [b.data for _, b in pairs], 1 - keep
+        )
+        for name, value in {"loss": loss.item(), **parts}.items():
+            totals.setdefault(name, []).append(value)
+        total_seconds = seconds + time.time() - started
+        if step % config["log_every"] == 0:
+            line = {name: round(float(np.mean(v)), 4) for name, v in totals.items()}
+            line |= {"kind": "train", "step": step, "seconds": round(total_seconds, 1)}
+            line |= {"waited": round(waited, 1), "factor": round(factor, 4)}
+            log.write(json.dumps(line) + "\n")
+            totals, waited = {}, 0.0
+        if step % config["score_every"] == 0:
+            score = development.score(average, device)
+            line = {"kind": "development", "step": step, "seconds": round(total_seconds, 1), **score}
+            log.write(json.dumps(line) + "\n")
+        if step % config["save_every"] == 0 or step in (config["steps"], stop_at):
+            save(checkpoint, {
+                "network": network.state_dict(), "auxiliary": auxiliary.state_dict(),
+                "average": average.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
+                "step": step, "seconds": total_seconds, "rng": torch.get_rng_state(),
+            })  # fmt: skip
+        if step == stop_at:
+            break
+        mark = time.time()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--run", type=Path, help="folder of checkpoint and log")
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--cache", type=Path, default=cache_folder())
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, help="change the planned number of steps")
+    parser.add_argument("--stop-at", type=int, default=-1)
+    parser.add_argument("--set", nargs="*", default=[], help="section.key=value overrides")
+    arguments = parser.parse_args()
+    config = tomllib.loads(arguments.config.read_text())
+    if arguments.steps:
+        config["steps"] = arguments.steps
+    for item in arguments.set:
+        name, value = item.split("=", 1)
+        place = config
+        *sections, key = name.split(".")
+        for section in sections:
+            place = place[section]
+        place[key] = tomllib.loads(f"v={value}")["v"]
+    torch.set_num_threads(arguments.threads)
+    run = arguments.run or runs_folder() / config["name"]
+    run.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    priors = arguments.data / "labelmaps_brain" / "priors"
+    train(config, run, arguments.cache, priors, device, arguments.stop_at)
+
+
+if __name__ == "__main__":
+    main()
