@@ -15,4 +15,5 @@
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 
 pub mod measure;
+pub mod report;
 pub mod volume;

@@ -1,0 +1,316 @@
+//! Image quality, impression and method.
+
+use super::findings::{comparable, partner};
+use super::sentence::{Sentence, list, plural, separator};
+use super::{
+    ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, NOT_A_DEVICE, ReportInput, Section,
+};
+use crate::measure::{Judgement, Measure, Quality, StructureVolume, Totals};
+use crate::volume::Side;
+
+/// Characters of a hash that are shown.
+const HASH_SHOWN: usize = 12;
+
+/// Measures with a judgement, one sentence each where it is not good.
+pub(super) fn image_quality(input: &ReportInput) -> Section {
+    let quality = &input.quality;
+    let mut sentences = Vec::new();
+    let judged: Vec<&Measure> = quality
+        .measures
+        .iter()
+        .filter(|m| matches!(m.judgement, Judgement::Good | Judgement::Look | Judgement::Poor))
+        .collect();
+    let good: Vec<&&Measure> = judged.iter().filter(|m| m.judgement == Judgement::Good).collect();
+    if !judged.is_empty() {
+        let mut sentence = Sentence::new()
+            .count("measures on the good side of their threshold", good.len())
+            .say(" of ")
+            .count("measures with a threshold", judged.len())
+            .say(plural(judged.len(), " measure", " measures"))
+            .say(" with a threshold ")
+            .say(plural(good.len(), "lies", "lie"))
+            .say(" on its good side");
+        for (at, measure) in good.iter().enumerate() {
+            sentence = written(
+                sentence.say(if at == 0 { ": " } else { separator(at, good.len()) }),
+                measure,
+            );
+        }
+        sentences.push(sentence.say("."));
+    }
+    for measure in judged.iter().filter(|m| m.judgement != Judgement::Good) {
+        let sentence = Sentence::new().about_measure(&measure.key).attention();
+        sentences.push(written(sentence, measure).say(if measure.judgement == Judgement::Poor {
+            ": beyond the limit given in the table of image quality; volumes from this scan are to be distrusted."
+        } else {
+            ": look at the images, see the threshold in the table of image quality."
+        }));
+    }
+    sentences.extend(not_assessed(quality));
+    sentences.extend(quality.warnings.iter().map(|warning| Sentence::warning(warning)));
+    if sentences.is_empty() {
+        sentences.push(Sentence::plain("Image quality was not measured."));
+    }
+    Section { key: "image_quality".into(), title: "Image quality".into(), sentences }
+}
+
+/// `name value unit`, with the name in lower case inside a sentence.
+fn written(sentence: Sentence, measure: &Measure) -> Sentence {
+    let name = if sentence.text.is_empty() {
+        measure.name.clone()
+    } else {
+        let mut chars = measure.name.chars();
+        chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+    };
+    let sentence = sentence.say(&name).say(" ");
+    match measure.value {
+        Some(value) => sentence.number(
+            &measure.name,
+            value,
+            (&measure.unit, usize::from(measure.decimals)),
+            None,
+        ),
+        None => sentence.say("not assessed"),
+    }
+}
+
+/// One sentence for each reason.
+fn not_assessed(quality: &Quality) -> Vec<Sentence> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for measure in quality.judged(Judgement::NotAssessed) {
+        let name = measure.name.to_lowercase();
+        match reasons.iter_mut().find(|(reason, _)| *reason == measure.rule) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((&measure.rule, vec![name])),
+        }
+    }
+    reasons
+        .into_iter()
+        .map(|(reason, names)| {
+            Sentence::new().say("Not assessed: ").say(&list(&names)).say(" (").say(reason).say(").")
+        })
+        .collect()
+}
+
+/// What the report comes down to.
+pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
+    let mut sentences = Vec::new();
+    if input.structures.is_empty() {
+        sentences.push(Sentence::plain("No structures were segmented, so nothing was measured."));
+    } else {
+        sentences.push(found(totals));
+        sentences.extend(sides(&input.structures));
+        if totals.cut > 0 {
+            sentences.push(
+                Sentence::new()
+                    .attention()
+                    .count("structures at the edge", totals.cut)
+                    .say(plural(totals.cut, " structure reaches", " structures reach"))
+                    .say(" the edge of the field of view and may be incomplete."),
+            );
+        }
+    }
+    sentences.push(quality_in_short(&input.quality));
+    sentences.push(Sentence::plain(
+        "No norm is applied: volumes are not compared with people of the same age and sex, and \
+         this report makes no diagnosis.",
+    ));
+    sentences.push(Sentence::plain(NOT_A_DEVICE));
+    Section { key: "impression".into(), title: "Impression".into(), sentences }
+}
+
+fn found(totals: &Totals) -> Sentence {
+    let sentence = Sentence::new()
+        .count("structures found", totals.found)
+        .say(" of ")
+        .count("structures of the pack", totals.structures)
+        .say(plural(totals.structures, " structure", " structures"))
+        .say(plural(totals.found, " was", " were"))
+        .say(" found; ")
+        .say(if totals.is_brain { "the brain measures " } else { "together they measure " })
+        .millilitres("volume", totals.brain_millilitres, None);
+    match totals.ventricles_millilitres {
+        Some(ventricles) => sentence
+            .say(" and its ventricles ")
+            .millilitres("volume of the ventricles", ventricles, None)
+            .say("."),
+        None => sentence.say("."),
+    }
+}
+
+/// Pairs beyond the limit, the largest difference first; or that there is none.
+fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
+    let mut pairs: Vec<(&StructureVolume, &StructureVolume, f64)> = rows
+        .iter()
+        .filter(|row| row.side == Some(Side::Left))
+        .filter_map(|left| {
+            let right = partner(left, rows)?;
+            comparable(left, right).then_some((left, right, left.asymmetry_percent?))
+        })
+        .collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    let compared = pairs.len();
+    pairs.retain(|pair| pair.2.abs() >= ASYMMETRY_NAMED_PERCENT);
+    pairs.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    let limit =
+        |sentence: Sentence| sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
+    let Some(&(left, right, asymmetry)) = pairs.first() else {
+        let sentence = Sentence::new()
+            .say("None of ")
+            .count("pairs compared", compared)
+            .say(plural(compared, " pair", " pairs"))
+            .say(" of structures differs between the sides by ");
+        return Some(limit(sentence).say(" or more."));
+    };
+    let larger = if asymmetry > 0.0 { left } else { right };
+    let sentence = Sentence::new()
+        .about(larger.index)
+        .attention()
+        .say("The largest difference between the sides is in the ")
+        .say(crate::measure::base_name(&left.display_name))
+        .say(if asymmetry > 0.0 { ": the left is larger by " } else { ": the right is larger by " })
+        .percent("asymmetry index", asymmetry, Some(larger.index))
+        .say(" (")
+        .millilitres("volume on the left", left.millilitres, Some(left.index))
+        .say(" left, ")
+        .millilitres("volume on the right", right.millilitres, Some(right.index))
+        .say(" right)");
+    let others = pairs.len() - 1;
+    if others == 0 {
+        return Some(limit(sentence.say("; no other pair reaches the limit of ")).say("."));
+    }
+    let sentence = sentence
+        .say("; ")
+        .count("further pairs beyond the limit", others)
+        .say(plural(others, " further pair reaches", " further pairs reach"))
+        .say(" the limit of ");
+    Some(limit(sentence).say("."))
+}
+
+fn quality_in_short(quality: &Quality) -> Sentence {
+    let poor: Vec<String> =
+        quality.judged(Judgement::Poor).map(|m| m.name.to_lowercase()).collect();
+    let look: Vec<String> =
+        quality.judged(Judgement::Look).map(|m| m.name.to_lowercase()).collect();
+    if !poor.is_empty() {
+        return Sentence::new()
+            .attention()
+            .say("Image quality limits the measurements: ")
+            .say(&list(&poor))
+            .say(".");
+    }
+    if !look.is_empty() {
+        return Sentence::new()
+            .attention()
+            .say("Look at the images for: ")
+            .say(&list(&look))
+            .say(".");
+    }
+    Sentence::plain(if quality.measures.is_empty() {
+        "Image quality was not measured."
+    } else {
+        "No measure of image quality is beyond its threshold."
+    })
+}
+
+/// How, with what, on what, when.
+pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
+    let mut sentences = Vec::new();
+    let pack = &input.pack;
+    if !input.structures.is_empty() {
+        let hash: String = pack.sha256.chars().take(HASH_SHOWN).collect();
+        let mut sentence = Sentence::new()
+            .say("Structures were labelled by a neural network on this device, with the pack ")
+            .quote(&pack.name)
+            .say(", version ")
+            .quote(&pack.version)
+            .say(", SHA-256 ")
+            .quote(&hash);
+        if !pack.note.is_empty() {
+            sentence = sentence.say("; its maker notes: ").quote(&pack.note);
+        }
+        sentences.push(sentence.say("."));
+        if !pack.trained_on.is_empty() {
+            let mut sentence = Sentence::new().say("It was trained on ");
+            for (at, name) in pack.trained_on.iter().enumerate() {
+                sentence = sentence.say(separator(at, pack.trained_on.len())).quote(name);
+            }
+            sentences.push(sentence.say("."));
+        }
+        sentences.extend(definitions(totals));
+    }
+    sentences.push(Sentence::plain(
+        "Image quality follows published formulas with simplified masks; each is given with its \
+         source and threshold in the table of image quality.",
+    ));
+    sentences.push(device(input));
+    sentences.extend(timings(input));
+    sentences.push(
+        Sentence::new()
+            .say("Run started ")
+            .quote(&input.started)
+            .say(" with ")
+            .quote(&format!("{} {}", input.software.name, input.software.version))
+            .say("."),
+    );
+    sentences.push(Sentence::plain(NOT_A_DEVICE));
+    Section { key: "method".into(), title: "Method".into(), sentences }
+}
+
+fn definitions(totals: &Totals) -> Vec<Sentence> {
+    vec![
+        Sentence::plain(
+            "Volumes count the voxels of a label times the volume of a voxel, on the scan's own \
+             grid, without correction for partial volume.",
+        ),
+        Sentence::new()
+            .say(if totals.is_brain { "Brain volume: " } else { "Shares refer to " })
+            .say(&totals.brain_definition)
+            .say("."),
+        Sentence::new().say("Intracranial volume: ").say(&totals.icv_definition).say("."),
+        Sentence::new()
+            .say("The asymmetry index is ")
+            .quote("100 (L - R) / ((L + R) / 2)")
+            .say("; it is named from ")
+            .number("limit of the asymmetry", ASYMMETRY_NAMED_PERCENT, ("%", 0), None)
+            .say(" in structures of at least ")
+            .number("smallest volume of a side", ASYMMETRY_SMALLEST_MILLILITRES, ("mL", 1), None)
+            .say(
+                " on each side, which lies above the difference that repeated scans alone produce \
+                 and is no norm (“Maclaren et al., Scientific Data 1, 2014, 140037”).",
+            ),
+    ]
+}
+
+fn device(input: &ReportInput) -> Sentence {
+    let device = &input.device;
+    let mut sentence = Sentence::new().say("Computed on ").quote(&device.kind);
+    if !device.adapter.is_empty() {
+        sentence = sentence.say(", adapter ").quote(&device.adapter);
+    }
+    if device.software {
+        sentence = sentence.say(", which is emulated in software");
+    }
+    if let Some(reason) = &device.fallback {
+        sentence = sentence.say(", because ").quote(reason);
+    }
+    sentence.say("; the scan did not leave this device.")
+}
+
+fn timings(input: &ReportInput) -> Option<Sentence> {
+    if input.timings.is_empty() {
+        return None;
+    }
+    let mut sentence = Sentence::new().say("It took ");
+    for (at, time) in input.timings.iter().enumerate() {
+        sentence = sentence
+            .say(separator(at, input.timings.len()))
+            .number(&time.stage, time.seconds, ("s", 2), None)
+            .say(" for ")
+            .quote(&time.stage);
+    }
+    let total: f64 = input.timings.iter().map(|time| time.seconds).sum();
+    Some(sentence.say(", in all ").number("total", total, ("s", 2), None).say("."))
+}

@@ -1,0 +1,142 @@
+//! What a report is written from.
+//!
+//! Small values of our own, so that the report does not depend on formats, model or
+//! pipeline; whoever runs the segmentation fills them in.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{Quality, StructureVolume};
+use crate::volume::Affine;
+
+/// Everything a report, its table and the run manifest are written from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportInput {
+    /// The scan.
+    pub scan: ScanFacts,
+    /// Measured structures; empty where nothing was segmented.
+    pub structures: Vec<StructureVolume>,
+    /// Measured image quality.
+    pub quality: Quality,
+    /// The weights.
+    pub pack: PackFacts,
+    /// What computed.
+    pub device: DeviceFacts,
+    /// How long each stage took, in order.
+    pub timings: Vec<StageTime>,
+    /// What wrote it.
+    pub software: SoftwareFacts,
+    /// Start of the run: ISO 8601, UTC, e.g. `2026-01-31T12:00:00Z`.
+    pub started: String,
+    /// Warnings from reading the scan and from the run.
+    pub warnings: Vec<String>,
+}
+
+/// What is known of a scan; no file name and no patient data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScanFacts {
+    /// Name of the format, e.g. `NIfTI-1`.
+    pub format: String,
+    /// Voxels along x, y, z.
+    pub dims: [usize; 3],
+    /// Distance between voxel centres in millimetres.
+    pub spacing_mm: [f64; 3],
+    /// Letters of the directions in which the voxel axes increase, e.g. `RAS`.
+    pub orientation: String,
+    /// Largest angle in degrees between a voxel axis and its nearest body axis.
+    pub obliquity_degrees: f64,
+    /// Volumes in the file (1 unless it is 4-D).
+    pub volumes: usize,
+    /// The volume that was read, counted from 0.
+    pub volume: usize,
+    /// Echo time in milliseconds.
+    pub echo_time_ms: Option<f64>,
+    /// Repetition time in milliseconds.
+    pub repetition_time_ms: Option<f64>,
+    /// Inversion time in milliseconds.
+    pub inversion_time_ms: Option<f64>,
+    /// Flip angle in degrees.
+    pub flip_angle_deg: Option<f64>,
+    /// Field strength in tesla.
+    pub field_strength_t: Option<f64>,
+    /// Name of the pulse sequence, from the file.
+    pub sequence_name: Option<String>,
+    /// Description of the series: free text from the file, which may say anything;
+    /// shown in the report, left out of the manifest.
+    pub description: Option<String>,
+    /// Body part, from the file.
+    pub body_part: Option<String>,
+    /// Maker of the scanner.
+    pub manufacturer: Option<String>,
+    /// Contrast agent, from the file.
+    pub contrast_agent: Option<String>,
+}
+
+impl ScanFacts {
+    /// Geometry of a grid; the rest is left empty.
+    pub fn of_grid(format: &str, dims: [usize; 3], affine: &Affine) -> Self {
+        Self {
+            format: format.into(),
+            dims,
+            spacing_mm: affine.spacing_mm(),
+            orientation: affine.orientation(),
+            obliquity_degrees: affine.obliquity_degrees(),
+            volumes: 1,
+            ..Self::default()
+        }
+    }
+}
+
+/// The pack whose weights made the labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PackFacts {
+    /// Short name, e.g. `brain`.
+    pub name: String,
+    /// Name shown.
+    pub title: String,
+    /// Version.
+    pub version: String,
+    /// SHA-256 of its tensors, in hex.
+    pub sha256: String,
+    /// What its maker says of it, e.g. that its weights are not the published ones.
+    pub note: String,
+    /// Names of the data it was trained on.
+    pub trained_on: Vec<String>,
+}
+
+/// What computed the labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeviceFacts {
+    /// `GPU` or `CPU`.
+    pub kind: String,
+    /// Name of the adapter, as the system gives it.
+    pub adapter: String,
+    /// Whether a GPU is only emulated in software.
+    pub software: bool,
+    /// Why another device than the one asked for was used.
+    pub fallback: Option<String>,
+}
+
+/// Duration of one stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageTime {
+    /// Name of the stage, e.g. `network`.
+    pub stage: String,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// The program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SoftwareFacts {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+}
+
+impl Default for SoftwareFacts {
+    /// This crate.
+    fn default() -> Self {
+        Self { name: "Prism".into(), version: env!("CARGO_PKG_VERSION").into() }
+    }
+}

@@ -1,0 +1,171 @@
+//! The run manifest: what is needed to say how a result came about, as JSON.
+//!
+//! Holds no file name, no free text from the file and no patient data, so that it can
+//! be shared with a result.
+
+use serde::{Deserialize, Serialize};
+
+use super::{DeviceFacts, ReportInput, SoftwareFacts, StageTime};
+use crate::measure::{Judgement, Totals};
+
+/// Version of the manifest's layout.
+pub const SCHEMA: u32 = 1;
+
+/// A run, to be written as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunManifest {
+    /// Version of this layout.
+    pub schema: u32,
+    /// The program.
+    pub software: SoftwareFacts,
+    /// Start: ISO 8601, UTC.
+    pub started: String,
+    /// The weights.
+    pub pack: PackEntry,
+    /// The scan.
+    pub input: InputEntry,
+    /// What computed.
+    pub device: DeviceFacts,
+    /// Duration of each stage.
+    pub timings: Vec<StageTime>,
+    /// Sum of the stages in seconds.
+    pub total_seconds: f64,
+    /// Results in short.
+    pub results: Results,
+    /// Warnings from reading, run and image quality.
+    pub warnings: Vec<String>,
+    /// That it is no medical device.
+    pub notice: String,
+}
+
+/// The weights of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PackEntry {
+    /// Short name.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// SHA-256 of its tensors, in hex.
+    pub sha256: String,
+    /// What its maker says of it.
+    pub note: String,
+}
+
+/// Facts of the scan that identify nobody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputEntry {
+    /// Name of the format.
+    pub format: String,
+    /// Voxels along x, y, z.
+    pub dims: [usize; 3],
+    /// Distance between voxel centres in millimetres.
+    pub spacing_mm: [f64; 3],
+    /// Letters of the directions of the voxel axes.
+    pub orientation: String,
+    /// Volumes in the file.
+    pub volumes: usize,
+    /// The volume read, counted from 0.
+    pub volume: usize,
+}
+
+/// Results in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// Sums and their definitions.
+    pub totals: Totals,
+    /// Volume of every structure.
+    pub structures: Vec<StructureEntry>,
+    /// Every measure of image quality.
+    pub quality: Vec<QualityEntry>,
+}
+
+/// A structure's volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StructureEntry {
+    /// Number in files (FreeSurfer id for the brain).
+    pub id: u16,
+    /// Name in files.
+    pub name: String,
+    /// Voxels.
+    pub voxels: u64,
+    /// Volume in millilitres.
+    pub millilitres: f64,
+}
+
+/// A measure's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QualityEntry {
+    /// Stable name.
+    pub key: String,
+    /// Value, where there is one.
+    pub value: Option<f64>,
+    /// Unit; empty for ratios.
+    pub unit: String,
+    /// What it says.
+    pub judgement: Judgement,
+}
+
+impl RunManifest {
+    /// The manifest of a run.
+    pub fn of(input: &ReportInput) -> Self {
+        let (scan, pack) = (&input.scan, &input.pack);
+        let mut warnings = input.warnings.clone();
+        warnings.extend(input.quality.warnings.iter().cloned());
+        Self {
+            schema: SCHEMA,
+            software: input.software.clone(),
+            started: input.started.clone(),
+            pack: PackEntry {
+                name: pack.name.clone(),
+                version: pack.version.clone(),
+                sha256: pack.sha256.clone(),
+                note: pack.note.clone(),
+            },
+            input: InputEntry {
+                format: scan.format.clone(),
+                dims: scan.dims,
+                spacing_mm: scan.spacing_mm,
+                orientation: scan.orientation.clone(),
+                volumes: scan.volumes,
+                volume: scan.volume,
+            },
+            device: input.device.clone(),
+            timings: input.timings.clone(),
+            total_seconds: input.timings.iter().map(|time| time.seconds).sum(),
+            results: Results {
+                totals: Totals::of(&input.structures),
+                structures: input
+                    .structures
+                    .iter()
+                    .map(|row| StructureEntry {
+                        id: row.id,
+                        name: row.name.clone(),
+                        voxels: row.voxels,
+                        millilitres: row.millilitres,
+                    })
+                    .collect(),
+                quality: input
+                    .quality
+                    .measures
+                    .iter()
+                    .map(|measure| QualityEntry {
+                        key: measure.key.clone(),
+                        value: measure.value,
+                        unit: measure.unit.clone(),
+                        judgement: measure.judgement,
+                    })
+                    .collect(),
+            },
+            warnings,
+            notice: super::NOT_A_DEVICE.into(),
+        }
+    }
+
+    /// Indented JSON with a line feed at its end.
+    ///
+    /// # Errors
+    /// As `serde_json`; none is expected, as every field is plain data.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self).map(|json| json + "\n")
+    }
+}

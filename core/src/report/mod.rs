@@ -1,0 +1,115 @@
+//! From measurements to a report: sections of plain sentences, and the files of a run.
+//!
+//! Every sentence is made from measurements and carries them, so that a reader can go
+//! from a number in the text to the structure or the quality measure it came from.
+//! The report states what was measured and how. It applies no norm and makes no
+//! diagnosis; where a limit decides whether something is named, the limit is given.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`input`] | what a report is written from; filled in by whoever ran the segmentation |
+//! | [`sentence`] | a sentence with its numbers |
+//! | `technique`, `findings`, `closing` | the sections |
+//! | [`text`], [`html`], [`csv`] | the report and its table as files |
+//! | [`manifest`] | the run as JSON: versions, hashes, device, timings, results |
+
+mod closing;
+pub mod csv;
+mod findings;
+pub mod html;
+pub mod input;
+pub mod manifest;
+pub mod sentence;
+mod technique;
+pub mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use csv::structures_csv;
+pub use html::Picture;
+pub use input::{DeviceFacts, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime};
+pub use manifest::RunManifest;
+pub use sentence::{Sentence, SentenceKind, Value};
+
+use crate::measure::{Quality, StructureVolume, Totals};
+
+/// Left/right difference in percent from which the report names it.
+///
+/// Not a norm. Repeated scans of one head, segmented by FreeSurfer, differ by a
+/// coefficient of variation of up to 6.1 % in a structure (Maclaren et al., Scientific
+/// Data 1, 2014, 140037), which for the difference of two sides is
+/// 6.1 % * sqrt(2) = 8.6 %: below 10 % a difference may be nothing but repetition.
+pub const ASYMMETRY_NAMED_PERCENT: f64 = 10.0;
+
+/// Volume in millilitres that both sides must have before their difference is named:
+/// the surface of smaller structures holds most of their voxels.
+pub const ASYMMETRY_SMALLEST_MILLILITRES: f64 = 0.5;
+
+/// The line that no report goes without.
+pub const NOT_A_DEVICE: &str = "For research and education only; not a medical device.";
+
+/// A written report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Heading.
+    pub title: String,
+    /// Time of the run, as given.
+    pub started: String,
+    /// Sections in the order of a radiology report: Technique, Comparison, Findings by
+    /// region, Image quality, Impression, Method.
+    pub sections: Vec<Section>,
+    /// The structures the sentences refer to.
+    pub structures: Vec<StructureVolume>,
+    /// Sums and definitions.
+    pub totals: Totals,
+    /// The measures the sentences refer to.
+    pub quality: Quality,
+}
+
+/// A section of a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Section {
+    /// Stable name, e.g. `impression`, `findings_deep_grey_matter`.
+    pub key: String,
+    /// Heading.
+    pub title: String,
+    /// Sentences, in order.
+    pub sentences: Vec<Sentence>,
+}
+
+impl Report {
+    /// Writes the report of a run.
+    pub fn write(input: &ReportInput) -> Self {
+        let totals = Totals::of(&input.structures);
+        let mut sections = vec![technique::technique(input), technique::comparison()];
+        sections.extend(findings::findings(&input.structures, &totals));
+        sections.push(closing::image_quality(input));
+        sections.push(closing::impression(input, &totals));
+        sections.push(closing::method(input, &totals));
+        Self {
+            title: format!("{}: report of measurements", subject(input)),
+            started: input.started.clone(),
+            sections,
+            structures: input.structures.clone(),
+            totals,
+            quality: input.quality.clone(),
+        }
+    }
+
+    /// The section of a key.
+    pub fn section(&self, key: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.key == key)
+    }
+
+    /// All sentences in order.
+    pub fn sentences(&self) -> impl Iterator<Item = &Sentence> {
+        self.sections.iter().flat_map(|section| &section.sentences)
+    }
+}
+
+fn subject(input: &ReportInput) -> &str {
+    if input.pack.title.is_empty() { "MRI" } else { &input.pack.title }
+}
+
+#[cfg(test)]
+mod tests;

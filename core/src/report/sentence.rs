@@ -1,0 +1,227 @@
+//! A sentence that carries its numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// How a sentence is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SentenceKind {
+    /// A statement.
+    #[default]
+    Plain,
+    /// A measurement beyond a limit that the report states.
+    Attention,
+    /// Passed on from reading the scan or from the run, in its own words.
+    Warning,
+}
+
+/// A number of a sentence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// What was measured, e.g. `volume`.
+    pub name: String,
+    /// The measurement, not rounded. Always finite.
+    pub value: f64,
+    /// Its unit; empty for counts and ratios.
+    pub unit: String,
+    /// The digits in the sentence, rounded and without sign or unit.
+    pub written: String,
+    /// Where `written` begins in the sentence, in bytes (UTF-8).
+    pub start: usize,
+    /// Index of the structure it belongs to.
+    pub structure: Option<u8>,
+}
+
+/// One sentence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sentence {
+    /// The sentence. Free text from files stands in “quotation marks”.
+    pub text: String,
+    /// How it is to be read.
+    pub kind: SentenceKind,
+    /// Index of the structure it is about, where it is about one.
+    pub structure: Option<u8>,
+    /// Key of the quality measure it is about.
+    pub measure: Option<String>,
+    /// Its numbers, in the order of the text.
+    pub values: Vec<Value>,
+}
+
+/// Longest piece of free text that a sentence quotes, in characters.
+const LONGEST_QUOTE: usize = 200;
+
+impl Sentence {
+    /// An empty sentence.
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A sentence without numbers.
+    pub(super) fn plain(text: &str) -> Self {
+        Self::new().say(text)
+    }
+
+    /// A warning in the words of whoever gave it.
+    pub(super) fn warning(text: &str) -> Self {
+        let mut sentence = Self::plain(&clean(text));
+        sentence.kind = SentenceKind::Warning;
+        sentence
+    }
+
+    /// The sentence is about a structure.
+    pub(super) fn about(mut self, structure: u8) -> Self {
+        self.structure = Some(structure);
+        self
+    }
+
+    /// The sentence is about a quality measure.
+    pub(super) fn about_measure(mut self, key: &str) -> Self {
+        self.measure = Some(key.into());
+        self
+    }
+
+    /// The sentence calls for attention.
+    pub(super) fn attention(mut self) -> Self {
+        self.kind = SentenceKind::Attention;
+        self
+    }
+
+    /// Adds words.
+    pub(super) fn say(mut self, words: &str) -> Self {
+        self.text.push_str(words);
+        self
+    }
+
+    /// Adds free text from a file in quotation marks: without control characters, and
+    /// cut where it is long.
+    pub(super) fn quote(mut self, words: &str) -> Self {
+        let words = clean(words).replace(['“', '”'], "\"");
+        self.text.push('“');
+        self.text.extend(words.chars().take(LONGEST_QUOTE));
+        if words.chars().count() > LONGEST_QUOTE {
+            self.text.push('…');
+        }
+        self.text.push('”');
+        self
+    }
+
+    /// Adds a number with its unit. The sign is not written: words say which side is
+    /// larger.
+    pub(super) fn number(
+        self,
+        name: &str,
+        value: f64,
+        (unit, decimals): (&str, usize),
+        structure: Option<u8>,
+    ) -> Self {
+        if !value.is_finite() {
+            return self.say("an unknown number of ").say(unit);
+        }
+        let mut sentence = self;
+        let written = format!("{:.decimals$}", value.abs());
+        let start = sentence.text.len();
+        sentence.text.push_str(&written);
+        match unit {
+            "" => {}
+            "%" => sentence.text.push('%'),
+            _ => {
+                sentence.text.push(' ');
+                sentence.text.push_str(unit);
+            }
+        }
+        sentence.values.push(Value {
+            name: name.into(),
+            value,
+            unit: unit.into(),
+            written,
+            start,
+            structure,
+        });
+        sentence
+    }
+
+    /// Adds a count.
+    pub(super) fn count(self, name: &str, count: usize) -> Self {
+        self.number(name, count as f64, ("", 0), None)
+    }
+
+    /// Adds a volume: two decimals below 10 mL, one below 1000 mL, else none.
+    pub(super) fn millilitres(self, name: &str, value: f64, structure: Option<u8>) -> Self {
+        let decimals = match value {
+            _ if value < 10.0 => 2,
+            _ if value < 1000.0 => 1,
+            _ => 0,
+        };
+        self.number(name, value, ("mL", decimals), structure)
+    }
+
+    /// Adds a share or difference in percent, with one decimal.
+    pub(super) fn percent(self, name: &str, value: f64, structure: Option<u8>) -> Self {
+        self.number(name, value, ("%", 1), structure)
+    }
+}
+
+/// Text without control characters, with single spaces.
+fn clean(text: &str) -> String {
+    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `one` for 1, else `many`.
+pub(super) const fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn list<S: AsRef<str>>(items: &[S]) -> String {
+    let mut text = String::new();
+    for (at, item) in items.iter().enumerate() {
+        text.push_str(separator(at, items.len()));
+        text.push_str(item.as_ref());
+    }
+    text
+}
+
+/// What stands before item `at` of `count` in a list.
+pub(super) const fn separator(at: usize, count: usize) -> &'static str {
+    match at {
+        0 => "",
+        _ if at + 1 == count => " and ",
+        _ => ", ",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_know_their_place() {
+        let sentence = Sentence::new()
+            .quote("3D\tT1 “x”\u{0}")
+            .say(" measures ")
+            .millilitres("volume", 3.456, Some(17))
+            .say(", ")
+            .percent("difference", -12.34, None)
+            .say(".");
+        assert_eq!(sentence.text, "“3D T1 \"x\"” measures 3.46 mL, 12.3%.");
+        for value in &sentence.values {
+            assert!(sentence.text[value.start..].starts_with(&value.written));
+        }
+        assert_eq!(sentence.values[0].structure, Some(17));
+        assert_eq!(sentence.values[1].value, -12.34);
+    }
+
+    #[test]
+    fn long_free_text_is_cut() {
+        let sentence = Sentence::new().quote(&"ä".repeat(1000));
+        assert_eq!(sentence.text.chars().count(), LONGEST_QUOTE + 3);
+    }
+
+    #[test]
+    fn lists_read_as_prose() {
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(list::<&str>(&[]), "");
+    }
+}

@@ -1,0 +1,116 @@
+//! Technique and comparison: what was read.
+
+use super::sentence::Sentence;
+use super::{ReportInput, ScanFacts, Section};
+
+/// Geometry and acquisition of the scan, and the warnings from reading it.
+pub(super) fn technique(input: &ReportInput) -> Section {
+    let scan = &input.scan;
+    let mut sentences = vec![geometry(scan)];
+    if scan.volumes > 1 {
+        sentences.push(
+            Sentence::new()
+                .say("The file holds ")
+                .count("volumes in the file", scan.volumes)
+                .say(" volumes, of which number ")
+                .count("volume read, from 1", scan.volume + 1)
+                .say(" was read."),
+        );
+    }
+    if scan.obliquity_degrees >= 1.0 {
+        sentences.push(
+            Sentence::new()
+                .say("Its axes are tilted by up to ")
+                .number("tilt", scan.obliquity_degrees, ("degrees", 1), None)
+                .say(" against those of the body; volumes are not affected by this."),
+        );
+    }
+    sentences.extend(parameters(scan));
+    sentences.extend(free_text(scan));
+    sentences.push(match &scan.contrast_agent {
+        Some(agent) => {
+            Sentence::new().say("The file names a contrast agent: ").quote(agent).say(".")
+        }
+        None => Sentence::plain(
+            "The file names no contrast agent, which does not show that none was given.",
+        ),
+    });
+    sentences.extend(input.warnings.iter().map(|warning| Sentence::warning(warning)));
+    Section { key: "technique".into(), title: "Technique".into(), sentences }
+}
+
+fn geometry(scan: &ScanFacts) -> Sentence {
+    let mut sentence = Sentence::new().say("A volume of ");
+    for (axis, &voxels) in scan.dims.iter().enumerate() {
+        sentence = sentence
+            .say(if axis == 0 { "" } else { " x " })
+            .count(["voxels along x", "voxels along y", "voxels along z"][axis], voxels);
+    }
+    sentence = sentence.say(" voxels of ");
+    for (axis, &spacing) in scan.spacing_mm.iter().enumerate() {
+        let name = ["spacing along x", "spacing along y", "spacing along z"][axis];
+        let unit = if axis == 2 { "mm" } else { "" };
+        sentence =
+            sentence.say(if axis == 0 { "" } else { " x " }).number(name, spacing, (unit, 2), None);
+        if let Some(value) = sentence.values.last_mut() {
+            value.unit = "mm".into();
+        }
+    }
+    sentence = sentence.say(", stored in the order ").quote(&scan.orientation);
+    if scan.format.is_empty() {
+        sentence.say(".")
+    } else {
+        sentence.say(", was read as ").quote(&scan.format).say(".")
+    }
+}
+
+fn parameters(scan: &ScanFacts) -> Option<Sentence> {
+    let known: Vec<(&str, f64, (&str, usize))> = [
+        ("field strength", scan.field_strength_t, ("T", 1)),
+        ("echo time", scan.echo_time_ms, ("ms", 2)),
+        ("repetition time", scan.repetition_time_ms, ("ms", 0)),
+        ("inversion time", scan.inversion_time_ms, ("ms", 0)),
+        ("flip angle", scan.flip_angle_deg, ("degrees", 0)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value, form)| value.map(|value| (name, value, form)))
+    .collect();
+    if known.is_empty() {
+        return Some(Sentence::plain(
+            "The file states no acquisition parameters (field strength, echo and repetition time).",
+        ));
+    }
+    let mut sentence = Sentence::new().say("Acquired with ");
+    for (at, &(name, value, form)) in known.iter().enumerate() {
+        sentence = sentence
+            .say(super::sentence::separator(at, known.len()))
+            .say(name)
+            .say(" ")
+            .number(name, value, form, None);
+    }
+    Some(sentence.say(", as the file states."))
+}
+
+fn free_text(scan: &ScanFacts) -> Vec<Sentence> {
+    [
+        ("The series is described as ", &scan.description),
+        ("The pulse sequence is named ", &scan.sequence_name),
+        ("The body part is given as ", &scan.body_part),
+        ("The scanner was made by ", &scan.manufacturer),
+    ]
+    .into_iter()
+    .filter_map(|(words, text)| {
+        let text = text.as_deref().filter(|text| !text.trim().is_empty())?;
+        Some(Sentence::new().say(words).quote(text).say("."))
+    })
+    .collect()
+}
+
+/// There is never an earlier scan yet.
+pub(super) fn comparison() -> Section {
+    Section {
+        key: "comparison".into(),
+        title: "Comparison".into(),
+        sentences: vec![Sentence::plain("None: only this scan was read.")],
+    }
+}

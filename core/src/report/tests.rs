@@ -1,0 +1,1 @@
+//! The report against numbers and files that others wrote down.

@@ -1,0 +1,93 @@
+//! The report as plain text, 80 columns wide.
+
+use super::Report;
+use super::sentence::SentenceKind;
+
+const WIDTH: usize = 80;
+
+impl Report {
+    /// Plain text with the sections, then the tables of structures and image quality.
+    /// Lines end in a single line feed.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n{}\n", self.title, "=".repeat(self.title.chars().count()));
+        for section in &self.sections {
+            text.push_str(&format!(
+                "\n{}\n{}\n",
+                section.title,
+                "-".repeat(section.title.chars().count())
+            ));
+            for sentence in &section.sentences {
+                let mark = match sentence.kind {
+                    SentenceKind::Plain => "-",
+                    SentenceKind::Attention => "!",
+                    SentenceKind::Warning => "! Warning:",
+                };
+                wrap(&mut text, &format!("{mark} {}", sentence.text));
+            }
+        }
+        self.structure_table(&mut text);
+        self.quality_table(&mut text);
+        text
+    }
+
+    fn structure_table(&self, text: &mut String) {
+        if self.structures.is_empty() {
+            return;
+        }
+        text.push_str("\nStructures\n----------\n");
+        let share = if self.totals.is_brain { "% of brain" } else { "% of total" };
+        text.push_str(&format!(
+            "{:<38} {:>10} {:>11} {:>14}\n",
+            "Structure", "mL", share, "L/R index (%)"
+        ));
+        for row in &self.structures {
+            let asymmetry =
+                row.asymmetry_percent.map_or_else(|| "-".to_owned(), |a| format!("{a:+.1}"));
+            text.push_str(&format!(
+                "{:<38} {:>10.2} {:>11.2} {:>14}\n",
+                row.display_name, row.millilitres, row.percent_of_brain, asymmetry
+            ));
+        }
+    }
+
+    fn quality_table(&self, text: &mut String) {
+        if self.quality.measures.is_empty() {
+            return;
+        }
+        text.push_str("\nMeasures of image quality\n-------------------------\n");
+        for measure in &self.quality.measures {
+            text.push_str(&format!(
+                "{:<38} {:>20}   {}\n",
+                measure.name,
+                measure.written(),
+                measure.judgement.name()
+            ));
+            if !measure.rule.is_empty() {
+                wrap(text, &format!("    {}", measure.rule));
+            }
+        }
+    }
+}
+
+/// Adds `line` broken at spaces; continued lines are indented as far as its first word
+/// or its mark.
+fn wrap(text: &mut String, line: &str) {
+    let indent = line.len() - line.trim_start().len();
+    let hang = if indent > 0 { indent } else { 2 };
+    let mut column = indent;
+    text.push_str(&" ".repeat(indent));
+    for (at, word) in line.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if at > 0 && column + 1 + length > WIDTH {
+            text.push('\n');
+            text.push_str(&" ".repeat(hang));
+            column = hang;
+        } else if at > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.push('\n');
+}
