@@ -17,6 +17,9 @@ pub struct ReportInput {
     pub structures: Vec<StructureVolume>,
     /// Measured image quality.
     pub quality: Quality,
+    /// What the pack's other heads estimate, e.g. the sequence; empty without any.
+    #[serde(default)]
+    pub answers: Vec<HeadAnswer>,
     /// The weights.
     pub pack: PackFacts,
     /// What computed.
@@ -84,6 +87,19 @@ impl ScanFacts {
             ..Self::default()
         }
     }
+}
+
+/// Output of a classification or regression head of the pack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadAnswer {
+    /// Name of the head.
+    pub head: String,
+    /// What each value stands for.
+    pub outputs: Vec<String>,
+    /// Probabilities (classification) or estimates (regression), one for each output.
+    pub values: Vec<f64>,
+    /// Whether the values are probabilities.
+    pub probabilities: bool,
 }
 
 /// The pack whose weights made the labels.

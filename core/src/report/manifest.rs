@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceFacts, ReportInput, SoftwareFacts, StageTime};
+use super::{DeviceFacts, HeadAnswer, ReportInput, SoftwareFacts, StageTime};
 use crate::measure::{Judgement, Totals};
 
 /// Version of the manifest's layout.
@@ -77,6 +77,9 @@ pub struct Results {
     pub structures: Vec<StructureEntry>,
     /// Every measure of image quality.
     pub quality: Vec<QualityEntry>,
+    /// What the pack's other heads estimate.
+    #[serde(default)]
+    pub answers: Vec<HeadAnswer>,
 }
 
 /// A structure's volume.
@@ -133,6 +136,7 @@ impl RunManifest {
             timings: input.timings.clone(),
             total_seconds: input.timings.iter().map(|time| time.seconds).sum(),
             results: Results {
+                answers: input.answers.clone(),
                 totals: Totals::of(&input.structures),
                 structures: input
                     .structures

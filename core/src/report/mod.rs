@@ -27,7 +27,9 @@ use serde::{Deserialize, Serialize};
 
 pub use csv::structures_csv;
 pub use html::Picture;
-pub use input::{DeviceFacts, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime};
+pub use input::{
+    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
+};
 pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Value};
 

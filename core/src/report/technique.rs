@@ -1,7 +1,7 @@
 //! Technique and comparison: what was read.
 
 use super::sentence::Sentence;
-use super::{ReportInput, ScanFacts, Section};
+use super::{HeadAnswer, ReportInput, ScanFacts, Section};
 
 /// Geometry and acquisition of the scan, and the warnings from reading it.
 pub(super) fn technique(input: &ReportInput) -> Section {
@@ -35,6 +35,7 @@ pub(super) fn technique(input: &ReportInput) -> Section {
             "The file names no contrast agent, which does not show that none was given.",
         ),
     });
+    sentences.extend(input.answers.iter().filter_map(answer));
     sentences.extend(input.warnings.iter().map(|warning| Sentence::warning(warning)));
     Section { key: "technique".into(), title: "Technique".into(), sentences }
 }
@@ -104,6 +105,38 @@ fn free_text(scan: &ScanFacts) -> Vec<Sentence> {
         Some(Sentence::new().say(words).quote(text).say("."))
     })
     .collect()
+}
+
+/// What a pooled head says: the likeliest class, or every estimate.
+fn answer(answer: &HeadAnswer) -> Option<Sentence> {
+    let outputs: Vec<(&String, f64)> =
+        answer.outputs.iter().zip(answer.values.iter().copied()).collect();
+    let sentence = Sentence::new().say("The network");
+    if answer.probabilities {
+        let (name, probability) = outputs.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        return Some(
+            sentence
+                .say(" takes the scan for ")
+                .quote(name)
+                .say(" (head ")
+                .quote(&answer.head)
+                .say(", probability ")
+                .percent("probability", 100.0 * probability, None)
+                .say("); an estimate from the image, not from the file."),
+        );
+    }
+    if outputs.is_empty() {
+        return None;
+    }
+    let mut sentence = sentence.say(" estimates ");
+    for (at, &(name, value)) in outputs.iter().enumerate() {
+        sentence = sentence
+            .say(super::sentence::separator(at, outputs.len()))
+            .quote(name)
+            .say(if value < 0.0 { " at minus " } else { " at " })
+            .number(name, value, ("", 2), None);
+    }
+    Some(sentence.say(" (head ").quote(&answer.head).say("); an estimate from the image."))
 }
 
 /// There is never an earlier scan yet.
