@@ -57,9 +57,9 @@ impl Background {
         let fill = fill_value(volume);
         let clip_level = clip_level(volume, fill);
         let mut flags: Vec<u8> =
-            volume.data.iter().map(|&v| u8::from(f64::from(v) > clip_level)).collect();
+            volume.data.iter().map(|&v| u8::from(is_signal(v, clip_level))).collect();
         let mut foreground = Moments::default();
-        for &value in volume.data.iter().filter(|&&v| f64::from(v) > clip_level) {
+        for &value in volume.data.iter().filter(|&&v| is_signal(v, clip_level)) {
             foreground.push(f64::from(value));
         }
         let open = open_faces(&flags, volume.dims);
@@ -94,7 +94,7 @@ impl Background {
     fn measure_air(&self, volume: &Volume, open: [[bool; 2]; 3]) -> Result<Air, String> {
         if let Some(fill) = self.fill {
             return Err(format!(
-                "no background: the area around the head holds one constant value ({fill}), as \
+                "no background: the area around the head holds the constant value “{fill}”, as \
                  after skull stripping or cropping"
             ));
         }
@@ -109,7 +109,7 @@ impl Background {
         let (mut least, mut at_least) = (f32::INFINITY, 0_u64);
         // Exact zeros are filled in (unwarping, defacing), not measured.
         for (at, &value) in volume.data.iter().enumerate() {
-            if value > 0.0 && self.is_air(at) {
+            if value > 0.0 && value.is_finite() && self.is_air(at) {
                 moments.push(f64::from(value));
                 histogram.push(value);
                 if value < least {
@@ -119,9 +119,9 @@ impl Background {
             }
         }
         let Some(median) = histogram.median().filter(|_| moments.count >= FEWEST_AIR_VOXELS) else {
-            return Err(format!(
-                "no background: fewer than {FEWEST_AIR_VOXELS} voxels of air with a value above zero"
-            ));
+            return Err(
+                "no background: fewer than a thousand voxels of air with a value above zero".into(),
+            );
         };
         // Rounded noise piles up at its least step; noise with decimals does not.
         let piled = at_least as f64 > 0.01 * moments.count as f64;
@@ -136,11 +136,16 @@ impl Background {
     }
 }
 
+/// Whether a value is a number above `level`; infinite ones are no signal.
+fn is_signal(value: f32, level: f64) -> bool {
+    value.is_finite() && f64::from(value) > level
+}
+
 fn no_zero(volume: &Volume, fill: Option<f32>) -> Option<String> {
     if let Some(fill) = fill.filter(|&fill| fill != 0.0) {
         return Some(format!(
-            "the background holds the constant {fill} and not 0: the intensities were shifted, and \
-             ratios to the signal mean nothing"
+            "the background holds the constant “{fill}” and not zero: the intensities were shifted, \
+             and ratios to the signal mean nothing"
         ));
     }
     let negative = volume.data.iter().filter(|&&v| v < 0.0).count();
@@ -185,17 +190,18 @@ fn fill_value(volume: &Volume) -> Option<f32> {
     (equal as f64 > FILL_SHARE * total as f64).then_some(candidate)
 }
 
-/// T = 0.5 median{v >= T}, iterated from the mean of the values above zero. With a
-/// constant background, values are taken relative to it.
+/// T = 0.5 median{v >= T}, iterated from the root mean square of the values above
+/// zero, which signal dominates (from lower down the rule would settle within the
+/// noise). With a constant background, values are taken relative to it.
 fn clip_level(volume: &Volume, fill: Option<f32>) -> f64 {
     let zero = fill.unwrap_or(0.0);
     let mut histogram = Histogram::new();
     let mut positive = Moments::default();
-    for &value in volume.data.iter().filter(|&&v| v > zero) {
+    for &value in volume.data.iter().filter(|&&v| is_signal(v, f64::from(zero))) {
         histogram.push(value - zero);
         positive.push(f64::from(value - zero));
     }
-    let mut level = 0.5 * positive.mean();
+    let mut level = positive.energy().sqrt();
     for _ in 0..50 {
         let Some(median) = histogram.quantile_from(level, 0.5) else { break };
         let next = 0.5 * median;
@@ -358,7 +364,7 @@ mod tests {
         let background = Background::of(&volume);
         assert_eq!(background.fill, Some(35.0));
         let reason = background.air.err().unwrap_or_default();
-        assert!(reason.contains("constant value (35)"), "{reason}");
+        assert!(reason.contains("constant value “35”"), "{reason}");
         assert!(background.no_zero.is_some_and(|reason| reason.contains("shifted")));
     }
 }

@@ -43,7 +43,7 @@ impl Tissues {
             [inner[at], all[at]]
                 .into_iter()
                 .find(|moments| moments.count >= FEWEST_VOXELS)
-                .ok_or_else(|| format!("fewer than {FEWEST_VOXELS} voxels of cerebral {name}"))
+                .ok_or_else(|| format!("fewer than a hundred voxels of cerebral {name}"))
         };
         Self { white: choose(WHITE, "white matter"), grey: choose(GREY, "cortex") }
     }

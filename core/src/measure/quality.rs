@@ -220,9 +220,6 @@ pub fn quality(volume: &Volume, labels: Option<(&LabelMap, &LabelTable)>) -> Qua
     if let Some(reason) = &background.no_zero {
         warnings.push(format!("Signal-to-noise ratios are not given: {reason}."));
     }
-    for measure in measures.iter().filter(|m| m.judgement == Judgement::Poor) {
-        warnings.push(format!("{}: {} ({}).", measure.name, measure.written(), measure.rule));
-    }
     Quality { measures, warnings }
 }
 

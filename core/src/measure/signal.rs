@@ -149,7 +149,7 @@ fn wavelet_noise(volume: &Volume, background: &Background) -> Result<f64, String
         Some(_) if histogram.total() >= FEWEST_BLOCKS => {
             Err("neighbouring voxels are equal: the scan was enlarged or smoothed".into())
         }
-        _ => Err(format!("fewer than {FEWEST_BLOCKS} blocks of tissue")),
+        _ => Err("too little tissue to see its noise".into()),
     }
 }
 
@@ -253,10 +253,11 @@ fn in_background(volume: &Volume, background: &Background) -> InBackground {
     let [nx, ny, _] = volume.dims;
     for (at, &value) in volume.data.iter().enumerate() {
         let value = f64::from(value);
+        if !value.is_finite() {
+            continue;
+        }
         if background.is_head(at) {
-            if value.is_finite() {
-                head.push(value);
-            }
+            head.push(value);
         } else if value > 0.0 && background.is_air(at) {
             bright += u64::from(value > limit);
             let [x, y, z] = [at % nx, at / nx % ny, at / (nx * ny)];
