@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: the figures of the README, measured again on this machine.
+
+use crate::build;
+use crate::error::TaskResult;
+use crate::project;
+use crate::setup;
+use crate::sizes;
+use crate::steps::{Steps, execute};
+use crate::test;
+
+/// Prints sizes, times and memory; nothing is judged.
+///
+/// # Errors
+/// Whatever stopped the set-up, the build or the page.
+pub fn run() -> TaskResult {
+    let mut steps = Steps::default();
+    let tools = setup::run(&mut steps)?;
+    let browser = steps.run("browser", test::browser)?;
+    build::run(&mut steps, &tools)?;
+    steps.run("size of the page", || sizes::print(&project::dist()))?;
+    steps.run("command line program (release)", || {
+        execute(project::cargo().args(["build", "--release", "--locked", "-p", "prism-core"]))
+    })?;
+    steps.run("time and memory", || {
+        let mut command = project::cargo();
+        command.args(["test", "--quiet", "--locked", "--workspace", "--test", "bench"]);
+        execute(command.env("PRISM_BENCH_BROWSER", &browser))
+    })?;
+    steps.print_table("measured");
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The page as static files: trunk compiles and bundles, then the security policy is written into the result.
+//!
+//! A build whose inputs are unchanged is skipped altogether: their hash is kept beside the build folder.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{TaskError, TaskResult};
+use crate::policy;
+use crate::project;
+use crate::setup::Tools;
+use crate::sizes;
+use crate::steps::{Steps, execute};
+
+/// What the page is made from, relative to the root.
+const INPUTS: [&str; 9] = [
+    "app",
+    "core",
+    "public",
+    "xtask/src",
+    "index.html",
+    "Trunk.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo/config.toml",
+];
+
+/// Builds `dist/` if anything that it is made from has changed.
+///
+/// # Errors
+/// A failing trunk, or a file that cannot be written.
+pub fn run(steps: &mut Steps, tools: &Tools) -> TaskResult {
+    steps.run("page (release, wasm32)", || {
+        let inputs = hash_of_inputs()?;
+        if fs::read_to_string(stamp()).is_ok_and(|built| built == inputs)
+            && project::dist().join("index.html").is_file()
+        {
+            eprintln!("   unchanged, dist/ is up to date");
+            return Ok(());
+        }
+        trunk(tools)?;
+        write_policy()?;
+        sizes::print(&project::dist())?;
+        let stamp = stamp();
+        fs::write(&stamp, inputs).map_err(|source| TaskError::file("write", &stamp, source))
+    })
+}
+
+fn stamp() -> PathBuf {
+    project::target().join("prism-dist.sha256")
+}
+
+/// Runs trunk. The network is off: crates were fetched before, tools are on the PATH.
+fn trunk(tools: &Tools) -> TaskResult {
+    let mut path = OsString::new();
+    if let Some(folder) = &tools.wasm_bindgen_folder {
+        path.push(folder);
+        path.push(":");
+    }
+    path.push(env::var_os("PATH").unwrap_or_default());
+    let mut command = std::process::Command::new(&tools.trunk);
+    command.args(["build", "--release", "--offline", "--skip-version-check"]);
+    // Trunk reads NO_COLOR as the value of its own flag and refuses "1".
+    command.current_dir(project::root()).env("PATH", path).env_remove("NO_COLOR");
+    execute(&mut command)
+}
+
+/// Puts the policy into the page and into the file that some static hosts read their headers from.
+fn write_policy() -> TaskResult {
+    let page = project::dist().join("index.html");
+    let html =
+        fs::read_to_string(&page).map_err(|source| TaskError::file("read", &page, source))?;
+    let html = policy::with_meta(&html);
+    fs::write(&page, &html).map_err(|source| TaskError::file("write", &page, source))?;
+    let mut headers = format!("/*\n  Content-Security-Policy: {}\n", policy::for_header(&html));
+    for (name, value) in policy::SECURITY_HEADERS {
+        headers.push_str(&format!("  {name}: {value}\n"));
+    }
+    let path = project::dist().join("_headers");
+    fs::write(&path, headers).map_err(|source| TaskError::file("write", &path, source))
+}
+
+/// One hash over the names and contents of everything in [`INPUTS`].
+fn hash_of_inputs() -> TaskResult<String> {
+    let root = project::root();
+    let mut files = Vec::new();
+    for input in INPUTS {
+        let path = root.join(input);
+        if path.is_dir() {
+            files.extend(project::files_below(&path)?);
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    let mut hash = Sha256::new();
+    for file in files {
+        let content = fs::read(&file).map_err(|source| TaskError::file("read", &file, source))?;
+        hash.update(file.strip_prefix(&root).unwrap_or(&file).as_os_str().as_encoded_bytes());
+        hash.update((content.len() as u64).to_le_bytes());
+        hash.update(content);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

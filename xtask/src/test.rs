@@ -1,0 +1,110 @@
+//! `cargo xtask test`: everything that has to hold before a change lands, the cheapest check first.
+//!
+//! Every cargo call selects the whole workspace, so that dependencies are compiled once natively (development
+//! profile), once for wasm32 (release profile), and checked once for each of the two.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::build;
+use crate::error::{TaskError, TaskResult};
+use crate::project;
+use crate::setup::{self, WASM_TARGET};
+use crate::steps::{Steps, capture, execute};
+
+/// Names under which Chromium and Chrome are installed.
+const BROWSERS: [&str; 4] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Runs all checks and prints how long each took.
+///
+/// # Errors
+/// The first check that failed.
+pub fn run() -> TaskResult {
+    let mut steps = Steps::default();
+    steps.run("formatting", || {
+        component("rustfmt", "fmt")?;
+        execute(project::cargo().args(["fmt", "--all", "--check"]))
+    })?;
+    steps.run("task runner's own tests", || {
+        execute(project::cargo().args(["test", "--quiet", "--locked", "-p", "xtask"]))
+    })?;
+    let tools = setup::run(&mut steps)?;
+    let browser = steps.run("browser", browser)?;
+    steps.run("lints, native", || {
+        component("clippy", "clippy")?;
+        let mut command = project::cargo();
+        command.args(["clippy", "--quiet", "--locked", "--workspace", "--all-targets"]);
+        execute(command.args(["--", "-D", "warnings"]))
+    })?;
+    steps.run("lints, wasm32", || {
+        let mut command = project::cargo();
+        command.args(["clippy", "--quiet", "--locked", "-p", "prism-core", "-p", "prism-app"]);
+        command.args(["--lib", "--bins", "--target", WASM_TARGET, "--", "-D", "warnings"]);
+        execute(command.env("CLIPPY_CONF_DIR", project::root().join("xtask/clippy-wasm")))
+    })?;
+    steps.run("native tests", || {
+        // The browser target is left out by its manifest: it needs the page, which is not built yet.
+        execute(project::cargo().args(["test", "--locked", "--workspace"]))
+    })?;
+    build::run(&mut steps, &tools)?;
+    steps.run("browser tests", || browser_tests(&browser))?;
+    steps.print_table("all checks passed");
+    Ok(())
+}
+
+/// Drives the page in the browser, under the production policy, and compares it with the command line.
+pub fn browser_tests(browser: &PathBuf) -> TaskResult {
+    let mut command = project::cargo();
+    command.args(["test", "--locked", "--workspace", "--test", "browser", "--bin", "prism"]);
+    command.args(["--", "--test-threads", "1"]);
+    execute(command.env("PRISM_BROWSER", browser))
+}
+
+/// Makes sure that a component of the toolchain (as rustup names it) answers as a cargo subcommand.
+fn component(component: &str, subcommand: &str) -> TaskResult {
+    if capture(project::cargo().args([subcommand, "--version"])).is_some() {
+        return Ok(());
+    }
+    execute(
+        Command::new("rustup").args(["component", "add", component]).current_dir(project::root()),
+    )
+}
+
+/// The browser that is there, or one freshly installed where this may be done.
+///
+/// # Errors
+/// [`TaskError::Missing`] when there is none and none can be installed.
+pub fn browser() -> TaskResult<PathBuf> {
+    if let Some(browser) = installed_browser() {
+        eprintln!("   already there: {}", browser.display());
+        return Ok(browser);
+    }
+    let root = capture(Command::new("id").arg("-u")).is_some_and(|user| user == "0");
+    let debian = capture(Command::new("apt-get").arg("--version")).is_some();
+    if root && debian {
+        execute(Command::new("apt-get").args(["update", "-qq"]))?;
+        let mut install = Command::new("apt-get");
+        install.args(["install", "-y", "-qq", "--no-install-recommends", "chromium"]);
+        execute(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    installed_browser().ok_or_else(|| TaskError::Missing {
+        what: "Chromium or Chrome".into(),
+        remedy:
+            "install it (Debian: `sudo apt-get install chromium`) or name its executable in CHROME"
+                .into(),
+    })
+}
+
+fn installed_browser() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("CHROME") {
+        return Some(PathBuf::from(named));
+    }
+    let path = env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    BROWSERS
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|candidate| candidate.is_file())
+}
