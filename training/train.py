@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from safetensors.torch import load_file
 from torch import nn
 
 from training import losses, optimiser
@@ -150,10 +151,10 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
         step, seconds = state["step"], state["seconds"]
         torch.set_rng_state(state["rng"].cpu())
     elif config.get("start_from"):
-        state = torch.load(config["start_from"], map_location=device, weights_only=True)
-        network.load_state_dict(state["average"])
-        average.load_state_dict(state["average"])
-        auxiliary.load_state_dict(state["auxiliary"])
+        # Averaged weights of an earlier run (training.export --half); new optimiser states.
+        weights = {name: value.float() for name, value in load_file(config["start_from"]).items()}
+        network.load_state_dict(weights)
+        average.load_state_dict(weights)
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
     development = Development(cache)
