@@ -17,10 +17,11 @@ use crate::sizes;
 use crate::steps::{Steps, execute};
 
 /// What the page is made from, relative to the root.
-const INPUTS: [&str; 9] = [
+const INPUTS: [&str; 10] = [
     "app",
     "core",
     "public",
+    "tests/golden/model",
     "xtask/src",
     "index.html",
     "Trunk.toml",
