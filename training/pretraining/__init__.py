@@ -1,0 +1,1 @@
+"""PRISM pretraining at our scale: structure and sequence apart, by re-rendering."""
