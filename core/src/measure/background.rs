@@ -10,6 +10,7 @@
 //!    looked through, because dark tissue would be seen from there;
 //! 3. air: exterior further than 6 mm from the head.
 
+use super::air::Air;
 use super::statistics::{Histogram, Moments};
 use crate::volume::Volume;
 
@@ -24,9 +25,6 @@ const CUT_FACE_SHARE: f64 = 0.02;
 const FILL_SHARE: f64 = 0.5;
 /// Share of negative voxels from which the image is no magnitude image.
 const NEGATIVE_SHARE: f64 = 0.01;
-/// Fewest voxels from which noise is estimated.
-pub(super) const FEWEST_AIR_VOXELS: u64 = 1000;
-
 const FOREGROUND: u8 = 1;
 const EXTERIOR: u8 = 2;
 const RIM: u8 = 4;
@@ -43,12 +41,6 @@ pub(super) struct Background {
     pub(super) air: Result<Air, String>,
     /// Foreground voxels.
     pub(super) foreground: Moments,
-}
-
-/// Intensities in the air.
-pub(super) struct Air {
-    pub(super) moments: Moments,
-    pub(super) median: f64,
 }
 
 impl Background {
@@ -104,35 +96,7 @@ impl Background {
         if !open.iter().flatten().any(|&open| open) {
             return Err("no background: the body reaches every side of the field of view".into());
         }
-        let mut moments = Moments::default();
-        let mut histogram = Histogram::new();
-        let (mut least, mut at_least) = (f32::INFINITY, 0_u64);
-        // Exact zeros are filled in (unwarping, defacing), not measured.
-        for (at, &value) in volume.data.iter().enumerate() {
-            if value > 0.0 && value.is_finite() && self.is_air(at) {
-                moments.push(f64::from(value));
-                histogram.push(value);
-                if value < least {
-                    (least, at_least) = (value, 0);
-                }
-                at_least += u64::from(value == least);
-            }
-        }
-        let Some(median) = histogram.median().filter(|_| moments.count >= FEWEST_AIR_VOXELS) else {
-            return Err(
-                "no background: fewer than a thousand voxels of air with a value above zero".into(),
-            );
-        };
-        // Rounded noise piles up at its least step; noise with decimals does not.
-        let piled = at_least as f64 > 0.01 * moments.count as f64;
-        if piled && median < 3.0 * f64::from(least) {
-            return Err(
-                "the background is coarsely rounded: its noise is only a step or two of the \
-                 stored whole numbers"
-                    .into(),
-            );
-        }
-        Ok(Air { moments, median })
+        Air::of(volume, self)
     }
 }
 
@@ -337,8 +301,8 @@ mod tests {
         assert!(background.is_foreground(offset(volume.dims, [34, 23, 23])));
         let Ok(air) = &background.air else { unreachable!("there is air") };
         // np.arange(1, 12).mean() = 6.0, np.arange(1, 12).std() = 3.1622776601683795
-        assert!((air.moments.mean() - 6.0).abs() < 0.05, "{}", air.moments.mean());
-        assert!((air.moments.deviation() - 3.162).abs() < 0.05);
+        assert!((air.mean - 6.0).abs() < 0.05, "{}", air.mean);
+        assert!((air.deviation - 3.162).abs() < 0.05);
         assert_eq!(air.median, 6.0);
     }
 

@@ -96,7 +96,7 @@ pub(super) fn measures(tissues: &Tissues, background: &Background) -> Vec<Measur
     let snr_source = "mean / standard deviation (n - 1) within the tissue, as MRIQC's snr";
     let cnr = both.clone().and_then(|(white, grey)| {
         let air = background.air.as_ref().map_err(Clone::clone)?;
-        Ok((white.mean() - grey.mean()).abs() / air.moments.deviation())
+        Ok((white.mean() - grey.mean()).abs() / air.deviation)
     });
     let cjv = both.clone().map(|(white, grey)| {
         (white.deviation() + grey.deviation()) / (white.mean() - grey.mean()).abs()

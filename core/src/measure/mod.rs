@@ -10,9 +10,10 @@
 //! | [`structures`](mod@structures) | millilitres, shares, asymmetry, centroid, contact with the edge |
 //! | [`quality`](mod@quality) | signal, noise, contrast, artefacts and coverage, each with its formula |
 //! | `coverage`, `signal`, `contrast` | the measures of [`quality`](mod@quality) by kind |
-//! | `background` | which voxels are air, for the measures that need noise alone |
+//! | `background`, `air` | which voxels are air, and the noise in it |
 //! | `statistics` | moments, and quantiles without sorting |
 
+mod air;
 pub mod anatomy;
 mod background;
 mod contrast;

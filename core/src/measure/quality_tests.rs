@@ -176,6 +176,25 @@ fn a_stripped_head_has_no_noise_in_air() {
 }
 
 #[test]
+fn coarse_steps_are_corrected_for() {
+    // The phantom in steps of 16: air.std(ddof=1) of the unrounded scan is 13.0859.
+    // a = (np.round(v / 16) * 16)[air]; a.std(ddof=1) = 13.9282,
+    // np.sqrt(a.std(ddof=1)**2 - 16**2 / 12) = 13.140081; a.mean() over that is 1.900695.
+    let mut volume = phantom();
+    volume.data.iter_mut().for_each(|v| *v = (*v / 16.0).round() * 16.0);
+    let quality = quality(&volume, None);
+    near(&quality, "noise_air", 13.140_081_467, 1e-5);
+    near(&quality, "noise_shape", 1.900_695_270, 1e-5);
+    near(&quality, "snr_dietrich", 17.5, 0.03);
+    assert!(value(&quality, "background_outliers") < 0.3);
+    // In steps of 80 nearly all of the air is zero.
+    let mut volume = phantom();
+    volume.data.iter_mut().for_each(|v| *v = (*v / 80.0).round() * 80.0);
+    let quality = super::quality(&volume, None);
+    assert!(quality.get("noise_air").is_some_and(|m| m.value.is_none()));
+}
+
+#[test]
 fn a_shifted_scale_has_no_signal_to_noise() {
     let mut volume = phantom();
     volume.data.iter_mut().for_each(|v| *v -= 50.0);

@@ -2,7 +2,8 @@
 
 use std::f64::consts::{LN_2, PI};
 
-use super::background::{Background, FEWEST_AIR_VOXELS};
+use super::air::FEWEST_AIR_VOXELS;
+use super::background::Background;
 use super::contrast::Tissues;
 use super::quality::{
     Judgement, Measure,
@@ -15,6 +16,9 @@ use crate::volume::Volume;
 const FEWEST_BLOCKS: u64 = 500;
 /// Median of |x| for a standard normal x.
 const NORMAL_MAD: f64 = 0.674_489_750_196_081_7;
+/// Mean over deviation from which the air is taken for plain noise; Rayleigh noise has
+/// 1.91, and combined coils have more.
+const PLAIN_NOISE: f64 = 1.7;
 /// Largest share of the signal that a ghost may have in the ACR phantom test.
 const GHOST_LIMIT_PERCENT: f64 = 2.5;
 
@@ -43,7 +47,7 @@ pub(super) fn signal_measures(
     let air = background.air.as_ref().map_err(Clone::clone);
     let dietrich = signal.clone().and_then(|(signal, _)| {
         let air = air.clone()?;
-        Ok(signal / (air.moments.deviation() * (2.0 / (4.0 - PI)).sqrt()))
+        Ok(signal / (air.deviation * (2.0 / (4.0 - PI)).sqrt()))
     });
     let wavelet = wavelet_noise(volume, background);
     let ratio = signal.and_then(|(signal, _)| Ok(signal / wavelet.clone()?));
@@ -56,7 +60,7 @@ pub(super) fn signal_measures(
             "Spread of the intensities in the air around the head, where there is no signal.",
             "standard deviation (n - 1) of air at least 6 mm from the head",
         )
-        .result(air.clone().map(|air| air.moments.deviation())),
+        .result(air.clone().map(|air| air.deviation)),
         Measure::new(
             Signal,
             "snr_dietrich",
@@ -114,7 +118,13 @@ pub(super) fn signal_measures(
             "mean(air) / sd(air), for Rayleigh noise sqrt(pi / (4 - pi)) = 1.91; Henkelman, Med \
              Phys 12, 1985, 232-233",
         )
-        .result(air.map(|air| air.moments.mean() / air.moments.deviation())),
+        .result(air.map(|air| air.mean / air.deviation))
+        .judged(
+            "good from 1.7, look below: pure noise has at least 1.91, and a tenth is left for \
+             rounding; below it the air holds something else, or the noise differs from place to \
+             place, and ratios to the noise in air are unreliable",
+            |shape| if shape >= PLAIN_NOISE { Judgement::Good } else { Judgement::Look },
+        ),
     ]
 }
 
@@ -258,7 +268,7 @@ fn in_background(volume: &Volume, background: &Background) -> InBackground {
         }
         if background.is_head(at) {
             head.push(value);
-        } else if value > 0.0 && background.is_air(at) {
+        } else if background.is_air(at) && air.takes(value) {
             bright += u64::from(value > limit);
             let [x, y, z] = [at % nx, at / nx % ny, at / (nx * ny)];
             let crosses = [beside[0][y + ny * z], beside[1][x + nx * z], beside[2][x + nx * y]];
@@ -277,8 +287,8 @@ fn in_background(volume: &Volume, background: &Background) -> InBackground {
     let span = means.iter().copied().fold(f64::NEG_INFINITY, f64::max)
         - means.iter().copied().fold(f64::INFINITY, f64::min);
     InBackground {
-        energy: Ok(head.energy() / air.moments.energy()),
-        outliers: Ok(100.0 * bright as f64 / air.moments.count as f64),
+        energy: Ok(head.energy() / air.energy),
+        outliers: Ok(100.0 * bright as f64 / air.count as f64),
         ghost: if means.len() < 2 {
             Err("air lies beside the head along one axis only".into())
         } else {

@@ -23,6 +23,14 @@ impl Moments {
         self.squares += centred * centred;
     }
 
+    /// Adds `count` zeros.
+    pub(super) fn push_zeros(&mut self, count: u64) {
+        let n = count as f64;
+        self.count += count;
+        self.sum -= n * self.shift;
+        self.squares += n * self.shift * self.shift;
+    }
+
     /// Mean; 0 for no values.
     pub(super) fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.shift + self.sum / self.count as f64 }

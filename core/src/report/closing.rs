@@ -29,7 +29,7 @@ pub(super) fn image_quality(input: &ReportInput) -> Section {
             .say(plural(judged.len(), " measure", " measures"))
             .say(" with a threshold ")
             .say(plural(good.len(), "lies", "lie"))
-            .say(" on its good side");
+            .say(" on the good side of it");
         for (at, measure) in good.iter().enumerate() {
             sentence = written(
                 sentence.say(if at == 0 { ": " } else { separator(at, good.len()) }),
@@ -177,16 +177,13 @@ fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
         .say(" left, ")
         .millilitres("volume on the right", right.millilitres, Some(right.index))
         .say(" right)");
-    let others = pairs.len() - 1;
-    if others == 0 {
+    let others: Vec<&str> =
+        pairs[1..].iter().map(|pair| crate::measure::base_name(&pair.0.display_name)).collect();
+    if others.is_empty() {
         return Some(limit(sentence.say("; no other pair reaches the limit of ")).say("."));
     }
-    let sentence = sentence
-        .say("; ")
-        .count("further pairs beyond the limit", others)
-        .say(plural(others, " further pair reaches", " further pairs reach"))
-        .say(" the limit of ");
-    Some(limit(sentence).say("."))
+    let sentence = limit(sentence.say("; the limit of "));
+    Some(sentence.say(" is also reached by: ").say(&list(&others)).say("."))
 }
 
 fn quality_in_short(quality: &Quality) -> Sentence {
