@@ -39,7 +39,8 @@ figure{margin:0;break-inside:avoid}figcaption{color:#56616b;font-size:.85rem}\
 table{border-collapse:collapse;width:100%;font-size:.82rem;margin:.5rem 0}\
 th,td{text-align:left;padding:.22rem .5rem;border-bottom:1px solid #e3e8ec;vertical-align:top}\
 th{border-bottom:1px solid #8c98a3}thead{display:table-header-group}tr{break-inside:avoid}\
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\
+.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}\
+#structures td:first-child{white-space:nowrap}\
 .swatch{display:inline-block;width:.75em;height:.75em;margin-right:.45em;border:1px solid #0003;\
 print-color-adjust:exact;-webkit-print-color-adjust:exact}\
 .small{color:#56616b;font-size:.92em}\
@@ -121,16 +122,18 @@ impl Report {
         html.push_str(&format!(
             "<section id=\"structures\">\n<h2>Structures</h2>\n<table>\n<thead><tr>\
              <th>Structure</th><th class=\"n\">Volume (mL)</th><th class=\"n\">{share}</th>\
-             <th class=\"n\">% of intracranial</th><th class=\"n\">Asymmetry (%)</th>\
-             <th class=\"n\">Centre R, A, S (mm)</th><th class=\"n\">Voxels at edge</th>\
+             <th class=\"n\">% of cranium</th><th class=\"n\">Asymmetry (%)</th>\
+             <th class=\"n\">Centre R, A, S (mm)</th><th class=\"n\">At edge</th>\
              </tr></thead>\n<tbody>\n"
         ));
-        for row in &self.structures {
+        for row in self.arranged() {
             html.push_str(&structure_row(row));
         }
         html.push_str(
             "</tbody>\n</table>\n<p class=\"small\">Asymmetry: 100 (L - R) / ((L + R) / 2); \
-                       positive where the left is larger.</p>\n</section>\n",
+                       positive where the left is larger. \
+                       Cranium: the intracranial volume as defined under Method. At edge: voxels in \
+                       the outermost layer of the scan.</p>\n</section>\n",
         );
     }
 

@@ -34,6 +34,7 @@ pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Value};
 
 use crate::measure::{Quality, StructureVolume, Totals};
+use crate::volume::Side;
 
 /// Left/right difference in percent from which the report names it.
 ///
@@ -101,6 +102,16 @@ impl Report {
     /// The section of a key.
     pub fn section(&self, key: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.key == key)
+    }
+
+    /// Structures as tables show them: by region, sides next to each other.
+    pub fn arranged(&self) -> Vec<&StructureVolume> {
+        let mut rows: Vec<&StructureVolume> = self.structures.iter().collect();
+        rows.sort_by_key(|row| {
+            let first = row.pair.map_or(row.index, |pair| pair.min(row.index));
+            (row.region, first, row.side == Some(Side::Right))
+        });
+        rows
     }
 
     /// All sentences in order.

@@ -40,7 +40,7 @@ impl Report {
             "{:<38} {:>10} {:>11} {:>14}\n",
             "Structure", "mL", share, "L/R index (%)"
         ));
-        for row in &self.structures {
+        for row in self.arranged() {
             let asymmetry =
                 row.asymmetry_percent.map_or_else(|| "-".to_owned(), |a| format!("{a:+.1}"));
             text.push_str(&format!(
