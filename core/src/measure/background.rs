@@ -244,8 +244,8 @@ fn mark_rim(flags: &mut [u8], dims: [usize; 3], spacing_mm: [f64; 3]) {
             *flag |= RIM;
         }
     }
-    for axis in 0..3 {
-        let reach = (RIM_MM / spacing_mm[axis].max(1e-3)).ceil().min(255.0) as u8;
+    for (axis, spacing) in spacing_mm.into_iter().enumerate() {
+        let reach = (RIM_MM / spacing.max(1e-3)).ceil().min(255.0) as u8;
         // Voxels added along this axis must not spread along it again.
         const ADDED: u8 = 8;
         for from_high in [false, true] {

@@ -30,7 +30,7 @@ h2{font-size:1.05rem;margin:1.75rem 0 .4rem;padding-bottom:.2rem;border-bottom:1
 break-after:avoid}\
 p{margin:.35rem 0}.lead{color:#56616b;margin:0 0 1rem}\
 .notice{border:1px solid #cfd6dc;border-left:4px solid #7a5b00;padding:.4rem .7rem;margin:1rem 0}\
-.attention{font-weight:600}.warning{border-left:4px solid #b3261e;padding-left:.6rem}\
+.attention{font-weight:600}.beyond b{color:#8a1c13}.warning{border-left:4px solid #b3261e;padding-left:.6rem}\
 a{color:inherit;text-decoration:underline;text-decoration-color:#9aa7b2;text-underline-offset:2px}\
 tr:target td{background:#fff3cd}\
 figure{margin:0;break-inside:avoid}figcaption{color:#56616b;font-size:.85rem}\
@@ -149,7 +149,7 @@ impl Report {
         for group in MeasureGroup::ALL {
             for measure in self.quality.measures.iter().filter(|m| m.group == group) {
                 let class = match measure.judgement {
-                    Judgement::Look | Judgement::Poor => " class=\"attention\"",
+                    Judgement::Look | Judgement::Poor => " class=\"beyond\"",
                     _ => "",
                 };
                 let rule = if measure.rule.is_empty() {
@@ -158,7 +158,7 @@ impl Report {
                     format!("<br>{}", escape(&measure.rule))
                 };
                 html.push_str(&format!(
-                    "<tr id=\"measure-{}\"><td>{}</td><td class=\"n\">{}</td><td{class}>{}{rule}</td>\
+                    "<tr id=\"measure-{}\"><td>{}</td><td class=\"n\">{}</td><td{class}><b>{}</b>{rule}</td>\
                      <td>{}<br><span class=\"small\">{}</span></td></tr>\n",
                     escape(&measure.key),
                     escape(&measure.name),
