@@ -1,0 +1,162 @@
+//! Files to scans and back: bytes in memory to a [`Scan`] or one [`FormatError`].
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `detect` | what a file is, from its bytes, never from its name |
+//! | `nifti/` | NIfTI-1 and -2, `.nii`, `.nii.gz`, `.hdr` with `.img`; writing |
+//! | `dicom/` | DICOM files to series, volumes and geometry |
+//! | `archive` | zip archives of either |
+//! | `gzip` | bounded unpacking |
+//!
+//! File bytes are hostile until shown otherwise. Every size comes from a header, is
+//! checked against the bytes that exist and against [`MAX_VOXELS`], and only then
+//! allocated. What can be repaired is repaired and said in [`Scan::warnings`]; what
+//! cannot is an error that says what to do.
+
+mod archive;
+mod catalogue;
+mod detect;
+pub mod dicom;
+mod error;
+mod gzip;
+pub mod nifti;
+
+use serde::{Deserialize, Serialize};
+
+use crate::volume::Volume;
+pub use error::FormatError;
+
+/// Most voxels of one volume: 512 x 512 x 512, 512 MiB as `f32`. A browser page ends at
+/// 4 GiB, and the pipeline holds the scan about three times.
+pub const MAX_VOXELS: u64 = 512 * 512 * 512;
+
+/// One file as the person gave it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// Name or relative path; only for messages and for finding a header's `.img`.
+    pub name: String,
+    /// Content.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for InputFile {
+    /// The name and the content stay out of logs.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "InputFile({} bytes)", self.bytes.len())
+    }
+}
+
+/// Kind of file a series came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// NIfTI-1, one file or header and image.
+    Nifti1,
+    /// NIfTI-2.
+    Nifti2,
+    /// DICOM, single-frame or multi-frame.
+    Dicom,
+}
+
+impl Format {
+    /// Name for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Nifti1 => "NIfTI-1",
+            Self::Nifti2 => "NIfTI-2",
+            Self::Dicom => "DICOM",
+        }
+    }
+}
+
+/// How the scan was acquired, as far as its files say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Acquisition {
+    /// Echo time in milliseconds.
+    pub echo_time_ms: Option<f64>,
+    /// Repetition time in milliseconds.
+    pub repetition_time_ms: Option<f64>,
+    /// Inversion time in milliseconds.
+    pub inversion_time_ms: Option<f64>,
+    /// Flip angle in degrees.
+    pub flip_angle_deg: Option<f64>,
+    /// Name of the pulse sequence, or of the protocol where that is missing.
+    pub sequence_name: Option<String>,
+    /// Description of the series.
+    pub description: Option<String>,
+    /// Body part in DICOM's terms, for example `BRAIN`.
+    pub body_part: Option<String>,
+    /// Manufacturer of the scanner.
+    pub manufacturer: Option<String>,
+    /// Field strength in tesla.
+    pub field_strength_t: Option<f64>,
+    /// Contrast agent, where one was given.
+    pub contrast_agent: Option<String>,
+}
+
+/// One thing to choose: a NIfTI file or a DICOM series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Stable name within the same set of files (`series-1`, `file-1`); no identifier of the files'.
+    pub key: String,
+    /// For people: series number and description, or the NIfTI file's name. A file name is the
+    /// person's own: show it, but keep it out of reports, logs and addresses.
+    pub title: String,
+    /// Kind of file.
+    pub format: Format,
+    /// Voxels along x, y, z.
+    pub dims: [usize; 3],
+    /// Distance between voxel centres along x, y, z in millimetres.
+    pub spacing_mm: [f64; 3],
+    /// Number of volumes: 1 for a 3-D scan.
+    pub volumes: usize,
+    /// Number of files it is spread over.
+    pub files: usize,
+    /// How it was acquired.
+    pub acquisition: Acquisition,
+}
+
+impl Series {
+    fn voxels(&self) -> usize {
+        self.dims.iter().fold(1, |product: usize, &side| product.saturating_mul(side))
+    }
+}
+
+/// Which series and volume to load.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
+    /// Key of the series; `None` takes the one with most voxels, of equal ones the first.
+    pub series: Option<String>,
+    /// Volume of a 4-D series, counted from 0.
+    pub volume: usize,
+}
+
+/// A scan that is ready for the pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// Voxels and affine.
+    pub volume: Volume,
+    /// Where they came from.
+    pub series: Series,
+    /// What was assumed, repaired or left out, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// The series among the files, in the order of DICOM series numbers and then of files.
+///
+/// # Errors
+/// [`FormatError`] when there is none; of several problems, that of the first file.
+pub fn list(files: &[InputFile]) -> Result<Vec<Series>, FormatError> {
+    let files = archive::expand(files)?;
+    let catalogue = catalogue::Catalogue::read(&files)?;
+    Ok(catalogue.entries.into_iter().map(|entry| entry.series).collect())
+}
+
+/// Loads one volume of one series.
+///
+/// # Errors
+/// [`FormatError`] when there is no series, the selection names none, or its voxels cannot be read.
+pub fn load(files: &[InputFile], selection: &Selection) -> Result<Scan, FormatError> {
+    let files = archive::expand(files)?;
+    catalogue::Catalogue::read(&files)?.load(&files, selection)
+}

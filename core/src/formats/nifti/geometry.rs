@@ -1,0 +1,122 @@
+//! Affine of a NIfTI header: sform, else qform, else the spacing alone.
+//!
+//! The order and the formulas are those of nifti1.h, "3D image orientation and
+//! location in space", methods 3, 2 and 1.
+
+use super::header::Fields;
+use crate::volume::Affine;
+
+/// The affine in millimetres, and what had to be assumed for it.
+pub(super) fn affine(fields: &Fields) -> (Affine, Vec<String>) {
+    let mut warnings = Vec::new();
+    let spacing = spacing(fields, &mut warnings);
+    let mut affine = None;
+    if fields.sform_code > 0 {
+        affine = usable(Affine(fields.srow));
+        if affine.is_none() {
+            warnings.push(
+                "The header's sform matrix places nothing; its other orientation was used.".into(),
+            );
+        }
+    }
+    if affine.is_none() && fields.qform_code > 0 {
+        affine = usable(qform(fields, spacing));
+        if affine.is_none() {
+            warnings.push("The header's qform holds no rotation; it was not used.".into());
+        }
+    }
+    let affine = affine.unwrap_or_else(|| {
+        warnings.push(
+            "The file does not say how the scan lies in the body: left and right, and with them \
+             every side named here, are assumed."
+                .into(),
+        );
+        Affine::from_spacing(spacing)
+    });
+    let scale = millimetres_per_unit(fields.xyzt_units, &mut warnings);
+    (Affine(affine.0.map(|row| row.map(|value| value * scale))), warnings)
+}
+
+fn usable(affine: Affine) -> Option<Affine> {
+    affine.check().is_ok().then_some(affine)
+}
+
+/// pixdim[1..4], positive and finite.
+fn spacing(fields: &Fields, warnings: &mut Vec<String>) -> [f64; 3] {
+    let stated = [fields.pixdim[1], fields.pixdim[2], fields.pixdim[3]];
+    // A spacing along an axis of one voxel, or past dim[0], means nothing and is often 0.
+    let matters = |axis: usize| fields.dim[0] > axis as i64 && fields.dim[axis + 1] > 1;
+    // With a sform in use the spacing comes from its columns.
+    let used = fields.sform_code <= 0 || usable(Affine(fields.srow)).is_none();
+    [0, 1, 2].map(|axis| {
+        let length = stated[axis].abs();
+        if length.is_finite() && length > 0.0 {
+            return length;
+        }
+        if used && matters(axis) {
+            warnings.push(format!(
+                "The file does not state the voxel spacing along {}; 1 was assumed, so every \
+                 volume in millilitres is uncertain.",
+                ["x", "y", "z"][axis]
+            ));
+        }
+        1.0
+    })
+}
+
+/// Method 2: rotation from the unit quaternion (a, b, c, d), spacing, offset; pixdim[0] is qfac.
+fn qform(fields: &Fields, spacing: [f64; 3]) -> Affine {
+    let [mut b, mut c, mut d] = fields.quatern;
+    let mut a = 1.0 - (b * b + c * c + d * d);
+    // As nifti1_io does: (b, c, d) that is too long is a half turn about its own direction.
+    if a < 1e-7 {
+        let length = (b * b + c * c + d * d).sqrt();
+        (a, b, c, d) = (0.0, b / length, c / length, d / length);
+    } else {
+        a = a.sqrt();
+    }
+    let qfac = if fields.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
+    let [x, y, z] = [spacing[0], spacing[1], spacing[2] * qfac];
+    let [qx, qy, qz] = fields.qoffset;
+    Affine([
+        [
+            (a * a + b * b - c * c - d * d) * x,
+            2.0 * (b * c - a * d) * y,
+            2.0 * (b * d + a * c) * z,
+            qx,
+        ],
+        [
+            2.0 * (b * c + a * d) * x,
+            (a * a + c * c - b * b - d * d) * y,
+            2.0 * (c * d - a * b) * z,
+            qy,
+        ],
+        [
+            2.0 * (b * d - a * c) * x,
+            2.0 * (c * d + a * b) * y,
+            (a * a + d * d - b * b - c * c) * z,
+            qz,
+        ],
+    ])
+}
+
+/// The space half of xyzt_units.
+fn millimetres_per_unit(xyzt_units: i32, warnings: &mut Vec<String>) -> f64 {
+    match xyzt_units & 7 {
+        1 => 1000.0,
+        2 => 1.0,
+        3 => 0.001,
+        0 => {
+            warnings.push(
+                "The file does not state its unit of length; millimetres were assumed.".into(),
+            );
+            1.0
+        }
+        code => {
+            warnings.push(format!(
+                "The file's unit of length (code {code}) is not one that NIfTI defines; millimetres were assumed."
+            ));
+            1.0
+        }
+    }
+}

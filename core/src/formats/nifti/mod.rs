@@ -1,0 +1,100 @@
+//! NIfTI: reading `.nii`, `.nii.gz` and `.hdr` with `.img`, and writing results.
+
+mod geometry;
+pub(in crate::formats) mod header;
+mod voxels;
+mod write;
+
+use super::{Acquisition, Format, FormatError, InputFile, Scan, Series, gzip};
+use crate::volume::Volume;
+use header::Header;
+pub use write::{write_labels, write_volume};
+
+/// A NIfTI scan among the files: its header was read and checked, its voxels were not.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    header: Header,
+    /// Index of the file that holds the voxels.
+    pub(super) data_file: usize,
+}
+
+/// Reads the header in file `index`, and finds its voxels' file.
+///
+/// # Errors
+/// Those of [`header::read`]; [`FormatError::MissingPair`].
+pub(super) fn find(files: &[InputFile], index: usize) -> Result<Found, FormatError> {
+    let file = &files[index];
+    let header = if gzip::is_gzip(&file.bytes) {
+        header::read(&gzip::peek(&file.bytes, header::HEADER_BYTES), &file.name)?
+    } else {
+        header::read(&file.bytes, &file.name)?
+    };
+    let data_file = if header.single_file { index } else { image_of(files, index)? };
+    Ok(Found { header, data_file })
+}
+
+/// The `.img` of a header: the file of the same name, else the only other one.
+fn image_of(files: &[InputFile], index: usize) -> Result<usize, FormatError> {
+    let name = &files[index].name;
+    let wanted = stem(name).to_ascii_lowercase();
+    let named = files.iter().position(|other| {
+        let lower = other.name.to_ascii_lowercase();
+        (lower.ends_with(".img") || lower.ends_with(".img.gz"))
+            && stem(&other.name).to_ascii_lowercase() == wanted
+    });
+    match named {
+        Some(found) => Ok(found),
+        None if files.len() == 2 => Ok(1 - index),
+        None => Err(FormatError::MissingPair {
+            expected: "the .img of the same name".into(),
+            name: name.clone(),
+        }),
+    }
+}
+
+/// File name without folders and without the extensions NIfTI uses.
+fn stem(name: &str) -> &str {
+    let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    let cut = |text: &str, extension: &str| -> Option<usize> {
+        let at = text.len().checked_sub(extension.len())?;
+        text.get(at..)?.eq_ignore_ascii_case(extension).then_some(at)
+    };
+    let base = cut(base, ".gz").map_or(base, |at| &base[..at]);
+    [".nii", ".hdr", ".img"].iter().find_map(|end| cut(base, end)).map_or(base, |at| &base[..at])
+}
+
+/// What to show of a scan that was found in file `index`.
+pub(super) fn describe(files: &[InputFile], index: usize, found: &Found) -> Series {
+    let header = &found.header;
+    let title = stem(&files[index].name);
+    Series {
+        key: format!("file-{}", index + 1),
+        title: if title.is_empty() { "NIfTI scan".into() } else { title.into() },
+        format: if header.version == 1 { Format::Nifti1 } else { Format::Nifti2 },
+        dims: header.dims,
+        spacing_mm: header.affine.spacing_mm(),
+        volumes: header.volumes,
+        files: if header.single_file { 1 } else { 2 },
+        acquisition: Acquisition::default(),
+    }
+}
+
+/// Reads one volume of a scan that was found.
+///
+/// # Errors
+/// [`FormatError::UnknownVolume`], and those of reading the voxels.
+pub(super) fn load(
+    files: &[InputFile],
+    found: &Found,
+    series: Series,
+    index: usize,
+) -> Result<Scan, FormatError> {
+    let header = &found.header;
+    if index >= header.volumes {
+        return Err(FormatError::UnknownVolume { expected: index, actual: header.volumes });
+    }
+    let mut warnings = header.warnings.clone();
+    let data = voxels::read(header, &files[found.data_file], index, &mut warnings)?;
+    let volume = Volume { data, dims: header.dims, affine: header.affine };
+    Ok(Scan { volume, series, warnings })
+}

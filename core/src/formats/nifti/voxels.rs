@@ -1,0 +1,192 @@
+//! Voxels of one NIfTI volume, streamed out of a file in memory.
+//!
+//! A compressed file is never unpacked whole: the stream runs past the volumes before
+//! the wanted one in a small buffer, and each chunk becomes `f32` at once. The
+//! most memory is the result itself.
+
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+
+use super::header::{Header, Order, VoxelType};
+use crate::formats::gzip::{self, Ending};
+use crate::formats::{FormatError, InputFile};
+
+const CHUNK: usize = 64 * 1024;
+/// Bytes past the promised ones that are read to reach a gzip checksum.
+const SLACK: usize = 64 * 1024;
+
+enum Source<'a> {
+    Plain(&'a [u8]),
+    Zipped(Box<MultiGzDecoder<&'a [u8]>>),
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(bytes) => bytes.read(buffer),
+            Self::Zipped(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// Reads volume `index`, scaled, with values that are no numbers set to 0.
+///
+/// # Errors
+/// [`FormatError::Truncated`] where the file is shorter than its header promises, before
+/// allocation as far as that can be known; [`FormatError::Damaged`] for broken gzip;
+/// [`FormatError::TooLarge`] where memory ends.
+pub(super) fn read(
+    header: &Header,
+    file: &InputFile,
+    index: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<f32>, FormatError> {
+    let zipped = gzip::is_gzip(&file.bytes);
+    let voxels = header.dims.iter().product::<usize>();
+    let volume_bytes = voxels as u64 * header.voxel_type.bytes();
+    // Both factors were checked with the header: 2^27 voxels, 2^32 volumes, 8 bytes.
+    let promised = header.offset + volume_bytes * header.volumes as u64;
+    let available =
+        if zipped { gzip::most_unpacked(file.bytes.len()) } else { file.bytes.len() as u64 };
+    let short = |actual: u64| FormatError::Truncated {
+        what: "image data",
+        expected: promised,
+        actual,
+        name: file.name.clone(),
+    };
+    if promised > available {
+        return Err(short(available));
+    }
+    let mut data: Vec<f32> = Vec::new();
+    data.try_reserve_exact(voxels).map_err(|_| FormatError::TooLarge {
+        what: "volume",
+        expected: "what the browser's memory holds".into(),
+        actual: format!("{voxels} voxels"),
+        name: file.name.clone(),
+    })?;
+
+    let mut source = if zipped {
+        Source::Zipped(Box::new(gzip::stream(&file.bytes)))
+    } else {
+        Source::Plain(&file.bytes)
+    };
+    let mut buffer = vec![0; CHUNK];
+    let before = header.offset + volume_bytes * index as u64;
+    let mut done = 0;
+    let mut fill = |buffer: &mut [u8]| -> Result<(), FormatError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match source.read(&mut buffer[filled..]) {
+                Ok(0) => return Err(short(done)),
+                Ok(read) => {
+                    filled += read;
+                    done += read as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Err(short(done));
+                }
+                Err(error) => return Err(damaged(file, error.to_string())),
+            }
+        }
+        Ok(())
+    };
+    let mut left = before;
+    while left > 0 {
+        let part = left.min(CHUNK as u64) as usize;
+        fill(&mut buffer[..part])?;
+        left -= part as u64;
+    }
+    let mut non_finite = 0;
+    let mut left = volume_bytes;
+    while left > 0 {
+        // CHUNK is a multiple of every voxel's size.
+        let part = left.min(CHUNK as u64) as usize;
+        fill(&mut buffer[..part])?;
+        left -= part as u64;
+        convert(&buffer[..part], header, &mut data, &mut non_finite);
+    }
+    if non_finite > 0 {
+        warnings.push(format!(
+            "{non_finite} voxels are not numbers (NaN or infinite); they were set to 0."
+        ));
+    }
+    end(&mut source, header, file, index, promised, warnings)?;
+    Ok(data)
+}
+
+fn damaged(file: &InputFile, reason: String) -> FormatError {
+    FormatError::Damaged { what: "compressed file", reason, name: file.name.clone() }
+}
+
+/// After the last volume: the checksum, and whether there is more than the header says.
+fn end(
+    source: &mut Source<'_>,
+    header: &Header,
+    file: &InputFile,
+    index: usize,
+    promised: u64,
+    warnings: &mut Vec<String>,
+) -> Result<(), FormatError> {
+    let excess = match source {
+        Source::Plain(_) => file.bytes.len() as u64 > promised,
+        Source::Zipped(stream) if index + 1 == header.volumes => {
+            match gzip::finish(stream, SLACK) {
+                Ending::Clean => false,
+                Ending::Excess => true,
+                Ending::Damaged(reason) => return Err(damaged(file, reason)),
+            }
+        }
+        // Not at the end: reading on only for the checksum would cost the whole file.
+        Source::Zipped(_) => false,
+    };
+    if excess {
+        warnings.push("The file is longer than its header says; the rest was ignored.".into());
+    }
+    Ok(())
+}
+
+/// Appends the voxels in `bytes`, counting those that are no finite `f32`.
+fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut usize) {
+    macro_rules! values {
+        ($number:ty) => {{
+            let value = |bytes: [u8; size_of::<$number>()]| match header.order {
+                Order::Little => <$number>::from_le_bytes(bytes) as f64,
+                Order::Big => <$number>::from_be_bytes(bytes) as f64,
+            };
+            append(bytes, value, header.scaling, data, non_finite);
+        }};
+    }
+    match header.voxel_type {
+        VoxelType::U8 => values!(u8),
+        VoxelType::I8 => values!(i8),
+        VoxelType::U16 => values!(u16),
+        VoxelType::I16 => values!(i16),
+        VoxelType::U32 => values!(u32),
+        VoxelType::I32 => values!(i32),
+        VoxelType::U64 => values!(u64),
+        VoxelType::I64 => values!(i64),
+        VoxelType::F32 => values!(f32),
+        VoxelType::F64 => values!(f64),
+    }
+}
+
+fn append<const N: usize>(
+    bytes: &[u8],
+    value: impl Fn([u8; N]) -> f64,
+    scaling: Option<(f64, f64)>,
+    data: &mut Vec<f32>,
+    non_finite: &mut usize,
+) {
+    let (slope, inter) = scaling.unwrap_or((1.0, 0.0));
+    let (voxels, _) = bytes.as_chunks::<N>();
+    data.extend(voxels.iter().map(|&voxel| {
+        let scaled = (value(voxel) * slope + inter) as f32;
+        if scaled.is_finite() {
+            scaled
+        } else {
+            *non_finite += 1;
+            0.0
+        }
+    }));
+}

@@ -1,0 +1,186 @@
+//! Results to `.nii.gz` bytes: NIfTI-1, little-endian, sform and qform alike.
+
+use super::header::HEADER_BYTES;
+use crate::formats::{FormatError, gzip};
+use crate::volume::{Affine, LabelMap, LabelTable, Volume};
+
+const VOXEL_START: usize = 352;
+/// NIFTI_INTENT_LABEL: the values are numbers of labels.
+const INTENT_LABEL: i16 = 1002;
+/// NIFTI_XFORM_SCANNER_ANAT.
+const SCANNER: i16 = 1;
+/// Millimetres and seconds.
+const UNITS: u8 = 2 | 8;
+
+/// A label map as `.nii.gz`: the table's ids (for the brain, FreeSurfer's) as 16-bit
+/// integers, 0 where the table has no label. Equal maps give equal bytes.
+///
+/// # Errors
+/// [`FormatError::Write`] for sides or affines that NIfTI-1 cannot hold, and for data whose
+/// length is not the product of its dimensions.
+pub fn write_labels(map: &LabelMap, table: &LabelTable) -> Result<Vec<u8>, FormatError> {
+    let ids = table.ids();
+    let signed = ids.iter().all(|&id| i16::try_from(id).is_ok());
+    let datatype = if signed { 4 } else { 512 };
+    let header = header(map.dims, map.data.len(), &map.affine, datatype, 16, INTENT_LABEL)?;
+    let voxels: Vec<u8> =
+        map.data.iter().flat_map(|&index| ids[usize::from(index)].to_le_bytes()).collect();
+    pack(&header, &voxels)
+}
+
+/// A volume as `.nii.gz`, 32-bit floats. Equal volumes give equal bytes.
+///
+/// # Errors
+/// As [`write_labels`].
+pub fn write_volume(volume: &Volume) -> Result<Vec<u8>, FormatError> {
+    let header = header(volume.dims, volume.data.len(), &volume.affine, 16, 32, 0)?;
+    let voxels: Vec<u8> = volume.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    pack(&header, &voxels)
+}
+
+fn pack(header: &[u8], voxels: &[u8]) -> Result<Vec<u8>, FormatError> {
+    gzip::pack(&[header, voxels]).map_err(|error| FormatError::Write {
+        field: "the compressed file",
+        expected: "writable".into(),
+        actual: error.to_string(),
+    })
+}
+
+fn header(
+    dims: [usize; 3],
+    voxels: usize,
+    affine: &Affine,
+    datatype: i16,
+    bits: i16,
+    intent: i16,
+) -> Result<Vec<u8>, FormatError> {
+    let cannot = |field, expected: &str, actual: String| FormatError::Write {
+        field,
+        expected: expected.into(),
+        actual,
+    };
+    let mut sides = [1_i16; 8];
+    sides[0] = 3;
+    for (axis, &side) in dims.iter().enumerate() {
+        sides[axis + 1] = i16::try_from(side)
+            .ok()
+            .filter(|&side| side > 0)
+            .ok_or_else(|| cannot("a side", "1 to 32767 voxels", side.to_string()))?;
+    }
+    if dims.iter().product::<usize>() != voxels {
+        return Err(cannot(
+            "the number of voxels",
+            &format!("that of {dims:?}"),
+            voxels.to_string(),
+        ));
+    }
+    affine.check().map_err(|error| {
+        cannot("the orientation", "a matrix that spans space", error.to_string())
+    })?;
+    let spacing = affine.spacing_mm();
+    let (quaternion, qfac, exact) = quaternion(affine);
+
+    let mut bytes = vec![0; VOXEL_START];
+    let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
+    let float = |value: f64| (value as f32).to_le_bytes();
+    put(0, &348_i32.to_le_bytes());
+    for (axis, side) in sides.iter().enumerate() {
+        put(40 + 2 * axis, &side.to_le_bytes());
+    }
+    put(68, &intent.to_le_bytes());
+    put(70, &datatype.to_le_bytes());
+    put(72, &bits.to_le_bytes());
+    for (axis, length) in [qfac, spacing[0], spacing[1], spacing[2], 1.0].into_iter().enumerate() {
+        put(76 + 4 * axis, &float(length));
+    }
+    put(108, &float(VOXEL_START as f64));
+    put(112, &float(1.0));
+    put(123, &[UNITS]);
+    put(148, b"Prism");
+    // A sheared affine has no quaternion: then only the sform may speak.
+    put(252, &if exact { SCANNER } else { 0 }.to_le_bytes());
+    put(254, &SCANNER.to_le_bytes());
+    for (index, value) in quaternion.into_iter().enumerate() {
+        put(256 + 4 * index, &float(value));
+    }
+    for (axis, row) in affine.0.iter().enumerate() {
+        put(268 + 4 * axis, &float(row[3]));
+        for (column, &value) in row.iter().enumerate() {
+            put(280 + 16 * axis + 4 * column, &float(value));
+        }
+    }
+    put(344, b"n+1\0");
+    debug_assert!(VOXEL_START < HEADER_BYTES);
+    Ok(bytes)
+}
+
+/// (b, c, d) of the rotation nearest to the affine's axes, qfac, and whether they are that
+/// rotation but for the spacing (to 0.1 %).
+///
+/// The nearest rotation is the orthogonal factor of the polar decomposition, by Newton's
+/// iteration (Higham, SIAM J. Sci. Stat. Comput. 7, 1986); the quaternion follows
+/// nifti1_io's `nifti_mat44_to_quatern`.
+fn quaternion(affine: &Affine) -> ([f64; 3], f64, bool) {
+    let spacing = affine.spacing_mm();
+    let mut axes = Affine(
+        affine.0.map(|row| [row[0] / spacing[0], row[1] / spacing[1], row[2] / spacing[2], 0.0]),
+    );
+    let qfac = if axes.determinant() < 0.0 { -1.0 } else { 1.0 };
+    for row in &mut axes.0 {
+        row[2] *= qfac;
+    }
+    let mut rotation = axes;
+    for _ in 0..60 {
+        let Ok(inverse) = rotation.inverse() else { break };
+        let mut change = 0.0_f64;
+        let mut next = rotation;
+        for row in 0..3 {
+            for column in 0..3 {
+                let mean = 0.5 * (rotation.0[row][column] + inverse.0[column][row]);
+                change = change.max((mean - rotation.0[row][column]).abs());
+                next.0[row][column] = mean;
+            }
+        }
+        rotation = next;
+        if change < 1e-14 {
+            break;
+        }
+    }
+    let exact = (0..3).all(|row| {
+        (0..3).all(|column| (rotation.0[row][column] - axes.0[row][column]).abs() < 1e-3)
+    });
+    let m = rotation.0;
+    let trace = m[0][0] + m[1][1] + m[2][2] + 1.0;
+    let (mut a, mut b, mut c, mut d);
+    if trace > 0.5 {
+        a = 0.5 * trace.sqrt();
+        b = 0.25 * (m[2][1] - m[1][2]) / a;
+        c = 0.25 * (m[0][2] - m[2][0]) / a;
+        d = 0.25 * (m[1][0] - m[0][1]) / a;
+    } else {
+        let x = 1.0 + m[0][0] - m[1][1] - m[2][2];
+        let y = 1.0 + m[1][1] - m[0][0] - m[2][2];
+        let z = 1.0 + m[2][2] - m[0][0] - m[1][1];
+        if x > 1.0 {
+            b = 0.5 * x.sqrt();
+            c = 0.25 * (m[0][1] + m[1][0]) / b;
+            d = 0.25 * (m[0][2] + m[2][0]) / b;
+            a = 0.25 * (m[2][1] - m[1][2]) / b;
+        } else if y > 1.0 {
+            c = 0.5 * y.sqrt();
+            b = 0.25 * (m[0][1] + m[1][0]) / c;
+            d = 0.25 * (m[1][2] + m[2][1]) / c;
+            a = 0.25 * (m[0][2] - m[2][0]) / c;
+        } else {
+            d = 0.5 * z.sqrt();
+            b = 0.25 * (m[0][2] + m[2][0]) / d;
+            c = 0.25 * (m[1][2] + m[2][1]) / d;
+            a = 0.25 * (m[1][0] - m[0][1]) / d;
+        }
+    }
+    if a < 0.0 {
+        (a, b, c, d) = (-a, -b, -c, -d);
+    }
+    let _ = a;
+    ([b, c, d], qfac, exact)
+}
