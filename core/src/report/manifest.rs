@@ -112,8 +112,12 @@ impl RunManifest {
     /// The manifest of a run.
     pub fn of(input: &ReportInput) -> Self {
         let (scan, pack) = (&input.scan, &input.pack);
-        let mut warnings = input.warnings.clone();
-        warnings.extend(input.quality.warnings.iter().cloned());
+        let warnings = input
+            .warnings
+            .iter()
+            .chain(&input.quality.warnings)
+            .map(|warning| super::sentence::without_file_name(warning).to_owned())
+            .collect();
         Self {
             schema: SCHEMA,
             software: input.software.clone(),

@@ -61,9 +61,9 @@ impl Sentence {
         Self::new().say(text)
     }
 
-    /// A warning in the words of whoever gave it.
+    /// A warning in the words of whoever gave it, without the name of a file.
     pub(super) fn warning(text: &str) -> Self {
-        let mut sentence = Self::plain(&clean(text));
+        let mut sentence = Self::plain(&clean(without_file_name(text)));
         sentence.kind = SentenceKind::Warning;
         sentence
     }
@@ -161,6 +161,12 @@ impl Sentence {
     }
 }
 
+/// A warning without the file name that errors of `formats` end with: names of files
+/// often hold names of patients, and reports and manifests are passed on.
+pub(super) fn without_file_name(text: &str) -> &str {
+    text.split_once("File:").map_or(text, |(before, _)| before).trim_end()
+}
+
 /// Text without control characters, with single spaces.
 fn clean(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -216,6 +222,13 @@ mod tests {
     fn long_free_text_is_cut() {
         let sentence = Sentence::new().quote(&"ä".repeat(1000));
         assert_eq!(sentence.text.chars().count(), LONGEST_QUOTE + 3);
+    }
+
+    #[test]
+    fn warnings_name_no_file() {
+        let sentence = Sentence::warning("Left out: the header is damaged. File: DOE^JANE.nii");
+        assert_eq!(sentence.text, "Left out: the header is damaged.");
+        assert_eq!(sentence.kind, SentenceKind::Warning);
     }
 
     #[test]

@@ -107,7 +107,10 @@ fn input() -> ReportInput {
         ],
         software: SoftwareFacts { name: "Prism".into(), version: "0.1.0".into() },
         started: "2026-01-31T12:00:00Z".into(),
-        warnings: vec!["2 slices are missing & were skipped".into()],
+        warnings: vec![
+            "2 slices are missing & were skipped".into(),
+            "Left out: the file is damaged. File: DOE^JANE.dcm".into(),
+        ],
     }
 }
 
@@ -402,6 +405,8 @@ fn the_manifest_reads_back_and_holds_no_free_text() {
     assert_eq!(value["results"]["totals"]["found"], 10);
     assert_eq!(value["notice"], NOT_A_DEVICE);
     assert!(!json.contains("script"));
+    assert!(json.contains("the file is damaged.") && !json.contains("JANE"));
+    assert!(!Report::write(&input).to_text().contains("JANE"));
 }
 
 /// Whether two documents agree; numbers to the last digit but one, because serde_json
