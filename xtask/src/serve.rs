@@ -17,9 +17,7 @@ pub fn run(port: u16) -> TaskResult {
     build::run(&mut steps, &tools)?;
     let server = Server::start(&project::dist(), port)?;
     steps.print_table("ready");
-    let url = server.url();
-    eprintln!("\nPrism runs at      {url}");
-    eprintln!("with a sample scan {url}?sample");
+    eprintln!("\nPrism runs at {}", server.url());
     eprintln!("Only this machine can reach it. Ctrl-C stops it.");
     server.wait();
     Ok(())
