@@ -257,7 +257,7 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
 }
 
 fn definitions(totals: &Totals) -> Vec<Sentence> {
-    vec![
+    let mut sentences = vec![
         Sentence::plain(
             "Volumes count the voxels of a label times the volume of a voxel, on the scan's own \
              grid, without correction for partial volume.",
@@ -266,7 +266,13 @@ fn definitions(totals: &Totals) -> Vec<Sentence> {
             .say(if totals.is_brain { "Brain volume: " } else { "Shares refer to " })
             .say(&totals.brain_definition)
             .say("."),
-        Sentence::new().say("Intracranial volume: ").say(&totals.icv_definition).say("."),
+    ];
+    if totals.is_brain {
+        sentences.push(
+            Sentence::new().say("Intracranial volume: ").say(&totals.icv_definition).say("."),
+        );
+    }
+    sentences.push(
         Sentence::new()
             .say("The asymmetry index is ")
             .quote("100 (L - R) / ((L + R) / 2)")
@@ -278,7 +284,8 @@ fn definitions(totals: &Totals) -> Vec<Sentence> {
                 " on each side, which lies above the difference that repeated scans alone produce \
                  and is no norm (“Maclaren et al., Scientific Data 1, 2014, 140037”).",
             ),
-    ]
+    );
+    sentences
 }
 
 fn device(input: &ReportInput) -> Sentence {
