@@ -5,7 +5,8 @@ use std::io::Read;
 
 use flate2::read::DeflateDecoder;
 
-use super::elements::{self, DataSet, Encoding, Problem};
+use super::data_set::DataSet;
+use super::elements::{self, Encoding, Problem};
 use crate::formats::{FormatError, InputFile, gzip};
 
 /// Most bytes a deflated data set may unpack to.
@@ -131,7 +132,12 @@ pub(super) fn open(file: &InputFile) -> Result<Body<'_>, FormatError> {
     let start = if bytes.get(128..132) == Some(b"DICM") { 132 } else { 0 };
     let (uid, at) = elements::meta(bytes, start);
     let rest = bytes.get(at..).unwrap_or_default();
-    let syntax = Syntax::of(&uid.unwrap_or_else(|| guess(rest).into()));
+    let mut syntax = Syntax::of(&uid.unwrap_or_else(|| guess(rest).into()));
+    if syntax.encoding != Encoding::ExplicitBig && !syntax.deflated {
+        // Converters change the syntax in the meta group and not the data set, or the other way
+        // round; private syntaxes may be either. The first element shows which it is.
+        syntax.encoding = Syntax::of(guess(rest)).encoding;
+    }
     if !syntax.deflated {
         return Ok(Body { syntax, bytes: Cow::Borrowed(rest) });
     }

@@ -7,7 +7,7 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
-use super::elements::{DataSet, Value};
+use super::data_set::{DataSet, Value};
 use crate::formats::{Acquisition, FormatError, MAX_VOXELS};
 
 /// Most frames of one file.
@@ -81,7 +81,7 @@ pub(super) struct SeriesFacts {
 
 /// What a data set holds.
 pub(super) enum Content {
-    Images(SeriesFacts, Vec<Frame>),
+    Images(Box<SeriesFacts>, Vec<Frame>),
     /// No grey-value image: what instead.
     Other(&'static str),
 }
@@ -137,6 +137,11 @@ pub(super) fn read(data: &DataSet<'_>, file: usize, name: &str) -> Result<Conten
     let grey = matches!(photometric.as_str(), "" | "MONOCHROME1" | "MONOCHROME2");
     if !grey || data.count(tags::SAMPLES_PER_PIXEL).is_some_and(|samples| samples != 1) {
         return Ok(Content::Other("colour pictures"));
+    }
+    if data.text(tags::IMAGE_TYPE).is_some_and(|kind| kind.contains("MOSAIC")) {
+        return Ok(Content::Other(
+            "slices tiled into one picture (Siemens mosaic: convert with dcm2niix)",
+        ));
     }
     let bits_allocated = data.count(tags::BITS_ALLOCATED).unwrap_or(16);
     if bits_allocated == 1 {
@@ -203,7 +208,7 @@ pub(super) fn read(data: &DataSet<'_>, file: usize, name: &str) -> Result<Conten
     }
     let shape = Shape { file, of, rows, columns, stored };
     let frames = (0..of).map(|index| frame(data, &shape, index)).collect();
-    Ok(Content::Images(facts(data), frames))
+    Ok(Content::Images(Box::new(facts(data)), frames))
 }
 
 struct Shape {

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `elements` | data sets as borrowed elements, over dicom-rs's header decoders |
+//! | `data_set` | their values as text and numbers |
 //! | `file` | preamble, meta group, transfer syntax |
 //! | `frames` | what each image says about itself |
 //! | `geometry` | images to an even grid and its affine |
@@ -11,6 +12,7 @@
 //! Identifiers of the patient are never read. The series' identifier groups files and
 //! stays inside.
 
+mod data_set;
 mod elements;
 mod file;
 mod frames;
@@ -25,7 +27,7 @@ use std::rc::Rc;
 use super::catalogue::count;
 use super::{Format, FormatError, InputFile, Scan, Series};
 use crate::volume::Volume;
-use elements::DataSet;
+use data_set::DataSet;
 use file::Syntax;
 use frames::{Content, Frame, SeriesFacts};
 use geometry::Layout;
@@ -94,7 +96,8 @@ pub(super) fn catalogue(files: &[InputFile], indices: &[usize]) -> Result<Found,
                         Some(at) => groups[at].frames.push(frame),
                         None if known.len() < MOST_STACKS => {
                             known.push(groups.len());
-                            groups.push(Group { facts: facts.clone(), frames: vec![frame] });
+                            let facts = (*facts).clone();
+                            groups.push(Group { facts, frames: vec![frame] });
                         }
                         None => beyond += 1,
                     }

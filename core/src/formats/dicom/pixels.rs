@@ -10,7 +10,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 
-use super::elements::{DataSet, Value};
+use super::data_set::{DataSet, Value};
 use super::file::{Codec, Syntax};
 use super::frames::{Frame, Stored};
 use super::rle;

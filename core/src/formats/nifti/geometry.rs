@@ -34,7 +34,8 @@ pub(super) fn affine(fields: &Fields) -> (Affine, Vec<String>) {
         Affine::from_spacing(spacing)
     });
     let scale = millimetres_per_unit(fields.xyzt_units, &mut warnings);
-    (Affine(affine.0.map(|row| row.map(|value| value * scale))), warnings)
+    // + 0.0 turns -0 into 0.
+    (Affine(affine.0.map(|row| row.map(|value| value * scale + 0.0))), warnings)
 }
 
 fn usable(affine: Affine) -> Option<Affine> {

@@ -1,6 +1,5 @@
 //! Results to `.nii.gz` bytes: NIfTI-1, little-endian, sform and qform alike.
 
-use super::header::HEADER_BYTES;
 use crate::formats::{FormatError, gzip};
 use crate::volume::{Affine, LabelMap, LabelTable, Volume};
 
@@ -110,7 +109,6 @@ fn header(
         }
     }
     put(344, b"n+1\0");
-    debug_assert!(VOXEL_START < HEADER_BYTES);
     Ok(bytes)
 }
 
@@ -151,7 +149,7 @@ fn quaternion(affine: &Affine) -> ([f64; 3], f64, bool) {
     });
     let m = rotation.0;
     let trace = m[0][0] + m[1][1] + m[2][2] + 1.0;
-    let (mut a, mut b, mut c, mut d);
+    let (a, mut b, mut c, mut d);
     if trace > 0.5 {
         a = 0.5 * trace.sqrt();
         b = 0.25 * (m[2][1] - m[1][2]) / a;
@@ -179,8 +177,69 @@ fn quaternion(affine: &Affine) -> ([f64; 3], f64, bool) {
         }
     }
     if a < 0.0 {
-        (a, b, c, d) = (-a, -b, -c, -d);
+        (b, c, d) = (-b, -c, -d);
     }
-    let _ = a;
     ([b, c, d], qfac, exact)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::{InputFile, Selection, load};
+    use crate::volume::Label;
+
+    fn table(ids: &[u16]) -> LabelTable {
+        let label = |(at, &id): (usize, &u16)| Label {
+            index: at as u8 + 1,
+            id,
+            name: format!("structure {id}"),
+            color: [0; 3],
+            side: None,
+            pair: None,
+        };
+        LabelTable { labels: ids.iter().enumerate().map(label).collect() }
+    }
+
+    fn map() -> LabelMap {
+        let affine = Affine([[0.0, -2.0, 0.0, 9.0], [1.5, 0.0, 0.0, -4.0], [0.0, 0.0, 3.0, 2.5]]);
+        LabelMap { data: vec![0, 1, 2, 1, 0, 2, 9, 0], dims: [2, 2, 2], affine }
+    }
+
+    fn read(bytes: Vec<u8>) -> Volume {
+        let files = [InputFile { name: "labels.nii.gz".into(), bytes }];
+        let scan = load(&files, &Selection::default()).expect("what was written can be read");
+        assert_eq!(scan.warnings, Vec::<String>::new());
+        scan.volume
+    }
+
+    #[test]
+    fn labels_come_back_as_their_ids_on_the_same_grid() {
+        let volume = read(write_labels(&map(), &table(&[17, 53])).expect("writes"));
+        assert_eq!(volume.data, [0.0, 17.0, 53.0, 17.0, 0.0, 53.0, 0.0, 0.0]);
+        assert_eq!((volume.dims, volume.affine), (map().dims, map().affine));
+        let large = read(write_labels(&map(), &table(&[17, 40_000])).expect("writes"));
+        assert_eq!(large.data[2], 40_000.0);
+    }
+
+    #[test]
+    fn equal_input_gives_equal_bytes() {
+        let once = write_labels(&map(), &table(&[17, 53]));
+        assert_eq!(once, write_labels(&map(), &table(&[17, 53])));
+        // RFC 1952: bytes 4 to 7 are the time, and there is none.
+        assert_eq!(once.map(|bytes| bytes[4..8].to_vec()), Ok(vec![0; 4]));
+    }
+
+    #[test]
+    fn what_the_format_cannot_hold_is_refused() {
+        let field = |result: Result<Vec<u8>, FormatError>| match result {
+            Err(FormatError::Write { field, .. }) => field,
+            other => panic!("expected an error of writing, got {other:?}"),
+        };
+        let long = LabelMap { dims: [40_000, 1, 1], data: vec![0; 40_000], ..map() };
+        assert_eq!(field(write_labels(&long, &table(&[17]))), "a side");
+        let short = LabelMap { data: vec![0; 7], ..map() };
+        assert_eq!(field(write_labels(&short, &table(&[17]))), "the number of voxels");
+        let flat = LabelMap { affine: Affine([[0.0; 4]; 3]), ..map() };
+        assert_eq!(field(write_labels(&flat, &table(&[17]))), "the orientation");
+    }
 }

@@ -1,0 +1,326 @@
+"""Golden cases of NIfTI files and of zips that hold them; expectations by nibabel."""
+
+import io
+import struct
+import zipfile
+
+import nibabel
+import numpy
+
+from golden_case import case, failure, number, packed, zipped
+
+nibabel.imageglobals.logger.setLevel("CRITICAL")
+SHAPE = (5, 4, 3)
+OBLIQUE = numpy.array(
+    [[0.9, -0.2, 0.1, -12.5], [0.25, 1.1, -0.15, 7.25], [-0.05, 0.3, 1.9, 30.0], [0, 0, 0, 1]]
+)
+
+
+def ramp(shape=SHAPE, dtype=numpy.int16, low=-7, step=3):
+    values = numpy.arange(int(numpy.prod(shape)), dtype=numpy.float64).reshape(shape, order="F")
+    return (values * step + low).astype(dtype)
+
+
+def image(data, affine=OBLIQUE, kind=nibabel.Nifti1Image, order="<", sform=1, qform=0, units=("mm", "sec")):
+    header = kind.header_class(endianness=order)
+    header.set_data_dtype(data.dtype.newbyteorder(order))
+    result = kind(data, affine, header)
+    result.set_sform(affine, sform)
+    result.set_qform(affine if qform else None, qform)
+    result.header.set_xyzt_units(*units)
+    return result
+
+
+def as_bytes(nifti, **fields):
+    """The file's bytes, header fields changed after nibabel's own checks.
+
+    With an affine given, nibabel's to_bytes rewrites slope and orientation codes, so both
+    are put back through the packed header.
+    """
+    content = bytearray(nifti.to_bytes())
+    size = struct.unpack("<i", content[:4])[0]
+    big = size not in (348, 540)
+    two = (struct.unpack(">i", content[:4])[0] if big else size) == 540
+    order = ">" if big else "<"
+    places = NIFTI2 if two else NIFTI1
+    for field, value in fields.items():
+        at, code = places[field.rstrip("_0123456789") if field not in places else field]
+        struct.pack_into(order + code, content, at, *value if isinstance(value, (tuple, list)) else (value,))
+    return bytes(content)
+
+
+NIFTI1 = {
+    "sizeof_hdr": (0, "i"), "dim": (40, "8h"), "datatype": (70, "h"), "bitpix": (72, "h"), "pixdim": (76, "8f"),
+    "vox_offset": (108, "f"), "scl_slope": (112, "f"), "scl_inter": (116, "f"), "xyzt_units": (123, "B"),
+    "qform_code": (252, "h"), "sform_code": (254, "h"), "quatern": (256, "3f"), "qoffset": (268, "3f"),
+    "srow": (280, "12f"), "magic": (344, "4s"),
+}
+NIFTI2 = {
+    "sizeof_hdr": (0, "i"), "magic": (4, "8s"), "datatype": (12, "h"), "dim": (16, "8q"), "pixdim": (104, "8d"),
+    "vox_offset": (168, "q"), "scl_slope": (176, "d"), "scl_inter": (184, "d"), "qform_code": (344, "i"),
+    "sform_code": (348, "i"), "xyzt_units": (500, "i"),
+}
+
+
+def read_back(content, name="scan.nii", kind=None):
+    kind = kind or (nibabel.Nifti2Image if content[4:7] == b"n+2" else nibabel.Nifti1Image)
+    return kind.from_bytes(content)
+
+
+def expectation(nifti, volume=0, affine=None, data=None):
+    """What nibabel reads: dims, affine, all voxels of one volume (x fastest), number of volumes."""
+    if data is None:
+        data = numpy.asarray(nifti.dataobj)
+    dims = list(data.shape[:3]) + [1] * (3 - data.ndim)
+    stack = data.reshape(dims + [-1], order="F")
+    affine = nifti.affine if affine is None else numpy.asarray(affine, dtype=float)
+    return {
+        "format": "nifti2" if isinstance(nifti, nibabel.Nifti2Image) else "nifti1",
+        "dims": [int(side) for side in dims],
+        "volumes": int(stack.shape[3]),
+        "affine": [[number(value) for value in row] for row in affine[:3]],
+        "values": [number(value) for value in stack[..., volume].ravel(order="F")],
+    }
+
+
+def good(name, what, content, volume=0, warnings=(), file_name="scan.nii", compress=False, written=None, **over):
+    nifti = read_back(content)
+    expected = expectation(nifti, volume, **over)
+    if written:
+        expected["written"] = written
+    if volume:
+        expected = {"selection": {"volume": volume}, **expected}
+    case(name, what, {file_name: zipped(content) if compress else content}, **expected, warnings=list(warnings))
+
+
+def nifti_types():
+    for code, dtype in {
+        "u8": numpy.uint8, "i8": numpy.int8, "u16": numpy.uint16, "i16": numpy.int16, "u32": numpy.uint32,
+        "i32": numpy.int32, "u64": numpy.uint64, "i64": numpy.int64, "f32": numpy.float32, "f64": numpy.float64,
+    }.items():
+        data = ramp(dtype=dtype, low=0 if code.startswith("u") else -7, step=4 if code == "u8" else 2)
+        limits = numpy.finfo(dtype) if code.startswith("f") else numpy.iinfo(dtype)
+        if code == "f64":
+            data[0, 0, 0], data[1, 0, 0] = 1e30, 0.1
+        else:
+            data[0, 0, 0], data[1, 0, 0] = limits.min, limits.max
+        good(f"nifti1_type_{code}", f"Voxels of type {code}, its least and greatest value among them.",
+             as_bytes(image(data)))
+    good("nifti1_big_endian", "Big-endian NIfTI-1.", as_bytes(image(ramp(), order=">")))
+    good("nifti1_big_endian_f64", "Big-endian NIfTI-1, doubles.",
+         as_bytes(image(ramp(dtype=numpy.float64) / 8, order=">")))
+    two = nibabel.Nifti2Image
+    good("nifti2", "NIfTI-2.", as_bytes(image(ramp(), kind=two)))
+    good("nifti2_big_endian", "Big-endian NIfTI-2.", as_bytes(image(ramp(dtype=numpy.float32), kind=two, order=">")))
+    good("nifti1_gzip", "NIfTI-1 in gzip.", as_bytes(image(ramp())), compress=True, file_name="scan.nii.gz")
+    good("nifti2_gzip", "NIfTI-2 in gzip.", as_bytes(image(ramp(), kind=two)), compress=True, file_name="scan.nii.gz")
+    content = as_bytes(image(ramp()))
+    case("nifti1_gzip_two_members", "Gzip may hold several members, as parallel packers write.",
+         {"scan.nii.gz": zipped(content[:400]) + zipped(content[400:])}, **expectation(read_back(content)), warnings=[])
+    case("nifti1_gzip_padded", "Zero bytes after the last gzip member.",
+         {"scan.nii.gz": zipped(content) + bytes(64)}, **expectation(read_back(content)), warnings=["longer"])
+    case("nifti1_misleading_name", "The format is found by content: gzip named as DICOM.",
+         {"IM0001.dcm": zipped(content)}, **expectation(read_back(content)), warnings=[])
+
+
+def nifti_scaling():
+    content = as_bytes(image(ramp()), scl_slope=0.5, scl_inter=-20.25)
+    good("nifti1_scaled", "scl_slope and scl_inter.", content)
+    good("nifti1_scale_slope_zero", "Slope 0 means no scaling, whatever the intercept.",
+         as_bytes(image(ramp()), scl_slope=0.0, scl_inter=100.0))
+    good("nifti1_scale_slope_nan", "A slope that is no number means no scaling.",
+         as_bytes(image(ramp()), scl_slope=float("nan"), scl_inter=0.0))
+    good("nifti2_scaled", "Scaling in NIfTI-2.",
+         as_bytes(image(ramp(), kind=nibabel.Nifti2Image), scl_slope=-1.5, scl_inter=3.0))
+    data = ramp(dtype=numpy.float32)
+    data[2, 1, 0], data[0, 3, 2], data[4, 3, 2] = numpy.nan, numpy.inf, -numpy.inf
+    content = as_bytes(image(data))
+    clean = numpy.where(numpy.isfinite(data), data, 0)
+    good("nifti1_not_numbers", "NaN and infinite voxels become 0, with a warning.", content,
+         data=clean, warnings=["3 voxels are not numbers"])
+
+
+def rotation(axis, degrees):
+    axis = numpy.asarray(axis, dtype=float)
+    axis /= numpy.linalg.norm(axis)
+    x, y, z = axis
+    cross = numpy.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = numpy.radians(degrees)
+    return numpy.eye(3) + numpy.sin(angle) * cross + (1 - numpy.cos(angle)) * cross @ cross
+
+
+def rigid(matrix, spacing, offset):
+    affine = numpy.eye(4)
+    affine[:3, :3] = matrix @ numpy.diag(spacing)
+    affine[:3, 3] = offset
+    return affine
+
+
+def written(affine):
+    """Orientation fields that nibabel writes for an affine, sform and qform both."""
+    header = nibabel.Nifti1Image(numpy.zeros(SHAPE, numpy.float32), affine).header
+    header.set_sform(affine, 1)
+    header.set_qform(affine, 1)
+    fields = {"pixdim": header["pixdim"][:4]}
+    fields["quatern"] = [header[f"quatern_{axis}"] for axis in "bcd"]
+    fields["qoffset"] = [header[f"qoffset_{axis}"] for axis in "xyz"]
+    for axis in "xyz":
+        fields[f"srow_{axis}"] = header[f"srow_{axis}"]
+    return {name: [number(value) for value in values] for name, values in fields.items()}
+
+
+def nifti_orientation():
+    turned = rigid(rotation((1, 2, 3), 25), (0.9, 1.1, 3.0), (-80, 22.5, 14))
+    good("nifti1_qform", "Only a qform: rotation by quaternion.", as_bytes(image(ramp(), turned, sform=0, qform=1)),
+         written=written(turned))
+    mirrored = turned @ numpy.diag([1, 1, -1, 1])
+    good("nifti1_qform_mirrored", "A qform with qfac -1.", as_bytes(image(ramp(), mirrored, sform=0, qform=1)),
+         written=written(mirrored))
+    half = rigid(rotation((0, 1, 0), 180), (1, 2, 3), (10, -20, 30))
+    good("nifti1_qform_half_turn", "A qform that is a half turn: the quaternion's real part is 0.",
+         as_bytes(image(ramp(), half, sform=0, qform=1)))
+    both = image(ramp(), turned, sform=0, qform=1)
+    both.set_sform(OBLIQUE, 2)
+    good("nifti1_sform_before_qform", "Both are given and differ: the sform counts.", as_bytes(both), written=written(OBLIQUE))
+    # nibabel would return the singular matrix; the qform is the only usable orientation.
+    good("nifti1_sform_singular", "An sform that places nothing: the qform counts, with a warning.",
+         as_bytes(both, srow=(0,) * 12), affine=both.get_qform(), warnings=["sform matrix places nothing"])
+    plain = as_bytes(image(ramp(), numpy.diag([2.0, 3.0, 4.0, 1.0]), sform=0, qform=0))
+    # nifti1.h method 1 (x = pixdim[1] * i ...); nibabel flips x and centres the volume instead.
+    good("nifti1_no_orientation", "Neither sform nor qform: spacing only, with a warning that sides are assumed.",
+         plain, affine=numpy.diag([2.0, 3.0, 4.0, 1.0]), warnings=["left and right"])
+    good("nifti2_qform", "A qform in NIfTI-2.", as_bytes(image(ramp(), turned, kind=nibabel.Nifti2Image, sform=0, qform=1)))
+    # From here on nibabel, which ignores units, gives the numbers before scaling to millimetres.
+    for unit, factor in {"metre": 1000.0, "micron": 0.001}.items():
+        affine = OBLIQUE / factor
+        affine[3, 3] = 1
+        content = as_bytes(image(ramp(), affine, units=({"metre": "meter"}.get(unit, unit), "sec")))
+        scaled = read_back(content).affine * factor
+        good(f"nifti1_unit_{unit}", f"Lengths in {unit}s are scaled to millimetres.", content, affine=scaled)
+    good("nifti1_unit_unknown", "No unit of length: millimetres, with a warning.",
+         as_bytes(image(ramp(), units=("unknown", "unknown"))), warnings=["unit of length"])
+    content = as_bytes(image(ramp(), numpy.diag([2.0, 3.0, 4.0, 1.0]), sform=0, qform=0),
+                       pixdim=(1, 2, 0, float("nan"), 1, 1, 1, 1))
+    good("nifti1_spacing_missing", "Spacing 0 and NaN: 1 mm, with a warning an axis.", content,
+         affine=numpy.diag([2.0, 1.0, 1.0, 1.0]), warnings=["left and right", "spacing along y", "spacing along z"])
+
+
+def nifti_shapes():
+    four = ramp((4, 3, 2, 3))
+    for volume in (0, 2):
+        good(f"nifti1_4d_volume_{volume}", f"Volume {volume} of a 4-D file.", as_bytes(image(four)), volume=volume)
+    good("nifti1_4d_gzip_volume_1", "A volume out of the middle of a compressed 4-D file.", as_bytes(image(four)),
+         volume=1, compress=True, file_name="scan.nii.gz")
+    good("nifti1_5d_volume_5", "Dimensions past the third are counted through.",
+         as_bytes(image(ramp((3, 3, 2, 2, 3)))), volume=5)
+    good("nifti1_trailing_ones", "dim[0] of 5 with trailing ones is a 3-D file.",
+         as_bytes(image(ramp((4, 3, 2, 1, 1)))))
+    good("nifti1_2d", "A single slice.", as_bytes(image(ramp((5, 4)))))
+    content = as_bytes(image(ramp()))
+    good("nifti1_dims_past_count", "Entries of dim past dim[0] mean nothing.",
+         content[:40] + struct.pack("<8h", 3, 5, 4, 3, 0, -5, 0, 77) + content[56:])
+    extended = image(ramp())
+    extended.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"for the test"))
+    good("nifti1_extension", "Voxels begin after a header extension.", as_bytes(extended))
+    case("nifti1_longer", "More bytes than the header says: ignored, with a warning.", {"scan.nii": content + bytes(9)},
+         **expectation(read_back(content)), warnings=["longer"])
+    pair = nibabel.Nifti1Pair(ramp(), OBLIQUE)
+    pair.header.set_xyzt_units("mm", "sec")
+    parts = {"header": nibabel.FileHolder(fileobj=io.BytesIO()), "image": nibabel.FileHolder(fileobj=io.BytesIO())}
+    pair.to_file_map(parts)
+    header, voxels = (parts[part].fileobj.getvalue() for part in ("header", "image"))
+    expected = expectation(pair)
+    case("nifti1_pair", "A header and its voxels in two files of one name, among others.",
+         {"Scan.hdr": header, "scan.img": voxels, "readme.txt": b"two parts\n"}, **expected,
+         series=[{"key": "file-1", "title": "Scan", "files": 2}], warnings=["1 file that is no scan was left out"])
+    case("nifti1_pair_gzip", "Both parts of a pair in gzip.",
+         {"a.hdr.gz": zipped(header), "a.img.gz": zipped(voxels)}, **expected, warnings=[])
+    failure("error_pair_missing", "A header without its voxels.", {"scan.hdr": header}, "MissingPair", "Drop both files")
+    other = as_bytes(image(ramp((6, 4, 3), low=100)))
+    case("series_of_two_files", "Two NIfTI files: the one with most voxels is taken.",
+         {"first.nii": content, "second.nii.gz": zipped(other)}, **expectation(read_back(other)),
+         series=[{"key": "file-1", "title": "first", "dims": [5, 4, 3]}, {"key": "file-2", "title": "second", "dims": [6, 4, 3]}],
+         warnings=[])
+    case("series_chosen", "Two NIfTI files: the one that was asked for is taken.",
+         {"first.nii": content, "second.nii.gz": zipped(other)}, selection={"series": "file-1"},
+         **expectation(read_back(content)), warnings=[])
+    failure("error_unknown_series", "A series that is not there.", {"first.nii": content}, "UnknownSeries", "file-1 (first)",
+            selection={"series": "file-9"})
+    failure("error_unknown_volume", "A volume that is not there.", {"scan.nii": as_bytes(image(four))}, "UnknownVolume",
+            "Volume 3", "has 3", selection={"volume": 3})
+
+
+def nifti_broken():
+    content = as_bytes(image(ramp()))
+    two = as_bytes(image(ramp(), kind=nibabel.Nifti2Image))
+    packed_file = zipped(content)
+    failure("error_empty", "A file without bytes.", {"scan.nii": b""}, "Empty", "0 bytes")
+    failure("error_text", "A text file.", {"notes.nii": b"not a scan\n"}, "Unrecognised", "a text file", "DICOM")
+    failure("error_picture", "A picture.", {"slice.png": b"\x89PNG\r\n\x1a\n" + bytes(40)}, "Unrecognised", "PNG")
+    failure("error_freesurfer", "A FreeSurfer volume.", {"orig.mgz": zipped(struct.pack(">7i", 1, 4, 4, 4, 1, 0, 0) + bytes(300))},
+            "Unrecognised", "FreeSurfer", "mri_convert")
+    failure("error_header_cut", "A header that ends early.", {"scan.nii": content[:200]}, "Truncated", "header", "348", "200")
+    failure("error_header_cut_2", "A NIfTI-2 header that ends early.", {"scan.nii": two[:400]}, "Truncated", "header", "540")
+    failure("error_header_cut_gzip", "A compressed header that ends early.", {"scan.nii.gz": zipped(content[:300])}, "Truncated",
+            "header", "348", "300")
+    failure("error_data_cut", "Voxels that end early.", {"scan.nii": content[:-3]}, "Truncated", "image data", "472", "469")
+    failure("error_data_cut_gzip", "Compressed voxels that end early.", {"scan.nii.gz": zipped(content[:-3])}, "Truncated", "472")
+    failure("error_gzip_cut", "A gzip stream that ends early.", {"scan.nii.gz": packed_file[:-40]}, "Truncated", "image data")
+    broken = bytearray(packed_file)
+    broken[-6] ^= 1
+    failure("error_gzip_checksum", "A wrong gzip checksum.", {"scan.nii.gz": bytes(broken)}, "Damaged", "checksum")
+    case("hostile_gzip_bomb", "A small header before a stream of 64 MiB: the rest is never unpacked.",
+         {"scan.nii.gz": zipped(content + bytes(64 << 20))}, **expectation(read_back(content)), warnings=["longer"])
+    failure("hostile_promise_gzip", "512 x 512 x 512 voxels promised by 300 bytes: refused before allocation.",
+            {"scan.nii.gz": zipped(as_bytes(image(ramp()), dim=(3, 512, 512, 512, 1, 1, 1, 1)))}, "Truncated", "image data")
+    failure("hostile_promise", "512 x 512 x 512 voxels promised by 500 bytes.",
+            {"scan.nii": as_bytes(image(ramp()), dim=(3, 512, 512, 512, 1, 1, 1, 1))}, "Truncated", "268435808")
+    failure("hostile_size", "More voxels than can be held.", {"scan.nii": as_bytes(image(ramp()), dim=(3, 32767, 32767, 32767, 1, 1, 1, 1))},
+            "TooLarge", "32767 x 32767 x 32767")
+    failure("hostile_size_overflow", "NIfTI-2 sides whose product overflows 64 bits.",
+            {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), dim=(3, 2**62, 2**62, 16, 1, 1, 1, 1))}, "TooLarge")
+    failure("hostile_volumes_overflow", "NIfTI-2 volumes whose number overflows 64 bits.",
+            {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), dim=(6, 5, 4, 3, 2**62, 2**62, 16, 1))}, "Header", "dim[4]")
+    failure("hostile_volumes", "4 billion volumes promised by 500 bytes.",
+            {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), dim=(4, 5, 4, 3, 2**32 - 1, 1, 1, 1))}, "Truncated")
+    failure("error_dim_negative", "A negative side.", {"scan.nii": as_bytes(image(ramp()), dim=(3, 5, -4, 3, 1, 1, 1, 1))}, "Header",
+            "dim[2]", "-4")
+    failure("error_dim_zero", "A side of 0.", {"scan.nii": as_bytes(image(ramp()), dim=(3, 5, 4, 0, 1, 1, 1, 1))}, "Header", "dim[3]", "0")
+    failure("error_dim_count", "9 dimensions.", {"scan.nii": as_bytes(image(ramp()), dim=(9, 5, 4, 3, 1, 1, 1, 1))}, "Header", "dim[0]", "9")
+    failure("error_offset", "Voxels placed beyond reason.", {"scan.nii": as_bytes(image(ramp()), vox_offset=1e30)}, "Header", "vox_offset")
+    failure("error_offset_nan", "Voxels placed at a byte that is no number.", {"scan.nii": as_bytes(image(ramp()), vox_offset=float("nan"))},
+            "Header", "vox_offset")
+    case("nifti1_offset_inside_header", "vox_offset inside the header: read from behind it, with a warning.",
+         {"scan.nii": as_bytes(image(ramp()), vox_offset=100.0)}, **expectation(read_back(content)), warnings=["vox_offset 100"])
+    failure("error_analyze", "A header without magic is ANALYZE.", {"scan.hdr": as_bytes(image(ramp()), magic=b"\0\0\0\0")[:348]},
+            "Analyze", "which side is left")
+    failure("error_size_field", "The magic is right, the size field is not.", {"scan.nii": as_bytes(image(ramp()), sizeof_hdr=347)},
+            "Header", "sizeof_hdr")
+    failure("error_magic_2", "A NIfTI-2 header with a wrong magic.",
+            {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), magic=b"n+2\0\n\n\n\n")}, "Header", "magic")
+    for code, title in {32: "complex", 128: "colours", 1536: "128-bit", 1: "one bit", 999: "number 999"}.items():
+        failure(f"error_type_{code}", f"Voxels of type {code}.", {"scan.nii": as_bytes(image(ramp()), datatype=code)}, "VoxelType", title)
+    case("nifti1_among_broken", "A broken file beside a good one: loaded, with a warning.",
+         {"a.nii": content[:200], "b.nii": content}, **expectation(read_back(content)), warnings=["Left out: The header is incomplete"])
+
+
+def archives():
+    content = as_bytes(image(ramp()))
+    case("zip_nifti", "A NIfTI file in a zip, in a folder, beside what macOS adds.",
+         {"scan.zip": packed({"study/scan.nii": content, "__MACOSX/study/._scan.nii": b"shadow", "study/notes.txt": b"hello"})},
+         **expectation(read_back(content)), warnings=["1 file that is no scan"])
+    case("zip_stored", "A zip without compression.", {"scan.zip": packed({"scan.nii": content}, zipfile.ZIP_STORED)},
+         **expectation(read_back(content)), warnings=[])
+    failure("error_zip_empty", "A zip without files.", {"scan.zip": packed({})}, "Empty")
+    failure("error_zip_cut", "A zip whose directory is missing.", {"scan.zip": packed({"scan.nii": content})[:-60]}, "Damaged", "zip archive")
+    broken = bytearray(packed({"scan.nii": content}, zipfile.ZIP_STORED))
+    broken[300] ^= 1
+    failure("error_zip_checksum", "A zip entry with a wrong checksum.", {"scan.zip": bytes(broken)}, "Damaged", "zip archive")
+    locked = bytearray(packed({"scan.nii": content}, zipfile.ZIP_STORED))
+    locked[6] |= 1
+    locked[locked.rindex(b"PK\x01\x02") + 8] |= 1
+    failure("error_zip_password", "A zip with a password.", {"scan.zip": bytes(locked)}, "Damaged", "password")
+    liar = bytearray(packed({"scan.nii": content}))
+    struct.pack_into("<I", liar, liar.rindex(b"PK\x01\x02") + 24, 0xF0000000)
+    failure("hostile_zip_size", "A zip entry that claims 4 GB.", {"scan.zip": bytes(liar)}, "Damaged", "impossible")
+    failure("error_zip_nested", "A zip inside a zip.", {"scan.zip": packed({"inner.zip": packed({"scan.nii": content})})}, "Unrecognised", "a zip archive inside another")
