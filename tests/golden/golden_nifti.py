@@ -137,7 +137,7 @@ def nifti_scaling():
     content = as_bytes(image(data))
     clean = numpy.where(numpy.isfinite(data), data, 0)
     good("nifti1_not_numbers", "NaN and infinite voxels become 0, with a warning.", content,
-         data=clean, warnings=["3 voxels are not numbers"])
+         data=clean, warnings=["3 voxels not a number"])
 
 
 def rotation(axis, degrees):

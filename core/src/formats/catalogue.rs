@@ -34,19 +34,30 @@ impl Catalogue {
         let mut dicom_files = Vec::new();
         let mut unknown = Vec::new();
         let mut images = Vec::new();
-        for (index, file) in files.iter().enumerate() {
-            let name = || file.name.clone();
-            match detect(&file.bytes) {
-                Kind::Empty => failures.push((index, FormatError::Empty { name: name() })),
-                Kind::Nifti { .. } => match nifti::find(files, index) {
-                    Ok(found) => {
-                        images.push(found.data_file);
-                        let series = nifti::describe(files, index, &found);
-                        entries.push(Entry { series, source: Source::Nifti(found) });
-                    }
-                    Err(error) => failures.push((index, error)),
-                },
-                Kind::Analyze => failures.push((index, FormatError::Analyze { name: name() })),
+        let kinds: Vec<Kind> = files.iter().map(|file| detect(&file.bytes)).collect();
+        // Headers first: the voxels' file of a pair may look like anything.
+        for (index, kind) in kinds.iter().enumerate() {
+            if !matches!(kind, Kind::Nifti { .. }) {
+                continue;
+            }
+            match nifti::find(files, index) {
+                Ok(found) => {
+                    images.push(found.data_file);
+                    let series = nifti::describe(files, index, &found);
+                    entries.push(Entry { series, source: Source::Nifti(found) });
+                }
+                Err(error) => failures.push((index, error)),
+            }
+        }
+        for (index, kind) in kinds.into_iter().enumerate() {
+            if images.contains(&index) {
+                continue;
+            }
+            let name = files[index].name.clone();
+            match kind {
+                Kind::Nifti { .. } => {}
+                Kind::Empty => failures.push((index, FormatError::Empty { name })),
+                Kind::Analyze => failures.push((index, FormatError::Analyze { name })),
                 Kind::Dicom => dicom_files.push(index),
                 Kind::Zip => {
                     unknown.push((index, "a zip archive inside another", "Unpack it first."))
@@ -54,7 +65,6 @@ impl Catalogue {
                 Kind::Other { found, advice } => unknown.push((index, found, advice)),
             }
         }
-        unknown.retain(|(index, ..)| !images.contains(index));
         let mut warnings = Vec::new();
         if !dicom_files.is_empty() {
             match dicom::catalogue(files, &dicom_files) {

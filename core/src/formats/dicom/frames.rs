@@ -192,7 +192,7 @@ pub(super) fn read(data: &DataSet<'_>, file: usize, name: &str) -> Result<Conten
     }
     let (expected, actual) = match pixels {
         Value::Bytes(bytes) => {
-            ((of * rows * columns * bits_allocated / 8) as u64, bytes.len() as u64)
+            (of as u64 * (rows * columns) as u64 * (bits_allocated / 8) as u64, bytes.len() as u64)
         }
         // At least one fragment a frame, after the offset table.
         Value::Fragments(fragments) => (of as u64, fragments.len().saturating_sub(1) as u64),

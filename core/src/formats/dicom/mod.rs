@@ -169,8 +169,8 @@ fn form(mut groups: Vec<Group>, failures: &mut Vec<FormatError>) -> Vec<(Series,
     groups.sort_by(|a, b| {
         let key = |group: &Group| {
             let frame = &group.frames[0];
-            let images = group.frames.len() * frame.rows * frame.columns;
-            (group.facts.number.unwrap_or(i64::MAX), group.facts.uid.clone(), usize::MAX - images)
+            let pixels = (frame.rows * frame.columns) as u64 * group.frames.len() as u64;
+            (group.facts.number.unwrap_or(i64::MAX), group.facts.uid.clone(), u64::MAX - pixels)
         };
         let row = |group: &Group| group.frames[0].place.map_or([0.0; 3], |place| place.row);
         key(a)
@@ -290,7 +290,10 @@ pub(super) fn load(
     }
     let mut warnings = layout.warnings.clone();
     if reader.non_finite > 0 {
-        warnings.push(format!("{} voxels are not numbers; they were set to 0.", reader.non_finite));
+        warnings.push(format!(
+            "{} not a number (NaN or infinite) and set to 0.",
+            count(reader.non_finite, "voxel")
+        ));
     }
     let echo = layout.positions[0][index].echo_time_ms.filter(|&echo| echo > 0.0);
     series.acquisition.echo_time_ms = echo.or(series.acquisition.echo_time_ms);

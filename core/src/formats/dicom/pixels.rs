@@ -114,7 +114,7 @@ fn uncompressed(
             let from = length.saturating_mul(frame.index);
             let part = bytes.get(from..).and_then(|rest| rest.get(..length));
             Cow::Borrowed(part.ok_or(Failure::Short {
-                expected: (from + length) as u64,
+                expected: from.saturating_add(length) as u64,
                 actual: bytes.len() as u64,
             })?)
         }

@@ -15,6 +15,10 @@ pub(super) fn decode(bytes: &[u8], pixels: usize, size: usize) -> Result<Vec<u32
     }
     let offsets: Vec<usize> =
         (1..=segments).map_while(word).map(|offset| offset as usize).collect();
+    // Two bytes make 128 at most: a header's promise is held against that before memory is.
+    if bytes.len().saturating_mul(64) < pixels {
+        return Err(format!("{} run-length bytes cannot hold {pixels} pixels", bytes.len()));
+    }
     let mut values = vec![0_u32; pixels];
     for (plane, &from) in offsets.iter().enumerate() {
         let to = offsets.get(plane + 1).copied().unwrap_or(bytes.len());
@@ -86,5 +90,8 @@ mod tests {
         stray[4] = 255;
         assert!(decode(&stray, 3, 1).is_err_and(|e| e.contains("outside")));
         assert!(decode(&[1, 0], 3, 1).is_err_and(|e| e.contains("cut off")));
+        assert!(
+            decode(&segments(&[&[254, 9]]), 1 << 27, 1).is_err_and(|e| e.contains("cannot hold"))
+        );
     }
 }

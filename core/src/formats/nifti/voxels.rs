@@ -9,6 +9,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::header::{Header, Order, VoxelType};
+use crate::formats::catalogue::count;
 use crate::formats::gzip::{self, Ending};
 use crate::formats::{FormatError, InputFile};
 
@@ -108,7 +109,8 @@ pub(super) fn read(
     }
     if non_finite > 0 {
         warnings.push(format!(
-            "{non_finite} voxels are not numbers (NaN or infinite); they were set to 0."
+            "{} not a number (NaN or infinite) and set to 0.",
+            count(non_finite, "voxel")
         ));
     }
     end(&mut source, header, file, index, promised, warnings)?;
