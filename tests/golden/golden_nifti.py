@@ -1,6 +1,7 @@
 """Golden cases of NIfTI files and of zips that hold them; expectations by nibabel."""
 
 import io
+import json
 import struct
 import zipfile
 
@@ -83,11 +84,13 @@ def expectation(nifti, volume=0, affine=None, data=None):
     }
 
 
-def good(name, what, content, volume=0, warnings=(), file_name="scan.nii", compress=False, written=None, **over):
+def good(name, what, content, volume=0, warnings=(), file_name="scan.nii", compress=False, written=None, acquisition=None, **over):
     nifti = read_back(content)
     expected = expectation(nifti, volume, **over)
     if written:
         expected["written"] = written
+    if acquisition:
+        expected["acquisition"] = acquisition
     if volume:
         expected = {"selection": {"volume": volume}, **expected}
     case(name, what, {file_name: zipped(content) if compress else content}, **expected, warnings=list(warnings))
@@ -236,6 +239,26 @@ def nifti_shapes():
     case("nifti1_pair_gzip", "Both parts of a pair in gzip.",
          {"a.hdr.gz": zipped(header), "a.img.gz": zipped(voxels)}, **expected, warnings=[])
     failure("error_pair_missing", "A header without its voxels.", {"scan.hdr": header}, "MissingPair", "Drop both files")
+    # BIDS, "Magnetic Resonance Imaging": times are in seconds.
+    sidecar = {"EchoTime": 0.00298, "RepetitionTime": 2.3, "InversionTime": 0.9, "FlipAngle": 9, "MagneticFieldStrength": 3,
+               "Manufacturer": "Maker", "SeriesDescription": "t1 sagittal", "SequenceName": "tfl3d1", "BodyPartExamined": "BRAIN",
+               "PatientName": "SECRET^NAME"}
+    told = {"echo_time_ms": 2.98, "repetition_time_ms": 2300, "inversion_time_ms": 900, "flip_angle_deg": 9, "field_strength_t": 3,
+            "manufacturer": "Maker", "description": "t1 sagittal", "sequence_name": "tfl3d1", "body_part": "BRAIN", "contrast_agent": None}
+    case("nifti1_sidecar", "A JSON sidecar of the same name says how the scan was acquired.",
+         {"sub_T1w.nii.gz": zipped(content), "sub_T1w.json": json.dumps(sidecar).encode()}, **expectation(read_back(content)),
+         acquisition=told, files=1, warnings=[])
+    case("nifti1_sidecar_broken", "A sidecar that is no JSON is a stray file.", {"a.nii": content, "a.json": b'{"EchoTime": '},
+         **expectation(read_back(content)), acquisition={"echo_time_ms": None}, warnings=["1 file that is no scan"])
+    for writer, (text, times) in {
+        "spm": (b"3T 3D GR TR=2300ms/TE=2.98ms/FA=9deg 01-Jan-2010", (2.98, 2300, 9)),
+        "dcm2niix": (b"TE=3;Time=102030.000", (3, None, None)),
+        "other": (b"DATE=20100101 FSL5.0", (None, None, None)),
+    }.items():
+        described = image(ramp())
+        described.header["descrip"] = text
+        good(f"nifti1_description_{writer}", f"Times in the description, as of {writer}.", as_bytes(described),
+             acquisition=dict(zip(("echo_time_ms", "repetition_time_ms", "flip_angle_deg"), times)))
     other = as_bytes(image(ramp((6, 4, 3), low=100)))
     case("series_of_two_files", "Two NIfTI files: the one with most voxels is taken.",
          {"first.nii": content, "second.nii.gz": zipped(other)}, **expectation(read_back(other)),

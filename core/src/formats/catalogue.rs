@@ -10,7 +10,7 @@ pub(super) struct Entry {
 }
 
 enum Source {
-    Nifti(nifti::Found),
+    Nifti(Box<nifti::Found>),
     Dicom(dicom::Stack),
 }
 
@@ -33,24 +33,25 @@ impl Catalogue {
         let mut failures: Vec<(usize, FormatError)> = Vec::new();
         let mut dicom_files = Vec::new();
         let mut unknown = Vec::new();
-        let mut images = Vec::new();
+        let mut parts = Vec::new();
         let kinds: Vec<Kind> = files.iter().map(|file| detect(&file.bytes)).collect();
-        // Headers first: the voxels' file of a pair may look like anything.
+        // Headers first: the files that belong to one are not looked at for themselves.
         for (index, kind) in kinds.iter().enumerate() {
             if !matches!(kind, Kind::Nifti { .. }) {
                 continue;
             }
             match nifti::find(files, index) {
                 Ok(found) => {
-                    images.push(found.data_file);
+                    parts.push(found.data_file);
+                    parts.extend(found.sidecar);
                     let series = nifti::describe(files, index, &found);
-                    entries.push(Entry { series, source: Source::Nifti(found) });
+                    entries.push(Entry { series, source: Source::Nifti(Box::new(found)) });
                 }
                 Err(error) => failures.push((index, error)),
             }
         }
         for (index, kind) in kinds.into_iter().enumerate() {
-            if images.contains(&index) {
+            if parts.contains(&index) {
                 continue;
             }
             let name = files[index].name.clone();

@@ -91,6 +91,7 @@ pub(super) struct Fields {
     /// qoffset_x, _y, _z.
     pub(super) qoffset: [f64; 3],
     pub(super) srow: [[f64; 4]; 3],
+    descrip: Vec<u8>,
 }
 
 /// A header whose sizes are within the caps and whose affine places the volume.
@@ -111,6 +112,8 @@ pub(in crate::formats) struct Header {
     /// Slope and intercept, where the file asks for scaling.
     pub(super) scaling: Option<(f64, f64)>,
     pub(in crate::formats) affine: Affine,
+    /// Free text of the writer.
+    pub(super) descrip: Vec<u8>,
     pub(in crate::formats) warnings: Vec<String>,
 }
 
@@ -279,6 +282,7 @@ fn check(
         offset: fields.vox_offset.max(least) as u64,
         scaling,
         affine,
+        descrip: fields.descrip,
         warnings,
     })
 }
@@ -299,6 +303,7 @@ impl Fields {
             quatern: [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from),
             qoffset: [header.quatern_x, header.quatern_y, header.quatern_z].map(f64::from),
             srow: [header.srow_x, header.srow_y, header.srow_z].map(|row| row.map(f64::from)),
+            descrip: header.descrip.clone(),
         }
     }
 
@@ -318,6 +323,7 @@ impl Fields {
             qoffset: [376, 384, 392].map(|at| reader.f64(at)),
             srow: [row(400), row(432), row(464)],
             xyzt_units: reader.i32(500),
+            descrip: reader.bytes.get(240..320).unwrap_or_default().to_vec(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod geometry;
 pub(in crate::formats) mod header;
+mod sidecar;
 mod voxels;
 mod write;
 
@@ -16,6 +17,9 @@ pub(super) struct Found {
     header: Header,
     /// Index of the file that holds the voxels.
     pub(super) data_file: usize,
+    /// Index of the JSON beside it, where there is one.
+    pub(super) sidecar: Option<usize>,
+    acquisition: Acquisition,
 }
 
 /// Reads the header in file `index`, and finds its voxels' file.
@@ -30,7 +34,11 @@ pub(super) fn find(files: &[InputFile], index: usize) -> Result<Found, FormatErr
         header::read(&file.bytes, &file.name)?
     };
     let data_file = if header.single_file { index } else { image_of(files, index)? };
-    Ok(Found { header, data_file })
+    let (sidecar, acquisition) = match sidecar::find(files, &file.name) {
+        Some((index, acquisition)) => (Some(index), acquisition),
+        None => (None, sidecar::from_description(&header.descrip)),
+    };
+    Ok(Found { header, data_file, sidecar, acquisition })
 }
 
 /// The `.img` of a header: the file of the same name, else the only other one.
@@ -74,8 +82,8 @@ pub(super) fn describe(files: &[InputFile], index: usize, found: &Found) -> Seri
         dims: header.dims,
         spacing_mm: header.affine.spacing_mm(),
         volumes: header.volumes,
-        files: if header.single_file { 1 } else { 2 },
-        acquisition: Acquisition::default(),
+        files: 1 + usize::from(!header.single_file),
+        acquisition: found.acquisition.clone(),
     }
 }
 
