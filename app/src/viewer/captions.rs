@@ -1,0 +1,83 @@
+//! The words around an image: name, slice, sides, scale. The same for the screen and
+//! for screenshots, so that neither can be unlabelled.
+
+use leptos::prelude::*;
+
+use super::geometry::{Plane, direction_letters, scale_bar_mm, side_letter};
+use super::shown::Shown;
+use super::state::{Pane, SolidMode};
+
+/// The strip that stays in sight, and in every picture that leaves the page.
+pub const RESEARCH_ONLY: &str = "Research and education only, not a medical device";
+
+/// Words around one pane.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Captions {
+    /// `Axial`.
+    pub name: String,
+    /// `91 / 182`; empty where there are no slices.
+    pub slice: String,
+    /// `S 12.3 mm`, or what the three-dimensional view shows.
+    pub place: String,
+    /// Letters at the left, right, top and bottom edge.
+    pub letters: [String; 4],
+    /// Which side is which, in words; empty where left and right are not across.
+    pub sides: String,
+    /// Length of the scale bar in CSS pixels, and in words.
+    pub scale: Option<(f64, String)>,
+}
+
+/// Words for the convention of planes that have left and right across.
+pub const fn sides(radiological: bool) -> &'static str {
+    if radiological {
+        "Radiological: patient\u{2019}s right is on the left"
+    } else {
+        "Neurological: patient\u{2019}s right is on the right"
+    }
+}
+
+impl Captions {
+    /// Words around a pane; changes with everything they name.
+    pub fn of(shown: &Shown, pane: Pane) -> Self {
+        let name = pane.name().to_owned();
+        match pane {
+            Pane::Plane(plane) => Self { name, ..Self::of_plane(shown, plane) },
+            Pane::Solid => Self { name, ..Self::of_solid(shown) },
+        }
+    }
+
+    fn of_plane(shown: &Shown, plane: Plane) -> Self {
+        let radiological = shown.state.radiological.get();
+        let letters = plane.letters(radiological).map(String::from);
+        let (slice, place) = shown.slice(plane).map_or_else(Default::default, |(at, of, mm)| {
+            let letter = side_letter(plane.through(), mm);
+            (format!("{at} / {of}"), format!("{letter} {:.1} mm", mm.abs()))
+        });
+        let sides = if plane == Plane::Sagittal { "" } else { sides(radiological) };
+        let scale = shown.projection(plane).map(|p| bar(p.size[0], p.scale));
+        Self { name: String::new(), slice, place, letters, sides: sides.into(), scale }
+    }
+
+    fn of_solid(shown: &Shown) -> Self {
+        let axes = shown.state.camera.get().axes();
+        let opposite = |v: [f64; 3]| direction_letters(v.map(|c| -c));
+        let letters = [
+            opposite(axes.right),
+            direction_letters(axes.right),
+            direction_letters(axes.up),
+            opposite(axes.up),
+        ];
+        let structures =
+            shown.labels.with(Option::is_some) && shown.state.solid.get() == SolidMode::Structures;
+        let place = if structures { "structures" } else { "maximum intensity, dimmed by depth" };
+        let width = shown.sizes.get()[Pane::Solid.at()][0];
+        let scale = shown.solid_scale().map(|scale| bar(width, scale));
+        Self { place: place.into(), letters, scale, ..Self::default() }
+    }
+}
+
+fn bar(width: f64, scale: f64) -> (f64, String) {
+    let mm = scale_bar_mm(width, scale);
+    let words = if mm >= 10.0 { format!("{} cm", mm / 10.0) } else { format!("{mm} mm") };
+    (mm * scale, words)
+}

@@ -1,0 +1,135 @@
+//! What the page hands to the viewer: display copies of the scan and its labels.
+//!
+//! The worker keeps the volumes; the page only holds these typed arrays, which go to
+//! the graphics card as they are and from which single voxels are read.
+
+use std::rc::Rc;
+
+use leptos::prelude::{LocalStorage, Signal};
+use prism_core::volume::{Affine, LabelTable};
+
+/// The scan for display: half-precision intensities in [0, 1].
+#[derive(Clone, Debug)]
+pub struct DisplayVolume {
+    /// Voxels along x, y, z.
+    pub dims: [usize; 3],
+    /// World (RAS+, mm) from voxel indices.
+    pub affine: Affine,
+    /// Scan units of the intensities 0 and 1.
+    pub range: (f32, f32),
+    /// IEEE 754 half-precision bits, x fastest.
+    pub half: js_sys::Uint16Array,
+}
+
+/// Labels for display.
+#[derive(Clone, Debug)]
+pub struct DisplayLabels {
+    /// Voxels along x, y, z; usually the scan's, but any grid will do.
+    pub dims: [usize; 3],
+    /// World (RAS+, mm) from voxel indices.
+    pub affine: Affine,
+    /// Label-table index per voxel, x fastest, 0 for background.
+    pub indices: js_sys::Uint8Array,
+    /// Names and colours.
+    pub table: LabelTable,
+}
+
+/// The scan on show, if there is one.
+pub type VolumeSignal = Signal<Option<Rc<DisplayVolume>>, LocalStorage>;
+/// The labels on show, if there are any.
+pub type LabelsSignal = Signal<Option<Rc<DisplayLabels>>, LocalStorage>;
+
+/// Why the planes cannot be drawn.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ViewerError {
+    /// The browser offers no WebGL 2.
+    #[error(
+        "this browser offers no WebGL 2, which the planes need: \
+         update it or switch hardware acceleration on"
+    )]
+    NoWebGl2,
+    /// An axis is longer than the graphics card takes.
+    #[error(
+        "the {what} has {dims:?} voxels, this graphics card draws at most {limit} along an axis: \
+         crop or resample it to see it; measurements are not affected"
+    )]
+    TooLarge {
+        /// "scan" or "label map".
+        what: &'static str,
+        /// Voxels along x, y, z.
+        dims: [usize; 3],
+        /// Longest axis in voxels.
+        limit: usize,
+    },
+    /// The graphics card has no room for a texture.
+    #[error(
+        "the graphics card has no memory left for the {what} ({megabytes} MB): close other tabs"
+    )]
+    OutOfMemory {
+        /// "scan" or "label map".
+        what: &'static str,
+        /// Size of the texture.
+        megabytes: usize,
+    },
+    /// The data does not fill the grid.
+    #[error("the {what} holds {actual} voxels, its size asks for {expected}")]
+    Size {
+        /// "scan" or "label map".
+        what: &'static str,
+        /// Product of the dimensions.
+        expected: usize,
+        /// Length of the data.
+        actual: usize,
+    },
+    /// The affine places no volume.
+    #[error("the {what} cannot be placed: {reason}")]
+    Affine {
+        /// "scan" or "label map".
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A shader was refused by the driver.
+    #[error("the graphics driver refused a drawing program: {0}")]
+    Program(String),
+    /// The browser took the graphics context away.
+    #[error("the browser took the graphics card away; the planes come back when it returns")]
+    ContextLost,
+    /// The browser made no picture.
+    #[error("the browser made no picture of the planes")]
+    Screenshot,
+}
+
+/// A structure's name for people: `Left-Cerebral-White-Matter` becomes
+/// `Left cerebral white matter`; abbreviations (`CSF`, `3rd`) stay as they are.
+pub fn display_name(name: &str) -> String {
+    let words = name.split(['-', '_', ' ']).filter(|word| !word.is_empty());
+    words
+        .enumerate()
+        .map(|(at, word)| {
+            let abbreviation = word.chars().filter(|c| c.is_alphabetic()).count() > 1
+                && word.chars().all(|c| !c.is_lowercase());
+            if at == 0 || abbreviation { word.to_owned() } else { word.to_lowercase() }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_for_people() {
+        assert_eq!(display_name("Left-Cerebral-White-Matter"), "Left cerebral white matter");
+        assert_eq!(display_name("Right-VentralDC"), "Right ventraldc");
+        assert_eq!(display_name("CSF"), "CSF");
+        assert_eq!(display_name("3rd-Ventricle"), "3rd ventricle");
+    }
+
+    #[test]
+    fn errors_name_the_limit() {
+        let error = ViewerError::TooLarge { what: "scan", dims: [4096, 4096, 20], limit: 2048 };
+        assert!(error.to_string().contains("at most 2048"), "{error}");
+    }
+}
