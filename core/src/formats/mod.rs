@@ -16,7 +16,7 @@
 mod archive;
 mod catalogue;
 mod detect;
-pub mod dicom;
+mod dicom;
 mod error;
 mod gzip;
 pub mod nifti;

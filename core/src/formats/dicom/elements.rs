@@ -173,17 +173,25 @@ impl<'a> Walk<'a> {
             if depth == 0 && end - self.at < 8 {
                 break; // padding
             }
-            let before_pixels = elements.iter().all(|&(tag, ..)| tag != tags::PIXEL_DATA);
             match self.element(end, encoding, depth) {
                 Ok(Some((tag, ..))) if tag == ITEM_DELIMITER => {
                     if delimited {
                         return Ok(DataSet { elements, encoding });
                     }
                 }
-                Ok(Some((tag, vr, Some(value)))) => elements.push((tag, vr, value)),
+                Ok(Some((tag, vr, Some(value)))) => {
+                    // An element occurs once; of a file that repeats it, the first counts.
+                    if elements.iter().all(|&(known, ..)| known != tag) {
+                        elements.push((tag, vr, value));
+                    }
+                }
                 Ok(_) => {}
                 // What follows the pixels (padding, signatures) may be broken without harm.
-                Err(_) if depth == 0 && !before_pixels => break,
+                Err(_)
+                    if depth == 0 && elements.iter().any(|&(tag, ..)| tag == tags::PIXEL_DATA) =>
+                {
+                    break;
+                }
                 Err(problem) => return Err(problem),
             }
         }
