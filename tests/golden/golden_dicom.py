@@ -536,7 +536,7 @@ def dicom_broken():
     twelve = imagecodecs.jpeg_encode(pixels(0), bitspersample=12)
     failure("error_dicom_jpeg_12_bit", "JPEG with 12 bits.", wrap(EXTENDED, twelve), "TransferSyntax", "12 bits")
     good_jpeg = imagecodecs.ljpeg_encode(pixels(0), bitspersample=12)
-    failure("error_dicom_jpeg_cut", "A JPEG that ends early.", wrap(LOSSLESS, good_jpeg[:60]), "Damaged", "DICOM image")
+    failure("error_dicom_jpeg_cut", "A JPEG that ends early.", wrap(LOSSLESS, good_jpeg[:60]), "Damaged", "ends early")
     other = imagecodecs.ljpeg_encode(pixels(0)[:8], bitspersample=12)
     failure("error_dicom_jpeg_size", "A JPEG of another size than the file says.", wrap(LOSSLESS, other), "Damaged", "16 x 8", "16 x 12")
     failure("error_dicom_jpeg_ls_cut", "A JPEG-LS that ends early.", wrap(JPEG_LS, imagecodecs.jpegls_encode(pixels(0))[:60]), "Damaged")

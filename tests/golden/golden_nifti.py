@@ -318,10 +318,10 @@ def nifti_broken():
     failure("error_analyze", "A header without magic is ANALYZE.", {"scan.hdr": as_bytes(image(ramp()), magic=b"\0\0\0\0")[:348]},
             "Analyze", "which side is left")
     failure("error_size_field", "The magic is right, the size field is not.", {"scan.nii": as_bytes(image(ramp()), sizeof_hdr=347)},
-            "Header", "sizeof_hdr")
+            "Header", "sizeof_hdr", "347")
     failure("error_magic_2", "A NIfTI-2 header with a wrong magic.",
             {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), magic=b"n+2\0\n\n\n\n")}, "Header", "magic")
-    for code, title in {32: "complex", 128: "colours", 1536: "128-bit", 1: "one bit", 999: "number 999"}.items():
+    for code, title in {32: "complex", 128: "colours", 1536: "128-bit", 1: "single bits", 999: "of type 999"}.items():
         failure(f"error_type_{code}", f"Voxels of type {code}.", {"scan.nii": as_bytes(image(ramp()), datatype=code)}, "VoxelType", title)
     case("nifti1_among_broken", "A broken file beside a good one: loaded, with a warning.",
          {"a.nii": content[:200], "b.nii": content}, **expectation(read_back(content)), warnings=["Left out: The header is incomplete"])
@@ -334,7 +334,7 @@ def archives():
          **expectation(read_back(content)), warnings=["1 file that is no scan"])
     case("zip_stored", "A zip without compression.", {"scan.zip": packed({"scan.nii": content}, zipfile.ZIP_STORED)},
          **expectation(read_back(content)), warnings=[])
-    failure("error_zip_empty", "A zip without files.", {"scan.zip": packed({})}, "Empty")
+    failure("error_zip_empty", "A zip without files.", {"scan.zip": packed({})}, "Unrecognised", "a zip archive without files")
     failure("error_zip_cut", "A zip whose directory is missing.", {"scan.zip": packed({"scan.nii": content})[:-60]}, "Damaged", "zip archive")
     broken = bytearray(packed({"scan.nii": content}, zipfile.ZIP_STORED))
     broken[300] ^= 1
@@ -342,7 +342,7 @@ def archives():
     locked = bytearray(packed({"scan.nii": content}, zipfile.ZIP_STORED))
     locked[6] |= 1
     locked[locked.rindex(b"PK\x01\x02") + 8] |= 1
-    failure("error_zip_password", "A zip with a password.", {"scan.zip": bytes(locked)}, "Damaged", "password")
+    failure("error_zip_password", "A zip with a password.", {"scan.zip": bytes(locked)}, "Encrypted", "password")
     liar = bytearray(packed({"scan.nii": content}))
     struct.pack_into("<I", liar, liar.rindex(b"PK\x01\x02") + 24, 0xF0000000)
     failure("hostile_zip_size", "A zip entry that claims 4 GB.", {"scan.zip": bytes(liar)}, "Damaged", "impossible")

@@ -20,8 +20,8 @@ const MOST_ENTRIES: usize = 100_000;
 /// The files with every zip replaced by its content; a zip inside a zip stays one.
 ///
 /// # Errors
-/// [`FormatError::Damaged`] for broken or encrypted archives, [`FormatError::TooLarge`],
-/// [`FormatError::Empty`] for an archive without files.
+/// [`FormatError::Damaged`], [`FormatError::Encrypted`], [`FormatError::TooLarge`], and
+/// [`FormatError::Unrecognised`] for an archive without files.
 pub(super) fn expand(files: &[InputFile]) -> Result<Cow<'_, [InputFile]>, FormatError> {
     if !files.iter().any(|file| detect(&file.bytes) == Kind::Zip) {
         return Ok(Cow::Borrowed(files));
@@ -66,7 +66,7 @@ fn unpack(file: &InputFile, left: &mut u64, into: &mut Vec<InputFile>) -> Result
             continue;
         }
         if entry.encrypted() {
-            return Err(damaged("it is protected by a password; unpack it first".into()));
+            return Err(FormatError::Encrypted { name: file.name.clone() });
         }
         if entry.size() > gzip::most_unpacked(file.bytes.len()) {
             return Err(damaged("an entry's size is impossible".into()));
@@ -81,7 +81,11 @@ fn unpack(file: &InputFile, left: &mut u64, into: &mut Vec<InputFile>) -> Result
         ));
     }
     if wanted.is_empty() {
-        return Err(FormatError::Empty { name: file.name.clone() });
+        return Err(FormatError::Unrecognised {
+            found: "a zip archive without files".into(),
+            advice: "Choose the scan's files, or pack them again.".into(),
+            name: file.name.clone(),
+        });
     }
     *left -= total;
     for index in wanted {

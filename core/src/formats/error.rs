@@ -72,7 +72,7 @@ pub enum FormatError {
     },
     /// Voxels of a kind that is no grey-value image.
     #[error(
-        "The voxels are of type {actual}; {expected} are supported. Convert the file to one of these \
+        "The voxels are {actual}; {expected} are supported. Convert the file to one of these \
          types. File: {name}"
     )]
     VoxelType {
@@ -105,6 +105,14 @@ pub enum FormatError {
         what: &'static str,
         /// The decoder's words.
         reason: String,
+        /// File name.
+        name: String,
+    },
+    /// An archive with a password.
+    #[error(
+        "The zip archive is protected by a password. Unpack it first, then choose the files inside. File: {name}"
+    )]
+    Encrypted {
         /// File name.
         name: String,
     },

@@ -197,6 +197,7 @@ fn check_size(frame: &Frame, width: u32, height: u32) -> Result<(), Failure> {
 fn jpeg(bytes: &[u8], frame: &Frame) -> Result<Vec<u32>, Failure> {
     let failure = |error| match error {
         jpeg_decoder::Error::Unsupported(_) => Failure::Unsupported,
+        jpeg_decoder::Error::Io(_) => damaged("the compressed picture ends early"),
         other => damaged(other),
     };
     let mut decoder = jpeg_decoder::Decoder::new(bytes);

@@ -55,11 +55,11 @@ impl VoxelType {
             768 => Self::U32,
             1024 => Self::I64,
             1280 => Self::U64,
-            1 => return Err("one bit (binary)".into()),
+            1 => return Err("single bits".into()),
             32 | 1792 | 2048 => return Err("complex numbers".into()),
             128 | 2304 => return Err("colours (RGB)".into()),
             1536 => return Err("128-bit floats".into()),
-            _ => return Err(format!("number {code}, which NIfTI does not define")),
+            _ => return Err(format!("of type {code}, which NIfTI does not define")),
         })
     }
 
@@ -172,8 +172,8 @@ pub(in crate::formats) fn read(bytes: &[u8], name: &str) -> Result<Header, Forma
         name: name.into(),
     };
     let Some((order, version)) = order_and_version(bytes) else {
-        let start: Vec<u8> = bytes.iter().take(4).copied().collect();
-        return Err(broken("sizeof_hdr", "348 or 540", format!("{start:?}")));
+        let size = Reader { bytes, order: Order::Little }.i32(0);
+        return Err(broken("sizeof_hdr", "348 or 540", size.to_string()));
     };
     let needed = if version == 1 { NIFTI1_BYTES } else { HEADER_BYTES };
     if bytes.len() < needed {
@@ -254,7 +254,7 @@ fn check(
         (true, _) => 544.0,
     };
     if !fields.vox_offset.is_finite() || fields.vox_offset > MOST_OFFSET {
-        return Err(broken("vox_offset", "at most 64 MiB", fields.vox_offset.to_string()));
+        return Err(broken("vox_offset", "at most 64 MiB", format!("{:e}", fields.vox_offset)));
     }
     if single_file && fields.vox_offset < least && fields.vox_offset != 0.0 {
         warnings.push(format!(
