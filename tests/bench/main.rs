@@ -1,0 +1,116 @@
+//! Measures what the README states: how long a person waits, and how much memory it takes.
+//!
+//! Three runs each, the middle one is printed. `cargo xtask bench` starts it; without a browser in
+//! `PRISM_BENCH_BROWSER` it says so and ends.
+
+// A measurement that cannot be made ends the program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use prism_tests::browser::Browser;
+use prism_tests::page::{PATIENCE, Page};
+use prism_tests::scans;
+use xtask::project;
+use xtask::server::Server;
+
+const RUNS: usize = 3;
+const RUN_TIMEOUT: Duration = Duration::from_secs(1_200);
+
+fn main() {
+    let Some(executable) = env::var_os("PRISM_BENCH_BROWSER") else {
+        println!("the figures are measured by `cargo xtask bench`");
+        return;
+    };
+    let folder = project::target().join("browser-bench");
+    let _ = fs::remove_dir_all(&folder);
+    let server = Server::start(&project::dist(), 0).expect("the built page in dist/");
+    let browser = Browser::start(Path::new(&executable), &folder);
+    let url = server.url();
+
+    let start = Instant::now();
+    drop(Page::open(&browser, &url, false));
+    row("page, first opening until it is ready", start.elapsed().as_secs_f64(), "s");
+    row(
+        "page, later openings",
+        median(|| {
+            let start = Instant::now();
+            drop(Page::open(&browser, &url, false));
+            start.elapsed().as_secs_f64()
+        }),
+        "s",
+    );
+
+    let small = scans::small(&folder);
+    for (name, scan, device) in [
+        ("sample, CPU", scans::sample(), "cpu"),
+        ("48 x 48 x 48, CPU", small.clone(), "cpu"),
+        ("48 x 48 x 48, GPU", small, "gpu"),
+    ] {
+        measure_page(&browser, &url, name, &scan, device);
+    }
+    measure_command(&folder);
+}
+
+/// From the files' drop to the overlay, the part from the click on, and the worker's memory at the end.
+fn measure_page(browser: &Browser, url: &str, name: &str, scan: &Path, device: &str) {
+    let (mut shown, mut drop_to_overlay, mut click_to_overlay) = (vec![], vec![], vec![]);
+    let mut memory = 0.0f64;
+    let mut report = String::new();
+    for _ in 0..RUNS {
+        let page = Page::open(browser, url, false);
+        page.choose("device-choice", device);
+        let start = Instant::now();
+        page.choose_files("file-input", &[PathBuf::from(scan)]);
+        page.wait_for_state("scan", PATIENCE);
+        shown.push(start.elapsed().as_secs_f64());
+        let click = Instant::now();
+        page.click("run-button");
+        page.wait_for_state("done", RUN_TIMEOUT);
+        drop_to_overlay.push(start.elapsed().as_secs_f64());
+        click_to_overlay.push(click.elapsed().as_secs_f64());
+        memory = memory.max(page.worker_bytes());
+        report = page.text("device-report").replace('\n', " ");
+        page.save_picture(&browser.folder().join(format!("{name}.png")));
+    }
+    println!("{name}: {report}");
+    row("  drop to scan shown", middle(shown), "s");
+    row("  click to overlay", middle(click_to_overlay), "s");
+    row("  drop to overlay", middle(drop_to_overlay), "s");
+    row("  memory of the worker", memory / 1e6, "MB");
+}
+
+/// The same scan through the release build of the command line program.
+fn measure_command(folder: &Path) {
+    let program = project::target().join("release/prism");
+    let seconds = median(|| {
+        let start = Instant::now();
+        let output = Command::new(&program)
+            .arg("segment")
+            .arg(scans::sample())
+            .args(["--device", "cpu", "--output"])
+            .arg(folder.join("labels.nii.gz"))
+            .output()
+            .expect("the command line program");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        start.elapsed().as_secs_f64()
+    });
+    row("sample, command line, CPU", seconds, "s");
+}
+
+fn median(mut measure: impl FnMut() -> f64) -> f64 {
+    middle((0..RUNS).map(|_| measure()).collect())
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn row(name: &str, value: f64, unit: &str) {
+    println!("{name:<44} {value:>8.1} {unit}");
+}

@@ -1,0 +1,37 @@
+//! The page end to end: what a person does with it, under the production policy.
+//!
+//! Every case opens the built page in a tab of its own and ends by asking what page and worker complained about:
+//! nothing. The list is in the order in which they are worth knowing.
+
+// A case fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod broken;
+mod keyboard;
+mod policy;
+mod reading;
+mod segmenting;
+
+use std::process::ExitCode;
+
+use prism_tests::runner::{self, Case};
+
+macro_rules! cases {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        &[$(Case { name: stringify!($name), run: $module::$name }),*]
+    };
+}
+
+fn main() -> ExitCode {
+    runner::run(cases![
+        reading::the_page_loads_and_asks_only_its_own_server,
+        reading::the_sample_scan_is_shown_in_three_planes,
+        policy::the_policy_stops_a_request_to_another_host,
+        broken::a_broken_file_gets_one_sentence_and_the_scan_stays,
+        keyboard::everything_is_reached_without_a_mouse,
+        keyboard::slices_move_by_key,
+        segmenting::a_run_is_cancelled_within_a_second,
+        segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,
+        segmenting::the_sample_is_segmented_on_the_cpu_with_the_network_gone,
+    ])
+}

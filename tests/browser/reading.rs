@@ -1,0 +1,49 @@
+//! Opening the page and a scan.
+
+use prism_tests::page::{PATIENCE, Page};
+use prism_tests::runner::Stage;
+
+/// Fails with the page's complaints, if there are any.
+pub fn assert_content(page: &Page<'_>) {
+    let complaints = page.complaints();
+    assert!(complaints.is_empty(), "the page complained: {complaints:#?}");
+}
+
+/// The hook of a pane of the viewer.
+pub fn pane(name: &str) -> String {
+    format!("[data-pane={name}]")
+}
+
+/// Opens the sample by its button and waits until it is shown.
+pub fn open_sample(page: &Page<'_>) {
+    page.click("sample-button");
+    page.wait_for_state("scan", PATIENCE);
+}
+
+pub fn the_page_loads_and_asks_only_its_own_server(stage: &Stage) {
+    let page = stage.open();
+    assert_eq!(page.state(), "empty");
+    assert!(page.has("file-input") && page.has("folder-input") && page.has("sample-button"));
+    let requests = page.network_requests();
+    assert!(requests.len() >= 5, "page, scripts and modules were requested: {requests:?}");
+    for request in requests {
+        assert!(request.starts_with(&stage.url), "{request} is not on the page's own server");
+    }
+    assert_content(&page);
+}
+
+pub fn the_sample_scan_is_shown_in_three_planes(stage: &Stage) {
+    let page = stage.open();
+    open_sample(&page);
+    assert_eq!(page.attribute("scan-title", "data-dims"), "176x192x170");
+    assert_eq!(page.attribute("scan-title", "data-spacing"), "1x1x1");
+    for plane in ["axial", "coronal", "sagittal"] {
+        let contrast = page.contrast_shown(&pane(plane));
+        assert!(contrast > 20.0, "the {plane} plane looks blank: grey deviation {contrast:.1}");
+    }
+    assert!(page.text("research-strip").contains("not a medical device"));
+    assert_eq!(page.text(".tool-sides"), "Radiological");
+    page.click(".tool-sides");
+    assert_eq!(page.text(".tool-sides"), "Neurological");
+    assert_content(&page);
+}

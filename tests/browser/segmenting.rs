@@ -1,0 +1,123 @@
+//! From a scan to labels, on both devices.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use prism_tests::compare::{Agreement, agreement};
+use prism_tests::page::{PATIENCE, Page};
+use prism_tests::runner::Stage;
+use prism_tests::scans;
+use serde_json::Value;
+use xtask::project;
+use xtask::server::Server;
+
+use crate::reading::{assert_content, open_sample};
+
+/// How long a whole run may take where GPU and CPU are two shared cores.
+const RUN_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Agreement that counts as the same result, from the project's contract.
+const SAME: f64 = 0.99;
+
+fn run(page: &Page<'_>, device: &str) -> Duration {
+    page.choose("device-choice", device);
+    let start = Instant::now();
+    page.click("run-button");
+    page.wait_for_state("done", RUN_TIMEOUT);
+    let kind = page.attribute("device-report", "data-kind");
+    assert_eq!(kind, device, "it ran elsewhere: {}", page.text("device-report"));
+    start.elapsed()
+}
+
+fn assert_same(found: &Agreement) {
+    println!(
+        "  page against command line: Dice {:.4} overall, {:.4} mean of {}, worst {:?}",
+        found.overall, found.mean, found.structures, found.worst
+    );
+    assert!(found.structures > 0, "nothing was found");
+    assert!(found.overall >= SAME && found.mean >= SAME, "{found:?}");
+}
+
+pub fn a_run_is_cancelled_within_a_second(stage: &Stage) {
+    let page = stage.open();
+    open_sample(&page);
+    page.choose("device-choice", "cpu");
+    page.click("run-button");
+    page.wait_for_state("running", PATIENCE);
+    // Into the network, where there is something to interrupt.
+    std::thread::sleep(Duration::from_secs(3));
+    let start = Instant::now();
+    page.click("cancel-button");
+    page.wait_for_state("scan", PATIENCE);
+    let took = start.elapsed();
+    println!("  cancelled in {:.2} s", took.as_secs_f64());
+    assert!(took < Duration::from_millis(1_500), "it took {took:?}");
+    assert_content(&page);
+}
+
+pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(stage: &Stage) {
+    let page = stage.open();
+    let scan = scans::small(&stage.folder);
+    page.choose_files("file-input", std::slice::from_ref(&scan));
+    page.wait_for_state("scan", PATIENCE);
+    let took = run(&page, "gpu");
+    println!("  48 x 48 x 48 at 2 mm on the software GPU: {:.1} s", took.as_secs_f64());
+    assert_eq!(page.attribute("device-report", "data-software"), "true");
+
+    let labels = page.download("download-segmentation");
+    assert!(labels.name.ends_with(".nii.gz"), "{}", labels.name);
+    let found = scans::read(&labels.name, &labels.bytes);
+    let expected = scans::read("command", &stage.segment_by_command(&scan));
+    assert_same(&agreement(&found, &expected));
+
+    let table = page.download("download-csv");
+    let text = String::from_utf8(table.bytes).expect("text");
+    let mut lines = text.lines();
+    let columns = lines.next().expect("a heading").split(',').count();
+    let rows: Vec<&str> = lines.collect();
+    assert!(columns >= 4 && !rows.is_empty(), "{text}");
+
+    let report = page.download("download-report");
+    let html = String::from_utf8(report.bytes).expect("text");
+    assert!(html.contains("</html>") && html.contains("not a medical device"), "{html:.300}");
+    let alone = html.match_indices("src=\"").all(|(at, _)| html[at + 5..].starts_with("data:"));
+    assert!(
+        alone && !html.contains("<script") && !html.contains("<link"),
+        "the report stands alone"
+    );
+
+    let manifest = page.download("download-manifest");
+    let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
+    let manifest = manifest.to_string();
+    let pack = fs::read(project::root().join("public/packs/brain.safetensors")).expect("the pack");
+    let header = String::from_utf8_lossy(&pack[8..pack.len().min(60_000)]).into_owned();
+    let hash = header.split("sha256").nth(1).expect("a hash in the pack");
+    let hash: String = hash.chars().filter(char::is_ascii_hexdigit).take(64).collect();
+    assert!(manifest.contains(&hash), "the manifest names the pack by its hash {hash}");
+
+    let picture = page.download("download-screenshot");
+    assert_eq!(&picture.bytes[..8], b"\x89PNG\r\n\x1a\n");
+    assert_content(&page);
+}
+
+pub fn the_sample_is_segmented_on_the_cpu_with_the_network_gone(stage: &Stage) {
+    let server = Server::start(&project::dist(), 0).expect("a server");
+    let page = Page::open(&stage.browser, &server.url(), false);
+    open_sample(&page);
+    let asked = page.network_requests().len();
+    // Not only is nothing asked for: there is nobody left to ask.
+    drop(server);
+    let took = run(&page, "cpu");
+    println!("  sample scan on the CPU: {:.1} s", took.as_secs_f64());
+    let rows = page.evaluate(
+        "document.querySelectorAll('[data-test=volumes-table] tr[data-structure]').length",
+    );
+    assert!(rows.as_u64().is_some_and(|rows| rows >= 10), "{rows} structures in the table");
+    let labels = page.download("download-segmentation");
+    let requests = page.network_requests();
+    assert_eq!(requests.len(), asked, "asked the network: {:?}", &requests[asked..]);
+    let found = scans::read(&labels.name, &labels.bytes);
+    let expected = scans::read("command", &stage.segment_by_command(&scans::sample()));
+    assert_same(&agreement(&found, &expected));
+    assert_content(&page);
+}

@@ -1,0 +1,418 @@
+//! The page as a person uses it: found by its hooks, clicked, typed into, given files; and the record of what
+//! it complained about and asked the network for.
+//!
+//! A hook is the value of a `data-test` attribute, or a selector of its own when it begins with `[` or `.`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, Event};
+
+/// How long ordinary reactions of the page may take on a slow machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One tab of the browser.
+pub struct Page<'browser> {
+    browser: &'browser Browser,
+    target: String,
+    session: String,
+    /// Events before this one belong to earlier pages.
+    opened: usize,
+}
+
+/// A file that the page offered for download.
+pub struct Download {
+    /// The suggested name.
+    pub name: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+}
+
+impl<'browser> Page<'browser> {
+    /// Opens `url` in a new tab and waits until the page's program runs and its worker is ready. Scans are not
+    /// segmented before they are asked to be, unless `automatic`.
+    pub fn open(browser: &'browser Browser, url: &str, automatic: bool) -> Self {
+        let opened = browser.mark();
+        let target = browser.call("", "Target.createTarget", json!({ "url": "about:blank" }));
+        let target = target["targetId"].as_str().expect("a target").to_owned();
+        let attached = browser.call(
+            "",
+            "Target.attachToTarget",
+            json!({ "targetId": target, "flatten": true }),
+        );
+        let session = attached["sessionId"].as_str().expect("a session").to_owned();
+        let page = Self { browser, target, session, opened };
+        page.call("Page.enable", json!({}));
+        let remembered = if automatic { "yes" } else { "no" };
+        let remember = format!("localStorage.setItem('prism.automatic', '{remembered}')");
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": remember }));
+        page.call("Page.navigate", json!({ "url": url }));
+        page.wait_until("the page to start", Duration::from_secs(180), &|page| {
+            !matches!(page.state().as_str(), "" | "starting")
+        });
+        page
+    }
+
+    fn call(&self, method: &str, params: Value) -> Value {
+        self.browser.call(&self.session, method, params)
+    }
+
+    /// Runs an expression in the page; a promise is awaited.
+    pub fn evaluate(&self, expression: &str) -> Value {
+        self.evaluate_in(&self.session, expression)
+    }
+
+    /// Runs an expression in the page's newest worker; a promise is awaited.
+    pub fn evaluate_in_worker(&self, expression: &str) -> Value {
+        self.evaluate_in(&self.worker(), expression)
+    }
+
+    /// Bytes of WebAssembly memory and array buffers that the worker holds. As WebAssembly memory never
+    /// shrinks, this is close to the most that it has held.
+    pub fn worker_bytes(&self) -> f64 {
+        let usage = self.browser.call(&self.worker(), "Runtime.getHeapUsage", json!({}));
+        let buffers = usage["backingStorageSize"].as_f64().unwrap_or_default();
+        buffers + usage["usedSize"].as_f64().unwrap_or_default()
+    }
+
+    /// The session of the worker that this page started last.
+    fn worker(&self) -> String {
+        let started = self.events().into_iter().rfind(|event| {
+            event.method == "Target.attachedToTarget"
+                && event.session == self.session
+                && event.params["targetInfo"]["type"] == "worker"
+        });
+        let started = started.expect("the page has a worker");
+        started.params["sessionId"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn evaluate_in(&self, session: &str, expression: &str) -> Value {
+        let answer = self.browser.call(
+            session,
+            "Runtime.evaluate",
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true }),
+        );
+        if let Some(details) = answer.get("exceptionDetails") {
+            panic!("{expression}: {details}");
+        }
+        answer["result"]["value"].clone()
+    }
+
+    /// An expression for the element behind a hook.
+    fn element(hook: &str) -> String {
+        format!("document.querySelector({})", json!(selector(hook)))
+    }
+
+    /// Whether there is an element with this hook.
+    pub fn has(&self, hook: &str) -> bool {
+        self.evaluate(&format!("{} !== null", Self::element(hook))) == true
+    }
+
+    /// An attribute of the element behind a hook; empty when either is absent.
+    pub fn attribute(&self, hook: &str, name: &str) -> String {
+        let value =
+            self.evaluate(&format!("{}?.getAttribute({}) ?? ''", Self::element(hook), json!(name)));
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The visible text of the element behind a hook; empty when it is absent.
+    pub fn text(&self, hook: &str) -> String {
+        let value = self.evaluate(&format!("{}?.innerText.trim() ?? ''", Self::element(hook)));
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The visible texts of all elements with this hook, one a line.
+    pub fn texts(&self, hook: &str) -> String {
+        let value = self.evaluate(&format!(
+            "[...document.querySelectorAll({})].map(element => element.innerText.trim()).join('\\n')",
+            json!(selector(hook))
+        ));
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What the page is doing: `empty`, `reading`, `scan`, `running` or `done`.
+    pub fn state(&self) -> String {
+        self.attribute("app", "data-state")
+    }
+
+    /// Waits until the page is in a state.
+    pub fn wait_for_state(&self, state: &str, timeout: Duration) {
+        self.wait_until(&format!("the state {state}"), timeout, &|page| page.state() == state);
+    }
+
+    /// Waits until a condition holds; on failure tells what the page says.
+    pub fn wait_until(&self, what: &str, timeout: Duration, condition: &dyn Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self) {
+            if start.elapsed() > timeout {
+                panic!(
+                    "waited {timeout:?} for {what}; state {:?}, notice {:?}, complaints {:#?}",
+                    self.state(),
+                    self.texts("notice"),
+                    self.complaints()
+                );
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Clicks the middle of an element with the mouse.
+    pub fn click(&self, hook: &str) {
+        let element = Self::element(hook);
+        self.wait_until(&format!("{hook} to be usable"), PATIENCE, &|page| {
+            page.evaluate(&format!("{element} !== null && !{element}.disabled")) == true
+        });
+        let place = self.evaluate(&format!(
+            "(() => {{ const element = {element}; element.scrollIntoView({{ block: 'center' }});
+               const box = element.getBoundingClientRect();
+               return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+        ));
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+            let button = if kind == "mouseMoved" { "none" } else { "left" };
+            self.call(
+                "Input.dispatchMouseEvent",
+                json!({ "type": kind, "x": place[0], "y": place[1], "button": button, "clickCount": 1 }),
+            );
+        }
+    }
+
+    /// Presses and releases a key, named as in `KeyboardEvent.key`.
+    pub fn press(&self, key: &str) {
+        let (code, number, text) = match key {
+            "Tab" => ("Tab".to_owned(), 9, String::new()),
+            "Enter" => ("Enter".to_owned(), 13, "\r".to_owned()),
+            " " => ("Space".to_owned(), 32, " ".to_owned()),
+            "Escape" => ("Escape".to_owned(), 27, String::new()),
+            "PageUp" => ("PageUp".to_owned(), 33, String::new()),
+            "PageDown" => ("PageDown".to_owned(), 34, String::new()),
+            "ArrowLeft" => ("ArrowLeft".to_owned(), 37, String::new()),
+            "ArrowUp" => ("ArrowUp".to_owned(), 38, String::new()),
+            "ArrowRight" => ("ArrowRight".to_owned(), 39, String::new()),
+            "ArrowDown" => ("ArrowDown".to_owned(), 40, String::new()),
+            letter => {
+                let upper = letter.to_uppercase();
+                (
+                    format!("Key{upper}"),
+                    upper.bytes().next().map_or(0, u32::from),
+                    letter.to_owned(),
+                )
+            }
+        };
+        let event = |kind: &str| {
+            let mut event = json!({
+                "type": kind, "key": key, "code": code, "windowsVirtualKeyCode": number,
+            });
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = text.clone().into();
+            }
+            event
+        };
+        self.call("Input.dispatchKeyEvent", event("keyDown"));
+        self.call("Input.dispatchKeyEvent", event("keyUp"));
+    }
+
+    /// Gives files to a file input, which the page cannot tell from a person's choice.
+    pub fn choose_files(&self, hook: &str, files: &[PathBuf]) {
+        let document = self.call("DOM.getDocument", json!({}));
+        let node = self.call(
+            "DOM.querySelector",
+            json!({ "nodeId": document["root"]["nodeId"], "selector": selector(hook) }),
+        );
+        self.call("DOM.setFileInputFiles", json!({ "nodeId": node["nodeId"], "files": files }));
+    }
+
+    /// Sets the value of a select element and tells the page.
+    pub fn choose(&self, hook: &str, value: &str) {
+        self.evaluate(&format!(
+            "(() => {{ const element = {}; element.value = {};
+               element.dispatchEvent(new Event('input', {{ bubbles: true }}));
+               element.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()",
+            Self::element(hook),
+            json!(value)
+        ));
+        assert_eq!(
+            self.evaluate(&format!("{}.value", Self::element(hook))),
+            value,
+            "{hook} has no choice {value}"
+        );
+    }
+
+    /// Clicks a download button and returns the file once it is complete.
+    pub fn download(&self, hook: &str) -> Download {
+        let mark = self.browser.mark();
+        self.click(hook);
+        let begun = self.browser.wait_for_event(mark, PATIENCE, hook, |event| {
+            event.method == "Browser.downloadWillBegin"
+        });
+        let id = begun.params["guid"].clone();
+        let name = begun.params["suggestedFilename"].as_str().expect("a file name").to_owned();
+        self.browser.wait_for_event(mark, PATIENCE, &name, |event| {
+            event.method == "Browser.downloadProgress"
+                && event.params["guid"] == id
+                && event.params["state"] == "completed"
+        });
+        let path = self.browser.downloads().join(&name);
+        let bytes = fs::read(&path).expect("the downloaded file");
+        fs::remove_file(&path).expect("removing the downloaded file");
+        Download { name, bytes }
+    }
+
+    /// Saves a picture of the page, if the browser still gives one.
+    pub fn save_picture(&self, path: &Path) {
+        let format = json!({ "format": "png" });
+        let answer = self.browser.try_call(&self.session, "Page.captureScreenshot", format);
+        let picture = answer.ok().and_then(|answer| base64_decoded(answer["data"].as_str()?));
+        if let Some(picture) = picture {
+            let _ = fs::write(path, picture);
+        }
+    }
+
+    /// Standard deviation of the grey values (0 to 255) that an element shows: 0 for a blank one.
+    ///
+    /// The browser takes the picture, as the canvas itself cannot be read back after it was shown.
+    pub fn contrast_shown(&self, hook: &str) -> f64 {
+        let place = self.evaluate(&format!(
+            "(() => {{ const box = {}.getBoundingClientRect();
+               return [box.x, box.y, box.width, box.height]; }})()",
+            Self::element(hook)
+        ));
+        let clip = json!({
+            "x": place[0], "y": place[1], "width": place[2], "height": place[3], "scale": 1,
+        });
+        let picture = self.call("Page.captureScreenshot", json!({ "format": "png", "clip": clip }));
+        let deviation = self.evaluate(&format!(
+            "(async () => {{
+                const image = new Image();
+                image.src = 'data:image/png;base64,' + {};
+                await image.decode();
+                const canvas = new OffscreenCanvas(image.width, image.height);
+                const context = canvas.getContext('2d');
+                context.drawImage(image, 0, 0);
+                const pixels = context.getImageData(0, 0, image.width, image.height).data;
+                let sum = 0, squares = 0, count = pixels.length / 4;
+                for (let at = 0; at < pixels.length; at += 4) {{
+                    const grey = (pixels[at] + pixels[at + 1] + pixels[at + 2]) / 3;
+                    sum += grey; squares += grey * grey;
+                }}
+                return Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
+            }})()",
+            picture["data"]
+        ));
+        deviation.as_f64().expect("a number")
+    }
+
+    /// Everything that the page or its workers reported as an error: exceptions, `console.error`, refusals by
+    /// the security policy, files that were not found.
+    pub fn complaints(&self) -> Vec<String> {
+        self.events().iter().filter_map(complaint).collect()
+    }
+
+    /// Every address that the page or its workers asked the network for, in order.
+    pub fn network_requests(&self) -> Vec<String> {
+        self.events()
+            .iter()
+            .filter(|event| {
+                matches!(
+                    event.method.as_str(),
+                    "Network.requestWillBeSent" | "Network.webSocketCreated"
+                )
+            })
+            .map(|event| {
+                let url = event.params["request"]["url"].as_str();
+                url.or(event.params["url"].as_str()).unwrap_or_default().to_owned()
+            })
+            .filter(|url| !url.starts_with("blob:") && !url.starts_with("data:"))
+            .collect()
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.browser.events_since(self.opened)
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let path = self.browser.folder().join("failure.png");
+            self.save_picture(&path);
+            eprintln!("the page when it failed: {}", path.display());
+        }
+        let _ = self.browser.try_call("", "Target.closeTarget", json!({ "targetId": self.target }));
+    }
+}
+
+fn selector(hook: &str) -> String {
+    if hook.starts_with(['[', '.']) { hook.to_owned() } else { format!("[data-test=\"{hook}\"]") }
+}
+
+/// The error that an event reports, if it does.
+fn complaint(event: &Event) -> Option<String> {
+    match event.method.as_str() {
+        "Runtime.exceptionThrown" => {
+            let details = &event.params["exceptionDetails"];
+            let text = details["exception"]["description"].as_str().or(details["text"].as_str());
+            Some(format!("exception: {}", text.unwrap_or_default()))
+        }
+        "Runtime.consoleAPICalled" if event.params["type"] == "error" => {
+            let arguments = event.params["args"].as_array()?;
+            let words: Vec<String> = arguments
+                .iter()
+                .map(|argument| {
+                    let text = argument["value"].as_str().or(argument["description"].as_str());
+                    text.unwrap_or_default().to_owned()
+                })
+                .collect();
+            Some(format!("console.error: {}", words.join(" ")))
+        }
+        "Log.entryAdded" if event.params["entry"]["level"] == "error" => {
+            let entry = &event.params["entry"];
+            Some(format!(
+                "{}: {} {}",
+                entry["source"].as_str().unwrap_or_default(),
+                entry["text"].as_str().unwrap_or_default(),
+                entry["url"].as_str().unwrap_or_default()
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Standard base64 (RFC 4648, section 4) as the browser writes it; `None` for anything else.
+fn base64_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut word, mut bits) = (0u32, 0);
+    for letter in text.bytes().filter(|letter| *letter != b'=') {
+        let sextet = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        word = word << 6 | u32::from(sextet);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((word >> bits) as u8);
+            word &= (1 << bits) - 1;
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_reads_the_examples_of_rfc_4648() {
+        assert_eq!(base64_decoded("Zm9vYmFy").unwrap(), b"foobar");
+        assert_eq!(base64_decoded("Zm9vYg==").unwrap(), b"foob");
+        assert_eq!(base64_decoded("Zm9v!"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Runs the cases one after the other in one browser, which compiles the page's program once and keeps it.
+
+use std::env;
+use std::fs;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use xtask::project;
+use xtask::server::Server;
+
+use crate::browser::Browser;
+use crate::page::Page;
+
+/// One thing that has to hold, by a name that says so.
+pub struct Case {
+    /// A claim, in the words of a function name.
+    pub name: &'static str,
+    /// Panics when the claim does not hold.
+    pub run: fn(&Stage),
+}
+
+/// What every case has at hand.
+pub struct Stage {
+    /// The browser.
+    pub browser: Browser,
+    /// The page's address on a server that outlives all cases.
+    pub url: String,
+    /// A folder for files that a case makes.
+    pub folder: PathBuf,
+}
+
+impl Stage {
+    /// Opens the page in a new tab; scans wait until they are asked to be segmented.
+    pub fn open(&self) -> Page<'_> {
+        Page::open(&self.browser, &self.url, false)
+    }
+
+    /// Segments a scan with the command line on the CPU and returns the labels' file.
+    pub fn segment_by_command(&self, scan: &Path) -> Vec<u8> {
+        let labels = self.folder.join("command_labels.nii.gz");
+        let output = Command::new(command_line_program())
+            .arg("segment")
+            .arg(scan)
+            .args(["--device", "cpu", "--output"])
+            .arg(&labels)
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read(&labels).expect("the labels")
+    }
+}
+
+/// Runs the cases whose names contain one of the arguments, or all; prints a line for each.
+///
+/// The browser comes in `PRISM_BROWSER`; without it nothing is run, and that is said.
+pub fn run(cases: &[Case]) -> ExitCode {
+    let filters: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let Some(browser) = env::var_os("PRISM_BROWSER") else {
+        println!(
+            "the browser cases need the built page and a browser: `cargo xtask test` runs them"
+        );
+        return ExitCode::SUCCESS;
+    };
+    let folder = project::target().join("browser-tests");
+    let _ = fs::remove_dir_all(&folder);
+    let server = Server::start(&project::dist(), 0).expect("the built page in dist/");
+    let stage = Stage {
+        browser: Browser::start(Path::new(&browser), &folder),
+        url: server.url(),
+        folder: folder.clone(),
+    };
+    let chosen = cases.iter().filter(|case| {
+        filters.is_empty() || filters.iter().any(|filter| case.name.contains(filter.as_str()))
+    });
+    let (mut passed, mut failed) = (0, 0);
+    for case in chosen {
+        let start = Instant::now();
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(&stage)));
+        let seconds = start.elapsed().as_secs_f64();
+        if outcome.is_ok() {
+            passed += 1;
+            println!("browser case {} ... ok ({seconds:.1} s)", case.name);
+        } else {
+            failed += 1;
+            println!("browser case {} ... FAILED ({seconds:.1} s)", case.name);
+            let _ =
+                fs::rename(folder.join("failure.png"), folder.join(format!("{}.png", case.name)));
+        }
+    }
+    println!("\n{passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The `prism` that was built beside this test.
+fn command_line_program() -> PathBuf {
+    let own = env::current_exe().expect("the test's own path");
+    let folder = own.ancestors().nth(2).expect("the build folder");
+    let program = folder.join("prism");
+    assert!(program.is_file(), "{} is not built: run `cargo xtask test`", program.display());
+    program
+}

@@ -1,0 +1,69 @@
+//! Scans to drop on the page: the sample, a part of it small enough for a GPU in software, and broken files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prism_core::formats::{self, InputFile, Selection};
+use prism_core::volume::{Affine, Volume};
+use xtask::project;
+
+/// The scan that ships with the page.
+pub fn sample() -> PathBuf {
+    project::root().join("public/samples/sample_t1w.nii.gz")
+}
+
+/// Reads a scan with the project's own reader.
+pub fn read(name: &str, bytes: &[u8]) -> Volume {
+    let files = [InputFile { name: name.to_owned(), bytes: bytes.to_vec() }];
+    let scan = formats::load(&files, &Selection::default());
+    scan.unwrap_or_else(|error| panic!("{name}: {error}")).volume
+}
+
+/// A cube of 96 mm out of the middle of the sample's brain at 2 mm: 48 x 48 x 48 voxels, each the mean of eight.
+pub fn small(folder: &Path) -> PathBuf {
+    const SIDE: usize = 48;
+    const CORNER: [usize; 3] = [40, 56, 62];
+    let sample = read("sample", &fs::read(sample()).expect("the sample scan"));
+    let [nx, ny, _] = sample.dims;
+    let value = |i: usize, j: usize, k: usize| sample.data[i + nx * (j + ny * k)];
+    let mut data = Vec::with_capacity(SIDE * SIDE * SIDE);
+    for k in 0..SIDE {
+        for j in 0..SIDE {
+            for i in 0..SIDE {
+                let [i, j, k] = [CORNER[0] + 2 * i, CORNER[1] + 2 * j, CORNER[2] + 2 * k];
+                let sum: f32 = (0..8).map(|n| value(i + n % 2, j + n / 2 % 2, k + n / 4)).sum();
+                data.push(sum / 8.0);
+            }
+        }
+    }
+    // Voxel (0, 0, 0) lies in the middle of eight voxels of the sample.
+    let origin = sample.affine.apply(CORNER.map(|corner| corner as f64 + 0.5));
+    let mut affine = sample.affine.0;
+    for (row, origin) in affine.iter_mut().zip(origin) {
+        for column in &mut row[..3] {
+            *column *= 2.0;
+        }
+        row[3] = origin;
+    }
+    let volume = Volume::new(data, [SIDE; 3], Affine(affine)).expect("a volume");
+    let path = folder.join("small_t1w.nii.gz");
+    let bytes = formats::nifti::write_volume(&volume).expect("a NIfTI file");
+    fs::write(&path, bytes).expect("writing the small scan");
+    path
+}
+
+/// The beginning of the sample: its header promises more voxels than there are.
+pub fn cut_short(folder: &Path) -> PathBuf {
+    let path = folder.join("cut_short.nii.gz");
+    let whole = fs::read(sample()).expect("the sample scan");
+    fs::write(&path, &whole[..whole.len() / 3]).expect("writing the cut scan");
+    path
+}
+
+/// A text with the name of a scan.
+pub fn not_a_scan(folder: &Path) -> PathBuf {
+    let path = folder.join("letter.nii.gz");
+    fs::write(&path, "Dear colleague, please find the scan attached.\n".repeat(40))
+        .expect("writing the letter");
+    path
+}
