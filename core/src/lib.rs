@@ -13,7 +13,13 @@
 //! | [`pipeline`] | scan to labels on the scan's own grid; device choice and self-test |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
+//! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 
+pub mod facts;
+pub mod formats;
+pub mod kernels;
 pub mod measure;
+pub mod model;
+pub mod pipeline;
 pub mod report;
 pub mod volume;

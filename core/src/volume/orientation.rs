@@ -35,13 +35,8 @@ impl Reorientation {
     /// Original voxel of a reoriented voxel.
     fn original_voxel(&self, voxel: [usize; 3]) -> [usize; 3] {
         let mut out = [0; 3];
-        for axis in 0..3 {
-            let source = self.source[axis];
-            out[source] = if self.flip[axis] {
-                self.original[source] - 1 - voxel[axis]
-            } else {
-                voxel[axis]
-            };
+        for (place, (&source, flip)) in voxel.into_iter().zip(self.source.iter().zip(self.flip)) {
+            out[source] = if flip { self.original[source] - 1 - place } else { place };
         }
         out
     }
@@ -51,9 +46,10 @@ impl Reorientation {
         let origin = affine.apply(self.original_voxel([0; 3]).map(|v| v as f64));
         let mut rows = [[0.0; 4]; 3];
         for (world, row) in rows.iter_mut().enumerate() {
-            for axis in 0..3 {
-                let sign = if self.flip[axis] { -1.0 } else { 1.0 };
-                row[axis] = sign * affine.0[world][self.source[axis]];
+            for (value, (&source, flip)) in
+                row.iter_mut().zip(self.source.iter().zip(self.flip))
+            {
+                *value = affine.0[world][source] * if flip { -1.0 } else { 1.0 };
             }
             row[3] = origin[world];
         }

@@ -1,0 +1,60 @@
+//! `prism encode`: pooled structure and sequence features, and the feature maps.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use prism_core::model::Prism;
+use prism_core::pipeline::{self, Devices, Quiet};
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::files::{self, ModelArguments, ScanArguments};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    scan: ScanArguments,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Where the features go (safetensors)
+    #[arg(short, long)]
+    output: PathBuf,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let pack = arguments.model.pack()?;
+    let scan = arguments.scan.load()?;
+    let opened = Devices::default().open(arguments.model.device).await?;
+    let model = Prism::load(&pack, &opened.device)?;
+    let encoding = pipeline::encode(&scan.volume, &model, &pack, &mut Quiet).await?;
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = vec![
+        ("pooled.structure".into(), vec![encoding.structure.len()], bytes(&encoding.structure)),
+        ("pooled.sequence".into(), vec![encoding.sequence.len()], bytes(&encoding.sequence)),
+    ];
+    for map in &encoding.maps {
+        tensors.push((map.name.clone(), map.shape.to_vec(), bytes(&map.values)));
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    let metadata = HashMap::from([
+        ("pack".to_owned(), pack.info.name.clone()),
+        ("sha256".to_owned(), pack.info.sha256.clone()),
+        ("affine".to_owned(), serde_json::to_string(&encoding.affine)?),
+    ]);
+    files::write(&arguments.output, &safetensors::serialize(views, Some(metadata))?)?;
+    println!(
+        "{}: {} maps, {} structure and {} sequence features",
+        arguments.output.display(),
+        encoding.maps.len(),
+        encoding.structure.len(),
+        encoding.sequence.len()
+    );
+    Ok(())
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}

@@ -1,0 +1,116 @@
+//! Files in and out: scans from a path, packs, whole or nothing on disk.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use prism_core::formats::{self, InputFile, Scan, Selection};
+use prism_core::model::Pack;
+use prism_core::pipeline::DeviceChoice;
+
+/// The pack used unless another is named.
+const BRAIN: &[u8] = include_bytes!("../../../../public/packs/brain.safetensors");
+
+/// Which scan.
+#[derive(Args)]
+pub struct ScanArguments {
+    /// A NIfTI file, a DICOM file, a folder of DICOM files, or a zip of either
+    pub scan: PathBuf,
+    /// Series of a study, as `prism info` lists it
+    #[arg(long)]
+    pub series: Option<String>,
+    /// Volume of a 4-D scan, from 0
+    #[arg(long, default_value_t = 0)]
+    pub volume: usize,
+}
+
+/// Which network, where.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// Pack file [default: the brain pack]
+    #[arg(long)]
+    pub pack: Option<PathBuf>,
+    /// auto, gpu or cpu
+    #[arg(long, default_value = "auto", value_parser = device_choice)]
+    pub device: DeviceChoice,
+}
+
+fn device_choice(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "gpu" => Ok(DeviceChoice::Gpu),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        _ => Err("one of auto, gpu, cpu".into()),
+    }
+}
+
+impl ScanArguments {
+    /// Reads every file the path names.
+    pub fn files(&self) -> Result<Vec<InputFile>, Box<dyn Error>> {
+        let mut paths = Vec::new();
+        collect(&self.scan, &mut paths)?;
+        paths.sort();
+        paths
+            .into_iter()
+            .map(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+                Ok(InputFile { name, bytes })
+            })
+            .collect()
+    }
+
+    /// Loads the chosen volume and prints its warnings.
+    pub fn load(&self) -> Result<Scan, Box<dyn Error>> {
+        let selection = Selection { series: self.series.clone(), volume: self.volume };
+        let scan = formats::load(&self.files()?, &selection)?;
+        for warning in &scan.warnings {
+            eprintln!("prism: note: {warning}");
+        }
+        Ok(scan)
+    }
+}
+
+impl ModelArguments {
+    /// Reads the pack.
+    pub fn pack(&self) -> Result<Pack, Box<dyn Error>> {
+        match &self.pack {
+            None => Ok(Pack::read(BRAIN)?),
+            Some(path) => {
+                let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+                Ok(Pack::read(&bytes)?)
+            }
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot read the file: {error} ({})", path.display())
+}
+
+fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
+            collect(&entry?.path(), paths)?;
+        }
+    } else {
+        paths.push(path.to_owned());
+    }
+    Ok(())
+}
+
+/// Writes a file whole or not at all: beside its place, then renamed.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let failed =
+        |error: std::io::Error| format!("cannot write the file: {error} ({})", path.display());
+    let name = path.file_name().ok_or("the output is not a file name")?;
+    let mut beside = name.to_owned();
+    beside.push(format!(".{}.part", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let result = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    Ok(result.map_err(failed)?)
+}

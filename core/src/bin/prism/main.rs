@@ -1,0 +1,46 @@
+//! `prism`: the page's pipeline as a command.
+//!
+//! Exit code 0, or one line on stderr and another code. Files are written beside
+//! their target and renamed, so nothing half-written is left.
+
+mod encode;
+mod files;
+mod info;
+mod segment;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Analyses MRI scans on this machine. Research and education only, not a medical device.
+#[derive(Parser)]
+#[command(name = "prism", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Outline the structures in a scan
+    Segment(segment::Arguments),
+    /// Print what a scan says of itself
+    Info(info::Arguments),
+    /// Write the encoder's features of a scan
+    Encode(encode::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Segment(arguments) => pollster::block_on(segment::run(&arguments)),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("prism: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

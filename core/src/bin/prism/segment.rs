@@ -1,0 +1,137 @@
+//! `prism segment`: the page's main job as a command.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use clap::Args;
+use prism_core::facts::Run;
+use prism_core::formats;
+use prism_core::model::Prism;
+use prism_core::pipeline::{self, Devices, Quiet};
+use prism_core::report::{Report, RunManifest, structures_csv};
+
+use crate::files::{self, ModelArguments, ScanArguments};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    scan: ScanArguments,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Where the labels go (.nii.gz), on the scan's own grid
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Also write the structures' volumes
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Also write the run's manifest: versions, hashes, device, timings, results
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Also write the report (.html, or plain text for any other ending)
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Also write the network's logits (safetensors), to compare with a reference
+    #[arg(long, hide = true)]
+    logits: Option<PathBuf>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let started = utc(SystemTime::now());
+    let clock = Instant::now();
+    let pack = arguments.model.pack()?;
+    let scan = arguments.scan.load()?;
+    let opened = Devices::default().open(arguments.model.device).await?;
+    if let Some(note) = &opened.report.note {
+        eprintln!("prism: note: runs on the CPU: {note}");
+    }
+    let model = Prism::load(&pack, &opened.device)?;
+    let open_seconds = clock.elapsed().as_secs_f64();
+    let result = pipeline::segment(&scan.volume, &model, &pack, &mut Quiet).await?;
+    files::write(
+        &arguments.output,
+        &formats::nifti::write_labels(&result.labels, &pack.info.labels)?,
+    )?;
+    if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
+        let run = Run {
+            scan: &scan,
+            volume: arguments.scan.volume,
+            pack: &pack,
+            device: &opened.report,
+            segmentation: &result,
+            open_seconds,
+            started: &started,
+        };
+        let input = run.report_input();
+        if let Some(path) = &arguments.csv {
+            files::write(path, structures_csv(&input.structures).as_bytes())?;
+        }
+        if let Some(path) = &arguments.json {
+            files::write(path, RunManifest::of(&input).to_json()?.as_bytes())?;
+        }
+        if let Some(path) = &arguments.report {
+            let report = Report::write(&input);
+            let html = path.extension().is_some_and(|ending| ending == "html");
+            let text = if html { report.to_html(&[]) } else { report.to_text() };
+            files::write(path, text.as_bytes())?;
+        }
+    }
+    if let Some(path) = &arguments.logits {
+        let (values, shape) = pipeline::logits(&scan.volume, &model, &pack, &mut Quiet).await?;
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view = safetensors::tensor::TensorView::new(
+            safetensors::Dtype::F32,
+            shape.to_vec(),
+            &bytes,
+        )?;
+        files::write(path, &safetensors::serialize([("logits", view)], None)?)?;
+    }
+    let t = &result.timings;
+    println!(
+        "{}: {} window(s) on {}, prepare {:.1} s, network {:.1} s, labels {:.1} s",
+        arguments.output.display(),
+        t.windows,
+        opened.report.adapter,
+        t.prepare_seconds,
+        t.network_seconds,
+        t.labels_seconds
+    );
+    Ok(())
+}
+
+/// ISO 8601 in UTC, to the second (civil date from days: Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms").
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        // date -u -d @N +%FT%TZ
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_510_861, "2026-11-24T09:01:01Z"),
+        ] {
+            assert_eq!(utc(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A finished run in the report's own terms: the step from the pipeline to the report.
+
+use web_time::Instant;
+
+use crate::formats::Scan;
+use crate::measure::{quality, structures};
+use crate::model::{HeadConfig, Pack, PackInfo};
+use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
+use crate::report::{
+    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
+};
+
+/// A finished run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The scan.
+    pub scan: &'a Scan,
+    /// Which volume of a 4-D scan.
+    pub volume: usize,
+    /// The weights.
+    pub pack: &'a Pack,
+    /// What computed.
+    pub device: &'a DeviceReport,
+    /// The result.
+    pub segmentation: &'a Segmentation,
+    /// Seconds to open the device and load the model.
+    pub open_seconds: f64,
+    /// Start of the run, ISO 8601, UTC.
+    pub started: &'a str,
+}
+
+impl Run<'_> {
+    /// Measures the structures and the scan, and gathers what a report says of the run.
+    pub fn report_input(&self) -> ReportInput {
+        let clock = Instant::now();
+        let table = &self.pack.info.labels;
+        let labels = &self.segmentation.labels;
+        let structures = structures(labels, table);
+        let quality = quality(&self.scan.volume, Some((labels, table)));
+        ReportInput {
+            scan: scan(self.scan, self.volume),
+            structures,
+            quality,
+            answers: answers(&self.segmentation.answers, self.pack),
+            pack: pack(&self.pack.info),
+            device: device(self.device),
+            timings: times(self.open_seconds, self.segmentation, clock.elapsed().as_secs_f64()),
+            software: SoftwareFacts::default(),
+            started: self.started.to_owned(),
+            warnings: self.scan.warnings.clone(),
+        }
+    }
+}
+
+fn answers(answers: &[Answer], pack: &Pack) -> Vec<HeadAnswer> {
+    let heads = &pack.info.architecture.heads;
+    let classifies = |name: &str| {
+        heads
+            .iter()
+            .any(|head| matches!(head, HeadConfig::Classification(head) if head.name == name))
+    };
+    answers
+        .iter()
+        .map(|answer| HeadAnswer {
+            head: answer.head.clone(),
+            outputs: answer.outputs.clone(),
+            values: answer.values.iter().copied().map(f64::from).collect(),
+            probabilities: classifies(&answer.head),
+        })
+        .collect()
+}
+
+fn times(open: f64, run: &Segmentation, measure: f64) -> Vec<StageTime> {
+    [
+        ("open", open),
+        ("prepare", run.timings.prepare_seconds),
+        ("network", run.timings.network_seconds),
+        ("labels", run.timings.labels_seconds),
+        ("measure", measure),
+    ]
+    .map(|(stage, seconds)| StageTime { stage: stage.into(), seconds })
+    .to_vec()
+}
+
+/// What is known of the scan; never its file's name.
+fn scan(scan: &Scan, volume: usize) -> ScanFacts {
+    let acquisition = scan.series.acquisition.clone();
+    ScanFacts {
+        volumes: scan.series.volumes,
+        volume,
+        echo_time_ms: acquisition.echo_time_ms,
+        repetition_time_ms: acquisition.repetition_time_ms,
+        inversion_time_ms: acquisition.inversion_time_ms,
+        flip_angle_deg: acquisition.flip_angle_deg,
+        field_strength_t: acquisition.field_strength_t,
+        sequence_name: acquisition.sequence_name,
+        description: acquisition.description,
+        body_part: acquisition.body_part,
+        manufacturer: acquisition.manufacturer,
+        contrast_agent: acquisition.contrast_agent,
+        ..ScanFacts::of_grid(scan.series.format.title(), scan.volume.dims, &scan.volume.affine)
+    }
+}
+
+fn pack(info: &PackInfo) -> PackFacts {
+    let text = |key: &str| info.provenance.get(key).and_then(|v| v.as_str()).unwrap_or_default();
+    let data = info.provenance.get("data").and_then(|data| data.as_array());
+    PackFacts {
+        name: info.name.clone(),
+        title: info.title.clone(),
+        version: info.version.clone(),
+        sha256: info.sha256.clone(),
+        note: text("note").into(),
+        trained_on: data
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.get("name").and_then(|name| name.as_str()))
+            .map(Into::into)
+            .collect(),
+    }
+}
+
+fn device(device: &DeviceReport) -> DeviceFacts {
+    DeviceFacts {
+        kind: match device.kind {
+            DeviceKind::Gpu => "GPU".into(),
+            DeviceKind::Cpu => "CPU".into(),
+        },
+        adapter: device.adapter.clone(),
+        software: device.software,
+        fallback: device.note.clone(),
+    }
+}

@@ -1,0 +1,7 @@
+//! Task heads on the shared encoder.
+
+mod pooled;
+mod segmentation;
+
+pub use pooled::{PooledHead, pool};
+pub use segmentation::SegmentationHead;

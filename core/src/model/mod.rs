@@ -1,0 +1,24 @@
+//! The PRISM network (arXiv 2508.07165) and its packs.
+//!
+//! A scan runs through an encoder ([`encoder`]) to a pyramid of feature maps; the
+//! deepest is split into what is in the scan and how it was acquired
+//! ([`disentangle`]); a decoder with skips ([`decoder`]) brings it back to full
+//! resolution for segmentation, and small heads ([`heads`]) read single answers
+//! from the pooled features. [`pack`] holds weights on disk, [`config`] their
+//! geometry.
+//!
+//! Tensors are `[batch, channels, x, y, z]`, x towards the patient's right, y to
+//! the front, z to the head.
+
+pub mod config;
+pub mod decoder;
+pub mod disentangle;
+pub mod encoder;
+pub mod heads;
+pub mod layers;
+pub mod pack;
+mod prism;
+
+pub use config::{Architecture, EncoderConfig, HeadConfig, PooledInput, Preprocessing};
+pub use pack::{Pack, PackError};
+pub use prism::{Features, Pace, Prism, Stopped, Unpaced};

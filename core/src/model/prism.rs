@@ -1,0 +1,171 @@
+//! The network as one piece: encoder, disentangling, decoder, heads.
+
+use core::future::Future;
+
+use burn::tensor::{Device, Tensor};
+
+use super::config::{EncoderConfig, HeadConfig};
+use super::decoder::Decoder;
+use super::disentangle::{Disentangle, Disentangled};
+use super::encoder::Encoder;
+use super::heads::{PooledHead, SegmentationHead};
+use super::pack::{Pack, PackError, TensorSource};
+
+/// The run was stopped from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the run was cancelled")]
+pub struct Stopped;
+
+/// What happens between the blocks of the network: progress, a breath for the event
+/// loop, a chance to stop.
+pub trait Pace {
+    /// Called after each block with its output, which the device may still be computing.
+    fn step(&mut self, latest: &Tensor<5>) -> impl Future<Output = Result<(), Stopped>>;
+}
+
+/// Runs straight through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unpaced;
+
+impl Pace for Unpaced {
+    async fn step(&mut self, _: &Tensor<5>) -> Result<(), Stopped> {
+        Ok(())
+    }
+}
+
+/// What one encoder pass gives.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// The pyramid, full resolution first: `[batch, channels[i], x / 2^i, ...]`.
+    pub maps: Vec<Tensor<5>>,
+    /// The deepest maps.
+    pub deepest: Disentangled,
+}
+
+/// A network ready to run on one device.
+#[derive(Clone, Debug)]
+pub struct Prism {
+    encoder: Encoder,
+    disentangle: Disentangle,
+    decoder: Option<Decoder>,
+    segmentation: Option<SegmentationHead>,
+    pooled: Vec<(String, PooledHead)>,
+    device: Device,
+    steps: usize,
+    encoder_steps: usize,
+}
+
+impl Prism {
+    /// Dequantises the pack's tensors onto the device and builds the network.
+    ///
+    /// # Errors
+    /// [`PackError`] when a tensor is missing, left over or has another shape.
+    pub fn load(pack: &Pack, device: &Device) -> Result<Self, PackError> {
+        let mut source = TensorSource::new(pack);
+        let architecture = &pack.info.architecture;
+        let config = &architecture.encoder;
+        let encoder = Encoder::load(config, &mut source, device)?;
+        let deepest = config.deepest_channels();
+        let disentangle = Disentangle::load(&mut source, deepest, device)?;
+        let EncoderConfig::ResidualPyramid { channels, convs, .. } = config;
+        let (mut decoder, mut segmentation, mut pooled) = (None, None, Vec::new());
+        for head in &architecture.heads {
+            match head {
+                HeadConfig::Segmentation { name, classes } => {
+                    decoder = Some(Decoder::load(&mut source, channels, convs, device)?);
+                    let finest = config.finest_channels();
+                    segmentation = Some(SegmentationHead::load(
+                        &mut source,
+                        name,
+                        finest,
+                        *classes,
+                        device,
+                    )?);
+                }
+                HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
+                    let loaded = PooledHead::load(&mut source, head, deepest, device)?;
+                    pooled.push((head.name.clone(), loaded));
+                }
+            }
+        }
+        source.finish()?;
+        let encoder_steps = 1 + channels.len();
+        let steps = encoder_steps + decoder.as_ref().map_or(0, |_| channels.len() - 1);
+        Ok(Self {
+            encoder,
+            disentangle,
+            decoder,
+            segmentation,
+            pooled,
+            device: device.clone(),
+            steps,
+            encoder_steps,
+        })
+    }
+
+    /// Where the network runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How often [`Pace::step`] is called in one pass of encoder and decoder.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// As [`Prism::steps`], for the encoder alone.
+    pub fn encoder_steps(&self) -> usize {
+        self.encoder_steps
+    }
+
+    /// The segmentation head, if the pack has one.
+    pub fn segmentation(&self) -> Option<&SegmentationHead> {
+        self.segmentation.as_ref()
+    }
+
+    /// Encodes a preprocessed scan.
+    ///
+    /// # Shapes
+    /// `[batch, 1, x, y, z]`, sides multiples of [`EncoderConfig::multiple`]
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn encode<P: Pace>(
+        &self,
+        x: Tensor<5>,
+        pace: &mut P,
+    ) -> Result<Features, Stopped> {
+        let mut maps = self.encoder.forward(x, pace).await?;
+        // The deepest map lives on in `deepest`; an encoder always has one.
+        let last = maps.last().cloned().ok_or(Stopped)?;
+        let deepest = self.disentangle.forward(last);
+        maps.shrink_to_fit();
+        Ok(Features { maps, deepest })
+    }
+
+    /// Decodes to full-resolution features; `None` for a pack without segmentation.
+    ///
+    /// # Shapes
+    /// to `[batch, channels[0], x, y, z]`
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn decode<P: Pace>(
+        &self,
+        features: Features,
+        pace: &mut P,
+    ) -> Result<Option<Tensor<5>>, Stopped> {
+        match &self.decoder {
+            Some(decoder) => {
+                let Features { maps, deepest } = features;
+                decoder.forward(deepest.fused, maps, pace).await.map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Output of every classification and regression head by name: `[batch, outputs]`.
+    pub fn answers(&self, deepest: &Disentangled) -> Vec<(String, Tensor<2>)> {
+        self.pooled.iter().map(|(name, head)| (name.clone(), head.forward(deepest))).collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! The encoder alone: pooled features of a scan, and its maps where one pass holds it.
+
+use burn::tensor::Tensor;
+
+use super::preprocess::Prepared;
+use super::run::{Pacer, PipelineError, Watch, prepare_for};
+use super::sliding::{Windows, read};
+use crate::model::heads::pool;
+use crate::model::{Pack, Prism};
+use crate::volume::{Affine, Volume};
+
+/// One feature map read back from the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureMap {
+    /// `maps.{level}`, `structure`, `sequence` or `fused`.
+    pub name: String,
+    /// `[channels, x, y, z]`, z fastest.
+    pub shape: [usize; 4],
+    /// Its values.
+    pub values: Vec<f32>,
+}
+
+/// What the encoder says of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoding {
+    /// Pooled structure feature, averaged over windows: one value a channel.
+    pub structure: Vec<f32>,
+    /// Pooled sequence feature, averaged over windows.
+    pub sequence: Vec<f32>,
+    /// The maps, empty when the scan needs more than one window.
+    pub maps: Vec<FeatureMap>,
+    /// World from voxel of the network's input (and of `maps.0`).
+    pub affine: Affine,
+}
+
+/// Encodes a scan.
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn encode<W: Watch>(
+    scan: &Volume,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Encoding, PipelineError> {
+    let prepared = prepare_for(scan, pack)?;
+    let windows = Windows::new(&prepared, pack);
+    let total = windows.count() * model.encoder_steps();
+    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pooled = [Vec::new(), Vec::new()];
+    let mut maps = Vec::new();
+    for index in windows.indices() {
+        let input = windows.input(&prepared, index, model.device());
+        let features = model.encode(input, &mut pacer).await?;
+        for (sum, map) in
+            pooled.iter_mut().zip([&features.deepest.structure, &features.deepest.sequence])
+        {
+            let values = read(pool(map)).await?;
+            sum.resize(values.len(), 0.0);
+            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        if windows.count() == 1 {
+            for (level, map) in features.maps.into_iter().enumerate() {
+                maps.push(read_map(format!("maps.{level}"), map).await?);
+            }
+            maps.push(read_map("structure".into(), features.deepest.structure).await?);
+            maps.push(read_map("sequence".into(), features.deepest.sequence).await?);
+            maps.push(read_map("fused".into(), features.deepest.fused).await?);
+        }
+    }
+    let scale = 1.0 / windows.count() as f32;
+    let [structure, sequence] =
+        pooled.map(|sum| sum.into_iter().map(|value: f32| value * scale).collect());
+    Ok(Encoding { structure, sequence, maps, affine: input_affine(&prepared) })
+}
+
+/// World from voxel of the network's input.
+pub fn input_affine(prepared: &Prepared) -> Affine {
+    let shift = [0, 1, 2].map(|axis| prepared.crop[axis].0 as f64 - prepared.pad[axis] as f64);
+    prepared.grid_affine.rescaled([1.0; 3], shift)
+}
+
+async fn read_map(name: String, map: Tensor<5>) -> Result<FeatureMap, PipelineError> {
+    let [_, channels, x, y, z] = map.dims();
+    Ok(FeatureMap { name, shape: [channels, x, y, z], values: read(map).await? })
+}

@@ -1,0 +1,22 @@
+//! From a scan to labels on the scan's own grid.
+//!
+//! [`preprocess`] brings a scan to the pack's grid and intensities, [`windows`]
+//! covers the grid with the network's windows, `run` drives the network over
+//! them (`sliding`), [`postprocess`] cleans the labels and carries them back. [`device`] opens
+//! and tests what it runs on.
+
+pub mod device;
+mod encode;
+pub mod postprocess;
+pub mod preprocess;
+mod run;
+mod self_test;
+mod sinks;
+mod sliding;
+pub mod windows;
+
+pub use device::{Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice};
+pub use encode::{Encoding, FeatureMap, encode, input_affine};
+pub use run::{
+    Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for, segment,
+};

@@ -1,0 +1,230 @@
+//! Labels: small islands removed, carried back to the scan's own grid.
+
+use crate::volume::offset;
+
+/// Islands smaller than this part of their structure's largest piece go.
+const SMALL_ISLAND: f64 = 0.05;
+
+/// Gives each small island (6-connected piece below 5 % of its structure's largest)
+/// the label that touches it most. Returns the number of voxels that changed.
+pub fn remove_islands(labels: &mut [u8], dims: [usize; 3]) -> usize {
+    let pieces = Pieces::find(labels, dims);
+    let mut largest = [0_usize; 256];
+    for piece in &pieces.list {
+        let entry = &mut largest[usize::from(piece.label)];
+        *entry = (*entry).max(piece.size);
+    }
+    let small: Vec<bool> = pieces
+        .list
+        .iter()
+        .map(|p| p.label != 0 && (p.size as f64) < SMALL_ISLAND * largest[usize::from(p.label)] as f64)
+        .collect();
+    if !small.contains(&true) {
+        return 0;
+    }
+    // Votes of the voxels that touch each small island.
+    let mut votes: Vec<Option<Box<[u32; 256]>>> = vec![None; pieces.list.len()];
+    for at in 0..labels.len() {
+        let piece = pieces.of[at] as usize;
+        if !small[piece] {
+            continue;
+        }
+        for neighbour in neighbours(dims, at) {
+            let other = pieces.of[neighbour] as usize;
+            if other != piece && !small[other] {
+                let votes = votes[piece].get_or_insert_with(|| Box::new([0; 256]));
+                votes[usize::from(labels[neighbour])] += 1;
+            }
+        }
+    }
+    let winners: Vec<u8> = votes
+        .iter()
+        .map(|votes| {
+            votes.as_ref().map_or(0, |votes| {
+                (0..=255_u8).max_by_key(|&l| (votes[usize::from(l)], 255 - l)).unwrap_or(0)
+            })
+        })
+        .collect();
+    let mut changed = 0;
+    for (label, &piece) in labels.iter_mut().zip(&pieces.of) {
+        if small[piece as usize] {
+            *label = winners[piece as usize];
+            changed += 1;
+        }
+    }
+    changed
+}
+
+struct Piece {
+    label: u8,
+    size: usize,
+}
+
+/// 6-connected pieces of equal label.
+struct Pieces {
+    of: Vec<u32>,
+    list: Vec<Piece>,
+}
+
+impl Pieces {
+    fn find(labels: &[u8], dims: [usize; 3]) -> Self {
+        // Union-find over voxels; the root is the smallest voxel of a piece.
+        let mut parent: Vec<u32> = (0..labels.len() as u32).collect();
+        fn root(parent: &mut [u32], mut at: u32) -> u32 {
+            while parent[at as usize] != at {
+                parent[at as usize] = parent[parent[at as usize] as usize];
+                at = parent[at as usize];
+            }
+            at
+        }
+        let steps = [1, dims[0], dims[0] * dims[1]];
+        for z in 0..dims[2] {
+            for y in 0..dims[1] {
+                for x in 0..dims[0] {
+                    let at = offset(dims, [x, y, z]);
+                    for (axis, place) in [x, y, z].into_iter().enumerate() {
+                        if place > 0 && labels[at - steps[axis]] == labels[at] {
+                            let a = root(&mut parent, at as u32);
+                            let b = root(&mut parent, (at - steps[axis]) as u32);
+                            parent[a.max(b) as usize] = a.min(b);
+                        }
+                    }
+                }
+            }
+        }
+        let mut list: Vec<Piece> = Vec::new();
+        let mut of = vec![0_u32; labels.len()];
+        for at in 0..labels.len() {
+            let root = root(&mut parent, at as u32) as usize;
+            if root == at {
+                of[at] = list.len() as u32;
+                list.push(Piece { label: labels[at], size: 1 });
+            } else {
+                of[at] = of[root];
+                list[of[at] as usize].size += 1;
+            }
+        }
+        Self { of, list }
+    }
+}
+
+fn neighbours(dims: [usize; 3], at: usize) -> impl Iterator<Item = usize> {
+    let place = [at % dims[0], at / dims[0] % dims[1], at / (dims[0] * dims[1])];
+    let steps = [1, dims[0], dims[0] * dims[1]];
+    (0..3).flat_map(move |axis| {
+        let before = (place[axis] > 0).then(|| at - steps[axis]);
+        let after = (place[axis] + 1 < dims[axis]).then(|| at + steps[axis]);
+        before.into_iter().chain(after)
+    })
+}
+
+/// Labels of a grid carried to another grid on the same axes: each target voxel
+/// takes the label with the most trilinear weight among the eight around it.
+///
+/// Target voxel `i` along an axis lies at `(i + 0.5) * ratio - 0.5` source voxels
+/// (ratio = target spacing / source spacing).
+pub fn carry_labels(
+    labels: &[u8],
+    dims: [usize; 3],
+    target: [usize; 3],
+    ratio: [f64; 3],
+) -> Vec<u8> {
+    let taps: [Vec<(usize, usize, f32)>; 3] = [0, 1, 2].map(|axis| {
+        let last = dims[axis] - 1;
+        (0..target[axis])
+            .map(|i| {
+                let centre = ((i as f64 + 0.5) * ratio[axis] - 0.5).clamp(0.0, last as f64);
+                let below = centre.floor() as usize;
+                (below, (below + 1).min(last), (centre - below as f64) as f32)
+            })
+            .collect()
+    });
+    let mut result = Vec::with_capacity(target.iter().product());
+    for &(z0, z1, wz) in &taps[2] {
+        for &(y0, y1, wy) in &taps[1] {
+            let rows = [
+                (offset(dims, [0, y0, z0]), (1.0 - wy) * (1.0 - wz)),
+                (offset(dims, [0, y1, z0]), wy * (1.0 - wz)),
+                (offset(dims, [0, y0, z1]), (1.0 - wy) * wz),
+                (offset(dims, [0, y1, z1]), wy * wz),
+            ];
+            for &(x0, x1, wx) in &taps[0] {
+                let first = labels[rows[0].0 + x0];
+                if rows.iter().all(|(row, _)| labels[row + x0] == first && labels[row + x1] == first)
+                {
+                    result.push(first);
+                    continue;
+                }
+                let mut seen = [(0_u8, 0.0_f32); 8];
+                let mut count = 0;
+                for (row, weight) in rows {
+                    for (label, weight) in
+                        [(labels[row + x0], weight * (1.0 - wx)), (labels[row + x1], weight * wx)]
+                    {
+                        match seen[..count].iter_mut().find(|(l, _)| *l == label) {
+                            Some((_, sum)) => *sum += weight,
+                            None => {
+                                seen[count] = (label, weight);
+                                count += 1;
+                            }
+                        }
+                    }
+                }
+                let best = seen[..count].iter().max_by(|a, b| a.1.total_cmp(&b.1));
+                result.push(best.map_or(first, |(label, _)| *label));
+            }
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_island_takes_the_label_around_it() {
+        let dims = [12, 12, 12];
+        let mut labels = vec![0; 12 * 12 * 12];
+        for z in 1..11 {
+            for y in 1..11 {
+                for x in 1..11 {
+                    labels[offset(dims, [x, y, z])] = if x < 6 { 1 } else { 2 };
+                }
+            }
+        }
+        let clean = labels.clone();
+        // Two voxels of 2 inside 1, one of 1 in the air.
+        labels[offset(dims, [3, 4, 4])] = 2;
+        labels[offset(dims, [3, 5, 4])] = 2;
+        labels[offset(dims, [0, 0, 0])] = 1;
+        assert_eq!(remove_islands(&mut labels, dims), 3);
+        assert_eq!(labels, clean);
+    }
+
+    #[test]
+    fn a_structure_in_two_equal_pieces_keeps_both() {
+        let dims = [9, 3, 3];
+        let mut labels = vec![0; 81];
+        for x in [0, 1, 7, 8] {
+            labels[offset(dims, [x, 1, 1])] = 4;
+        }
+        let before = labels.clone();
+        assert_eq!(remove_islands(&mut labels, dims), 0);
+        assert_eq!(labels, before);
+    }
+
+    #[test]
+    fn carrying_to_half_spacing_moves_the_border_by_less_than_a_voxel() {
+        // Border between 0 and 3 at 4 of 8 voxels; at half the spacing at 8 of 16.
+        let labels: Vec<u8> = [0, 0, 0, 0, 3, 3, 3, 3].to_vec();
+        let fine = carry_labels(&labels, [8, 1, 1], [16, 1, 1], [0.5, 1.0, 1.0]);
+        assert_eq!(fine, [0, 0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3]);
+    }
+
+    #[test]
+    fn same_grid_is_unchanged() {
+        let labels: Vec<u8> = (0..60).map(|v| v % 7).collect();
+        assert_eq!(carry_labels(&labels, [3, 4, 5], [3, 4, 5], [1.0; 3]), labels);
+    }
+}

@@ -1,0 +1,221 @@
+//! Drives the network over a scan: progress, cancel, windows, labels.
+
+use core::future::Future;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use super::postprocess::{carry_labels, remove_islands};
+use super::preprocess::{PreprocessError, Prepared, prepare};
+use super::sinks::{LabelSink, LogitSink};
+use super::sliding::infer;
+use crate::model::{Pace, Pack, PackError, Prism, Stopped};
+use crate::volume::{LabelMap, Volume, offset};
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Turning, resampling, intensities.
+    Prepare,
+    /// The network; counted in blocks over all windows.
+    Network,
+    /// Islands, back to the scan's grid.
+    Labels,
+}
+
+/// Sees a run's progress, lets the event loop breathe, and may stop it.
+pub trait Watch {
+    /// `done` of `total` steps of a stage.
+    fn progress(&mut self, stage: Stage, done: usize, total: usize);
+    /// Whether to stop; asked after every block of the network.
+    fn cancelled(&self) -> bool;
+    /// Awaited after every block, so that messages (a cancel) can arrive.
+    fn breathe(&mut self) -> impl Future<Output = ()>;
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Watch for Quiet {
+    fn progress(&mut self, _: Stage, _: usize, _: usize) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+    async fn breathe(&mut self) {}
+}
+
+/// Seconds of each stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Turning, resampling, intensities.
+    pub prepare_seconds: f64,
+    /// The network.
+    pub network_seconds: f64,
+    /// Islands, back to the scan's grid.
+    pub labels_seconds: f64,
+    /// Windows the network ran over.
+    pub windows: usize,
+}
+
+/// Output of a classification or regression head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Name of the head.
+    pub head: String,
+    /// What each value stands for.
+    pub outputs: Vec<String>,
+    /// Probabilities (classification) or values (regression), averaged over windows.
+    pub values: Vec<f32>,
+}
+
+/// Result of a run.
+#[derive(Clone, Debug)]
+pub struct Segmentation {
+    /// Labels on the scan's own grid, in the file's order.
+    pub labels: LabelMap,
+    /// What the pooled heads say.
+    pub answers: Vec<Answer>,
+    /// Voxels that were small islands, on the pack's grid.
+    pub island_voxels: usize,
+    /// Seconds of each stage.
+    pub timings: Timings,
+}
+
+/// A run did not finish.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PipelineError {
+    /// The scan cannot be brought to the pack's grid.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// The pack has no segmentation head.
+    #[error("the pack \"{0}\" does not segment")]
+    NoSegmentation(String),
+    /// The pack does not fit its network.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// Stopped from outside.
+    #[error(transparent)]
+    Cancelled(#[from] Stopped),
+    /// The device gave nothing back: lost, or out of memory.
+    #[error("the device stopped answering: {0}")]
+    Device(String),
+}
+
+/// Ties the network's blocks to a [`Watch`].
+pub(super) struct Pacer<'a, W> {
+    pub(super) watch: &'a mut W,
+    pub(super) done: usize,
+    pub(super) total: usize,
+}
+
+impl<W: Watch> Pace for Pacer<'_, W> {
+    async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
+        // One value read back waits for the block, so that submissions stay short, the
+        // progress is true and a cancel comes in time. A lost device shows later, at
+        // the labels.
+        let corner = latest.clone().slice([0..1, 0..1, 0..1, 0..1, 0..1]);
+        let _ = corner.into_data_async().await;
+        self.done += 1;
+        self.watch.progress(Stage::Network, self.done, self.total);
+        self.watch.breathe().await;
+        if self.watch.cancelled() { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+/// Segments a scan: labels on its own grid.
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn segment<W: Watch>(
+    scan: &Volume,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Segmentation, PipelineError> {
+    let head = model
+        .segmentation()
+        .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
+    let mut timings = Timings::default();
+    let mut clock = Instant::now();
+    let mut lap = |seconds: &mut f64| {
+        *seconds = clock.elapsed().as_secs_f64();
+        clock = Instant::now();
+    };
+
+    watch.progress(Stage::Prepare, 0, 1);
+    let prepared = prepare_for(scan, pack)?;
+    watch.progress(Stage::Prepare, 1, 1);
+    watch.breathe().await;
+    if watch.cancelled() {
+        return Err(Stopped.into());
+    }
+    lap(&mut timings.prepare_seconds);
+
+    let mut sink = LabelSink { head, labels: vec![0; prepared.input.len()], dims: prepared.dims };
+    let (answers, windows) = infer(&prepared, model, pack, watch, &mut sink).await?;
+    timings.windows = windows;
+    let mut labels = sink.labels;
+    lap(&mut timings.network_seconds);
+
+    watch.progress(Stage::Labels, 0, 1);
+    let island_voxels = remove_islands(&mut labels, prepared.dims);
+    let labels = to_scan(scan, &prepared, &labels);
+    watch.progress(Stage::Labels, 1, 1);
+    lap(&mut timings.labels_seconds);
+    Ok(Segmentation { labels, answers, island_voxels, timings })
+}
+
+/// Brings a scan to a pack's grid and intensities.
+///
+/// # Errors
+/// [`PreprocessError`].
+pub fn prepare_for(scan: &Volume, pack: &Pack) -> Result<Prepared, PreprocessError> {
+    let encoder = &pack.info.architecture.encoder;
+    prepare(scan, &pack.info.preprocessing, encoder.multiple(), encoder.smallest_side())
+}
+
+/// Labels of the network's input carried to the scan's own grid.
+fn to_scan(scan: &Volume, prepared: &Prepared, labels: &[u8]) -> LabelMap {
+    let mut grid = vec![0_u8; prepared.grid_dims.iter().product()];
+    let sides = prepared.crop.map(|(start, end)| end - start);
+    for z in 0..sides[2] {
+        for y in 0..sides[1] {
+            let pad = prepared.pad;
+            let from = offset(prepared.dims, [pad[0], pad[1] + y, pad[2] + z]);
+            let crop = prepared.crop;
+            let to = offset(prepared.grid_dims, [crop[0].0, crop[1].0 + y, crop[2].0 + z]);
+            grid[to..to + sides[0]].copy_from_slice(&labels[from..from + sides[0]]);
+        }
+    }
+    let spacing = prepared.grid_affine.spacing_mm();
+    let ratio = [0, 1, 2].map(|axis| prepared.ras_spacing_mm[axis] / spacing[axis]);
+    let data = carry_labels(&grid, prepared.grid_dims, prepared.ras_dims, ratio);
+    let affine = prepared.to_ras.affine(&scan.affine);
+    let ras = LabelMap { data, dims: prepared.ras_dims, affine };
+    prepared.to_ras.undo(ras, &scan.affine)
+}
+
+/// Logits of every class on the network's input grid, for comparison with a reference.
+///
+/// # Shapes
+/// `[classes, x, y, z]`, z fastest, with its sides
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn logits<W: Watch>(
+    scan: &Volume,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<(Vec<f32>, [usize; 4]), PipelineError> {
+    let head = model
+        .segmentation()
+        .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
+    let prepared = prepare_for(scan, pack)?;
+    let mut sink = LogitSink::new(head, prepared.dims);
+    infer(&prepared, model, pack, watch, &mut sink).await?;
+    Ok(sink.into_values())
+}

@@ -1,0 +1,219 @@
+//! The network over a grid: one pass where it fits, else windows blended cell by cell.
+
+use core::future::Future;
+use std::collections::HashMap;
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+
+use super::preprocess::Prepared;
+use super::run::{Answer, Pacer, PipelineError, Watch};
+use super::windows::{Axis, gaussian};
+use crate::model::{HeadConfig, Pack, Prism};
+use crate::volume::offset;
+
+/// Most voxels in one pass without windows: a 16-channel f32 map of this size fills
+/// WebGPU's default storage binding (128 MiB).
+const ONE_PASS_VOXELS: usize = 1 << 21;
+
+/// Takes finished pieces of the grid.
+pub(super) trait Sink {
+    /// Blended full-resolution features `[1, channels, x, y, z]` of the piece that
+    /// starts at voxel `start`.
+    fn piece(
+        &mut self,
+        start: [usize; 3],
+        features: Tensor<5>,
+    ) -> impl Future<Output = Result<(), PipelineError>>;
+}
+
+/// Runs the network over a prepared scan; returns the pooled heads' answers and the
+/// number of windows.
+pub(super) async fn infer<W: Watch, S: Sink>(
+    prepared: &Prepared,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+    sink: &mut S,
+) -> Result<(Vec<Answer>, usize), PipelineError> {
+    let windows = Windows::new(prepared, pack);
+    let count = windows.count();
+    let mut pacer = Pacer { watch, done: 0, total: count * model.steps() };
+    let mut blend = Blend::new(&windows.axes, model.device());
+    let mut answers = Answers::new(pack);
+    for index in windows.indices() {
+        let input = windows.input(prepared, index, model.device());
+        let features = model.encode(input, &mut pacer).await?;
+        answers.add(model.answers(&features.deepest)).await?;
+        let Some(features) = model.decode(features, &mut pacer).await? else { continue };
+        for (start, features) in blend.add(index, features) {
+            sink.piece(start, features).await?;
+        }
+    }
+    Ok((answers.finish(), count))
+}
+
+/// The windows that cover a prepared scan.
+pub(super) struct Windows {
+    axes: [Axis; 3],
+}
+
+impl Windows {
+    pub(super) fn new(prepared: &Prepared, pack: &Pack) -> Self {
+        let p = &pack.info.preprocessing;
+        let one_pass = prepared.input.len() <= ONE_PASS_VOXELS;
+        let axes = [0, 1, 2].map(|axis| {
+            let window = if one_pass { prepared.dims[axis] } else { p.window[axis] };
+            Axis::new(prepared.dims[axis], window, p.overlap)
+        });
+        Self { axes }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.axes.iter().map(|axis| axis.starts.len()).product()
+    }
+
+    /// Window indices along x, y, z; x slowest, so that few cells wait at a time.
+    pub(super) fn indices(&self) -> impl Iterator<Item = [usize; 3]> {
+        let [nx, ny, nz] = [0, 1, 2].map(|axis| self.axes[axis].starts.len());
+        (0..nx * ny * nz).map(move |i| [i / (ny * nz), i / nz % ny, i % nz])
+    }
+
+    /// Network input of a window: `[1, 1, x, y, z]`, z fastest.
+    pub(super) fn input(
+        &self,
+        prepared: &Prepared,
+        index: [usize; 3],
+        device: &Device,
+    ) -> Tensor<5> {
+        let start = [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]]);
+        let [nx, ny, nz] = [0, 1, 2].map(|axis| self.axes[axis].window);
+        let step = prepared.dims[0] * prepared.dims[1];
+        let mut values = Vec::with_capacity(nx * ny * nz);
+        for x in 0..nx {
+            for y in 0..ny {
+                let first = offset(prepared.dims, [start[0] + x, start[1] + y, start[2]]);
+                values.extend((0..nz).map(|z| prepared.input[first + z * step]));
+            }
+        }
+        Tensor::from_data(TensorData::new(values, [1, 1, nx, ny, nz]), device)
+    }
+}
+
+/// Cells that wait for more windows.
+struct Blend<'a> {
+    axes: &'a [Axis; 3],
+    weight: Option<Tensor<5>>,
+    cells: HashMap<[usize; 3], Cell>,
+}
+
+struct Cell {
+    features: Tensor<5>,
+    weight: Tensor<5>,
+    windows: usize,
+}
+
+impl<'a> Blend<'a> {
+    fn new(axes: &'a [Axis; 3], device: &Device) -> Self {
+        let single = axes.iter().all(|axis| axis.starts.len() == 1);
+        let weight = (!single).then(|| {
+            let [x, y, z] = [0, 1, 2].map(|axis| gaussian(axes[axis].window));
+            let (nx, ny, nz) = (x.len(), y.len(), z.len());
+            let mut values = Vec::with_capacity(nx * ny * nz);
+            for wx in &x {
+                for wy in &y {
+                    values.extend(z.iter().map(|wz| wx * wy * wz));
+                }
+            }
+            Tensor::from_data(TensorData::new(values, [1, 1, nx, ny, nz]), device)
+        });
+        Self { axes, weight, cells: HashMap::new() }
+    }
+
+    /// Adds a window; returns the cells that are complete with it.
+    fn add(&mut self, index: [usize; 3], features: Tensor<5>) -> Vec<([usize; 3], Tensor<5>)> {
+        let Some(weight) = self.weight.clone() else { return vec![([0; 3], features)] };
+        let weighted = features * weight.clone();
+        let start = [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]]);
+        let mut done = Vec::new();
+        let covered =
+            [0, 1, 2].map(|axis| self.axes[axis].covered(index[axis]).collect::<Vec<_>>());
+        for &cx in &covered[0] {
+            for &cy in &covered[1] {
+                for &cz in &covered[2] {
+                    let cell = [cx, cy, cz];
+                    let mut part = (weighted.clone(), weight.clone());
+                    let mut first = [0; 3];
+                    let mut coverage = 1;
+                    for axis in 0..3 {
+                        let cuts = &self.axes[axis].cuts;
+                        let (from, to) = (cuts[cell[axis]], cuts[cell[axis] + 1]);
+                        first[axis] = from;
+                        coverage *= self.axes[axis].coverage(cell[axis]);
+                        let within = from - start[axis];
+                        part.0 = part.0.narrow(axis + 2, within, to - from);
+                        part.1 = part.1.narrow(axis + 2, within, to - from);
+                    }
+                    let (features, weight, windows) = match self.cells.remove(&cell) {
+                        Some(sum) => {
+                            (sum.features + part.0, sum.weight + part.1, sum.windows + 1)
+                        }
+                        None => (part.0, part.1, 1),
+                    };
+                    if windows == coverage {
+                        done.push((first, features / weight));
+                    } else {
+                        self.cells.insert(cell, Cell { features, weight, windows });
+                    }
+                }
+            }
+        }
+        done
+    }
+}
+
+/// Answers of the pooled heads, averaged over windows.
+struct Answers<'a> {
+    pack: &'a Pack,
+    sums: Vec<Answer>,
+    windows: usize,
+}
+
+impl<'a> Answers<'a> {
+    fn new(pack: &'a Pack) -> Self {
+        Self { pack, sums: Vec::new(), windows: 0 }
+    }
+
+    async fn add(&mut self, outputs: Vec<(String, Tensor<2>)>) -> Result<(), PipelineError> {
+        self.windows += 1;
+        for (name, output) in outputs {
+            let heads = &self.pack.info.architecture.heads;
+            let Some(head) = heads.iter().find(|head| head.name() == name) else { continue };
+            let (output, names) = match head {
+                HeadConfig::Classification(head) => (activation::softmax(output, 1), &head.outputs),
+                HeadConfig::Regression(head) => (output, &head.outputs),
+                HeadConfig::Segmentation { .. } => continue,
+            };
+            let values: Vec<f32> = read(output).await?;
+            match self.sums.iter_mut().find(|sum| sum.head == name) {
+                Some(sum) => sum.values.iter_mut().zip(&values).for_each(|(s, v)| *s += v),
+                None => {
+                    self.sums.push(Answer { head: name, outputs: names.clone(), values });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Vec<Answer> {
+        let scale = 1.0 / self.windows.max(1) as f32;
+        self.sums.iter_mut().flat_map(|sum| &mut sum.values).for_each(|value| *value *= scale);
+        self.sums
+    }
+}
+
+/// Reads floats back from the device.
+pub(super) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, PipelineError> {
+    let failed = |what: String| PipelineError::Device(what);
+    let data = tensor.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
+    data.try_into_vec().map_err(|error| failed(format!("{error:?}")))
+}
