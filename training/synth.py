@@ -65,10 +65,16 @@ class Brain:
 
     def __init__(self, cache: Path, priors: Path):
         folder = cache / "brain"
-        centres = json.loads((folder / "index.json").read_text())["centres"]
+        index = json.loads((folder / "index.json").read_text())
+        centres, ventricles = index["centres"], index["ventricles_ml"]
         self.names = sorted(centres)
         self.centres = [centres[name] for name in self.names]
+        # Heads with narrow ventricles are the minority of the twenty and the majority of the people.
+        self.narrow = np.array([ventricles[name] < 22 for name in self.names])
+        odds = np.where(self.narrow, 2.5, 1.0)
+        self.odds = odds / odds.sum()
         self.volumes = [np.load(folder / f"{name}.npy") for name in self.names]
+        self.ventricles = [np.load(folder / f"{name}-ventricles.npy") for name in self.names]
         self.ids = np.load(priors / "generation_labels.npy")
         self.classes = np.load(priors / "generation_classes.npy")
         self.t1_classes = np.load(priors / "generation_classes_contrast_specific.npy")
@@ -91,11 +97,11 @@ def contrast(brain: Brain, generator: np.random.Generator, name: str) -> tuple[n
     """Mean and deviation for each of the 54 generation labels, in arbitrary units (about 0..255)."""
     if name == "T1w":
         count = brain.means.shape[1]
-        means = generator.normal(brain.means[0], 1.5 * brain.means[1])[brain.t1_classes]
+        means = generator.normal(brain.means[0], 1.1 * brain.means[1])[brain.t1_classes]
         spread = np.abs(generator.normal(brain.deviations[0], brain.deviations[1]))[brain.t1_classes]
-        spread = np.minimum(spread, 35) * uniform(generator, 0.2, 0.8)
+        spread = np.minimum(spread, 35) * uniform(generator, 0.1, 0.6)
         assert count > brain.t1_classes.max()
-        own = generator.normal(0, 5, brain.classes.max() + 1)[brain.classes]
+        own = generator.normal(0, 8, brain.classes.max() + 1)[brain.classes]
         return np.maximum(means + own, 0), spread
     if name == "other":
         classes = brain.classes.max() + 1
@@ -138,8 +144,8 @@ def field(generator: torch.Generator, nodes: list[int], size: tuple, channels: i
 
 
 def affine(generator: np.random.Generator, strength: float) -> np.ndarray:
-    """Random rotation (to 15 degrees), scale (to 15 %) and shear, 3x3."""
-    angles = generator.uniform(-15, 15, 3) * math.pi / 180 * (0.4 + 0.6 * strength)
+    """Random rotation (to 12 degrees), scale (to 15 %) and shear, 3x3."""
+    angles = generator.uniform(-12, 12, 3) * math.pi / 180 * (0.4 + 0.6 * strength)
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         rotation = np.eye(3)
@@ -175,9 +181,21 @@ def coarsen(image: Tensor, axis: int, factor: float) -> Tensor:
     return functional.interpolate(volume, size=size, mode="trilinear", align_corners=False)[0, 0]
 
 
+def squeeze(positions: list[Tensor], outward: np.ndarray, amount: float) -> None:
+    """Narrows the ventricles by `amount` millimetres a side (widens them when negative), in place."""
+    shape = outward.shape[1:]
+    index = torch.zeros(positions[0].shape, dtype=torch.int32)
+    for position, length, stride in zip(positions, shape, (shape[1] * shape[2], shape[2], 1)):
+        index += (position * 0.5).round_().clamp_(0, length - 1).to(torch.int32).mul_(stride)
+    index = index.reshape(-1)
+    for axis, position in enumerate(positions):
+        flat = torch.from_numpy(outward[axis].reshape(-1))
+        position += flat[index].float().mul_(amount).reshape(position.shape)
+
+
 def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Generator, plan: Plan):
     """Deformed label codes: four reads around every voxel's centre, the centre, and two coarser grids."""
-    which = int(rng.integers(len(brain.volumes)))
+    which = int(rng.choice(len(brain.volumes), p=brain.odds))
     volume = brain.volumes[which]
     flip = rng.random() < 0.5
     size = plan.size
@@ -191,7 +209,7 @@ def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Gener
         torch.arange(n, dtype=torch.float32).mul_(SPACING).sub_((n - 1) * SPACING / 2 - move)
         for n, move in zip(size, shift)
     ]
-    elastic = field(torch_rng, [5, 6, 5], size, 3) * (uniform(rng, 0, 3.5) * (0.5 + 0.5 * plan.strength))
+    elastic = field(torch_rng, [5, 6, 5], size, 3) * (uniform(rng, 0, 3.0) * (0.5 + 0.5 * plan.strength))
     if rng.random() < 0.7:
         elastic += field(torch_rng, [11, 13, 11], size, 3) * uniform(rng, 0, 1.3)
     spread = uniform(rng, 0.45, 1.0)
@@ -203,6 +221,7 @@ def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Gener
         limit = volume.shape[axis] - 1
         return position.round().clamp_(0, limit).to(torch.int32).mul_(strides[axis])
 
+    positions = []
     for axis in range(3):
         position = elastic[axis]
         position += (
@@ -210,6 +229,11 @@ def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Gener
             + (axes[1] * matrix[axis, 1])[None, :, None]
             + (axes[2] * matrix[axis, 2] + brain.centres[which][axis])[None, None, :]
         )
+        positions.append(position)
+    if rng.random() < 0.85:
+        widest = 2.0 if brain.narrow[which] else 4.5
+        squeeze(positions, brain.ventricles[which], uniform(rng, -1.0, widest))
+    for axis, position in enumerate(positions):
         centres.append(index(position, axis))
         lows.append(index(position - spread, axis))
         highs.append(index(position + spread, axis))
@@ -264,19 +288,19 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         noise = 0.6 * noise + 0.8 * functional.interpolate(
             torch.randn(1, 1, *[n // 2 for n in plan.size], generator=torch_rng), size=plan.size
         )[0, 0]
-    image += widths[centre_code] * noise * uniform(rng, 0.1, 0.8)
+    image += widths[centre_code] * noise * uniform(rng, 0.05, 0.7)
 
     if rng.random() < 0.9:
         nodes = [int(rng.integers(2, 5)) for _ in range(3)]
-        image *= torch.exp(field(torch_rng, nodes, plan.size, 1)[0] * uniform(rng, 0, 0.3))
+        image *= torch.exp(field(torch_rng, nodes, plan.size, 1)[0] * uniform(rng, 0, 0.25))
     draw = rng.random()
-    if draw < 0.25 * plan.strength:
+    if draw < 0.15 * plan.strength:
         image = coarsen(image, int(rng.integers(3)), uniform(rng, 1.2, 3.5))
     elif draw < 0.6:
         image = blur(image, tuple(rng.uniform(0, 0.6, 3)))
     scale = max(float(means.max()), 1.0)
     if rng.random() < 0.7:
-        level = scale * uniform(rng, 0, 0.04)
+        level = scale * uniform(rng, 0, 0.03)
         image += torch.randn(plan.size, generator=torch_rng) * level
     image = image.abs_() if rng.random() < 0.5 else image.clamp_(min=0)
     if stripped:

@@ -37,6 +37,9 @@ def interpolate(points: list, progress: float) -> np.ndarray:
     return np.array([np.interp(progress, xs, ys[:, i]) for i in range(ys.shape[1])])
 
 
+LAST_STEP = 10_000_000
+
+
 class Samples(torch.utils.data.Dataset):
     """Synthetic samples by step; the plan (crop, contrasts) follows the curriculum."""
 
@@ -62,7 +65,7 @@ class Samples(torch.utils.data.Dataset):
         return synthesise(self.brain, self.config["seed"], step, self.plan(step))
 
     def __len__(self) -> int:
-        return self.config["steps"]
+        return LAST_STEP
 
 
 def brain_network() -> NetworkConfig:
@@ -83,11 +86,17 @@ class Auxiliary(nn.Module):
         self.level2 = nn.Linear(channels[2], CLASSES)
 
 
-def schedule(config: dict, step: int) -> float:
-    """Warm-up, constant, then linear decay to 2 % over the last `decay` share of the steps."""
+def schedule(config: dict, step: int, started: float) -> float:
+    """Warm-up, constant, then linear decay to 2 % over the last `decay` share of the steps.
+
+    With `until` (a time) the decay runs from the start of this process to that time instead: on a
+    shared machine the number of steps that fit is not known before.
+    """
     settings = config["optimiser"]
     warm = min(1.0, (step + 1) / settings["warmup"])
     left = (config["steps"] - step) / max(1.0, config["steps"] * settings["decay"])
+    if "until" in config:
+        left = (config["until"] - time.time()) / max(1.0, config["until"] - started)
     return warm * max(0.02, min(1.0, left))
 
 
@@ -162,7 +171,7 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
     loader = torch.utils.data.DataLoader(
         samples,
         batch_size=None,
-        sampler=range(step, config["steps"]),
+        sampler=range(step, LAST_STEP if "until" in config else config["steps"]),
         num_workers=config.get("workers", 1),
         prefetch_factor=4,
     )
@@ -172,7 +181,7 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
     pairs = list(zip(average.parameters(), network.parameters()))
     for batch in loader:
         waited += time.time() - mark
-        factor = schedule(config, step)
+        factor = schedule(config, step, started)
         for opt, rates in zip(optimisers, base):
             for group, rate in zip(opt.param_groups, rates):
                 group["lr"] = rate * factor
@@ -200,13 +209,17 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
             score = development.score(average, device)
             line = {"kind": "development", "step": step, "seconds": round(total_seconds, 1), **score}
             log.write(json.dumps(line) + "\n")
-        if step % config["save_every"] == 0 or step in (config["steps"], stop_at):
+        if "until" in config:
+            ended = time.time() >= config["until"] or step == stop_at
+        else:
+            ended = step in (config["steps"], stop_at)
+        if step % config["save_every"] == 0 or ended:
             save(checkpoint, {
                 "network": network.state_dict(), "auxiliary": auxiliary.state_dict(),
                 "average": average.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
                 "step": step, "seconds": total_seconds, "rng": torch.get_rng_state(),
             })  # fmt: skip
-        if step == stop_at:
+        if ended:
             break
         mark = time.time()
 
@@ -219,12 +232,15 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, help="change the planned number of steps")
+    parser.add_argument("--minutes", type=float, help="decay the rates to zero in this time, then stop")
     parser.add_argument("--stop-at", type=int, default=-1)
     parser.add_argument("--set", nargs="*", default=[], help="section.key=value overrides")
     arguments = parser.parse_args()
     config = tomllib.loads(arguments.config.read_text())
     if arguments.steps:
         config["steps"] = arguments.steps
+    if arguments.minutes:
+        config["until"] = time.time() + 60 * arguments.minutes
     for item in arguments.set:
         name, value = item.split("=", 1)
         place = config
