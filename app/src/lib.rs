@@ -1,1 +1,29 @@
-//! stub
+//! prism-app: the page and its worker, two WebAssembly modules built from one crate.
+//!
+//! The page never touches a device or a whole volume: it shows what the worker
+//! hands over and asks in typed messages.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`protocol`], [`wire`] | the messages and how they cross |
+//! | [`client`] | the page's end: starts, queues, restarts |
+//! | [`worker`] | the worker's end: device, model, volumes |
+//! | [`state`] | what the page knows |
+//! | [`actions`], [`replies`], [`exports`] | what it does, what it makes of answers, what it saves |
+//! | [`panels`] | what is around the planes |
+//! | [`viewer`] | the planes |
+//! | [`files`], [`download`], [`text`] | files in, files out, numbers as text |
+
+pub mod actions;
+pub mod client;
+pub mod download;
+pub mod exports;
+pub mod files;
+pub mod panels;
+pub mod protocol;
+pub mod replies;
+pub mod state;
+pub mod text;
+pub mod viewer;
+pub mod wire;
+pub mod worker;

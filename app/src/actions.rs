@@ -1,0 +1,328 @@
+//! What the page does: opening files, running, cancelling.
+//!
+//! Files are kept as handles, so a worker that had to be ended is given them again
+//! before its next task.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+use prism_core::formats::Selection;
+use prism_core::pipeline::DeviceChoice;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::File;
+
+use crate::client::Client;
+use crate::protocol::{RequestId, ToWorker};
+use crate::state::{App, Choice, Progress, Tone, store_automatic, store_choice};
+use crate::text;
+
+/// How long the worker has to acknowledge a cancel before it is ended.
+const CANCEL_MILLIS: u64 = 800;
+
+/// The pack beside the page.
+const PACK: &str = "./packs/brain.safetensors";
+
+/// What is to be known about the pack.
+const CARD: &str = "./packs/brain.md";
+
+/// Stands for the request of a run that waits for the pack; real ids begin at 1.
+const PENDING: RequestId = 0;
+
+/// The sample scan beside the page, and the name it is shown under.
+const SAMPLE: (&str, &str) = ("./samples/sample_t1w.nii.gz", "sample_t1w.nii.gz");
+
+impl App {
+    /// Begins to fetch what a run needs, so that the network may be gone later.
+    pub fn fetch_ahead(&self) {
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            // A failure is said when the pack is needed.
+            let _ = app.pack_file().await;
+            if let Ok(blob) = JsFuture::from(fetch_blob(CARD)).await
+                && let Ok(text) =
+                    JsFuture::from(blob.unchecked_into::<web_sys::Blob>().text()).await
+            {
+                app.card.set(text.as_string());
+            }
+        });
+    }
+
+    /// Starts the worker so that it is ready when files come.
+    pub fn wake(&self) {
+        if let Some(client) = self.client()
+            && let Err(message) = client.wake()
+        {
+            self.notify(Tone::Problem, sentence(&message));
+        }
+    }
+
+    /// Opens files that were dropped or picked.
+    pub fn open(&self, files: Vec<File>) {
+        self.read(files, None);
+    }
+
+    /// Opens one series of the files that were read last.
+    pub fn open_series(&self, selection: Selection) {
+        let files = self.desk.try_update_value(|desk| match desk.opening.take() {
+            Some((_, files, _)) => files,
+            None => desk.files.clone(),
+        });
+        self.choice.set(None);
+        if let Some(files) = files.filter(|files| !files.is_empty()) {
+            self.read(files, Some(selection));
+        }
+    }
+
+    /// Shows the series of the current study again.
+    pub fn choose_again(&self) {
+        if let Some(scan) = self.scan.get_untracked() {
+            self.choice.set(Some(Choice { series: scan.study.clone() }));
+        }
+    }
+
+    /// Leaves the choice of series; what was shown stays.
+    pub fn leave_choice(&self) {
+        self.choice.set(None);
+        self.desk.update_value(|desk| desk.opening = None);
+    }
+
+    /// Fetches the sample scan, which is part of the page, and opens it.
+    pub fn open_sample(&self) {
+        let app = *self;
+        self.reading.set(Some(begin("Fetching the sample scan")));
+        leptos::task::spawn_local(async move {
+            match fetch_file(SAMPLE.0, SAMPLE.1).await {
+                Some(file) => app.open(vec![file]),
+                None => {
+                    app.reading.set(None);
+                    app.notify(
+                        Tone::Problem,
+                        "The sample scan could not be fetched; open a file of your own.",
+                    );
+                }
+            }
+        });
+    }
+
+    /// Ends the reading of files.
+    pub fn cancel_reading(&self) {
+        self.end_worker();
+        self.desk.update_value(|desk| desk.opening = None);
+        self.reading.set(None);
+        self.wake();
+    }
+
+    fn read(&self, files: Vec<File>, selection: Option<Selection>) {
+        let Some(client) = self.client() else { return };
+        if self.desk.with_value(|desk| desk.running.is_some()) {
+            // The run belongs to the scan that is being replaced.
+            self.end_worker();
+        }
+        self.choice.set(None);
+        self.reading
+            .set(Some(begin(&format!("Reading {}", text::counted(files.len(), "file", "files")))));
+        let parts: Vec<JsValue> = files.iter().map(JsValue::from).collect();
+        let id =
+            client.send(ToWorker::Read { selection: selection.clone(), display: true }, &parts);
+        self.desk.update_value(|desk| desk.opening = Some((id, files, selection)));
+    }
+
+    /// Wants another device. A run in progress starts again on it.
+    pub fn choose_device(&self, choice: DeviceChoice) {
+        self.device_choice.set(choice);
+        store_choice(choice);
+        if self.desk.with_value(|desk| desk.running.is_some()) {
+            self.end_worker();
+            self.segment(choice);
+        }
+    }
+
+    /// Segments the scan that is shown.
+    pub fn segment(&self, device: DeviceChoice) {
+        let Some(client) = self.client() else { return };
+        if self.is_empty_untracked() || self.desk.with_value(|desk| desk.running.is_some()) {
+            return;
+        }
+        self.run.set(Some(begin("Fetching the model")));
+        // Not a request yet, but a second start must not come between.
+        self.desk.update_value(|desk| desk.running = Some((PENDING, device)));
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let pack = app.pack_file().await;
+            if app.desk.with_value(|desk| desk.running) != Some((PENDING, device)) {
+                return;
+            }
+            let Some(pack) = pack else {
+                app.desk.update_value(|desk| desk.running = None);
+                app.run.set(None);
+                app.notify(Tone::Problem, "The model could not be fetched; reload the page.");
+                return;
+            };
+            app.give_scan(&client);
+            let id = client.send(ToWorker::Segment { device }, &[pack]);
+            app.desk.update_value(|desk| desk.running = Some((id, device)));
+        });
+    }
+
+    /// The pack, fetched once; `None` where it cannot be fetched.
+    async fn pack_file(&self) -> Option<JsValue> {
+        let known = self.desk.with_value(|desk| desk.pack.clone());
+        let promise = known.unwrap_or_else(|| {
+            let promise = fetch_blob(PACK);
+            self.desk.update_value(|desk| desk.pack = Some(promise.clone()));
+            promise
+        });
+        let blob = JsFuture::from(promise).await.ok();
+        if blob.is_none() {
+            // Another attempt may do.
+            self.desk.update_value(|desk| desk.pack = None);
+        }
+        blob
+    }
+
+    /// Whether scans are segmented when they are opened.
+    pub fn choose_automatic(&self, automatic: bool) {
+        self.automatic.set(automatic);
+        store_automatic(automatic);
+    }
+
+    /// Ends the run: asks first, and ends the worker if it does not listen in time.
+    pub fn cancel_run(&self) {
+        let Some((id, _)) = self.desk.with_value(|desk| desk.running) else { return };
+        if id == PENDING {
+            self.desk.update_value(|desk| desk.running = None);
+            self.run.set(None);
+            return;
+        }
+        self.run.update(|run| {
+            if let Some(run) = run {
+                run.cancelling = true;
+            }
+        });
+        if let Some(client) = self.client() {
+            client.send(ToWorker::Cancel { id }, &[]);
+        }
+        let app = *self;
+        set_timeout(
+            move || {
+                if app.desk.with_value(|desk| desk.running.map(|(running, _)| running)) == Some(id)
+                {
+                    app.end_worker();
+                    app.wake();
+                }
+            },
+            Duration::from_millis(CANCEL_MILLIS),
+        );
+    }
+
+    /// Moves the crosshair into a structure and lights it up; shows it if it was hidden.
+    pub fn go_to(&self, index: u8) {
+        let place = self.result.with_untracked(|result| {
+            let result = result.as_ref()?;
+            let row = result.structures().iter().find(|row| row.index == index)?;
+            let voxel = row.nearest_voxel?;
+            Some(result.grid.affine.apply(voxel.map(|v| v as f64)))
+        });
+        let Some(place) = place else { return };
+        if self.view.hidden.with_untracked(|hidden| hidden.contains(&index)) {
+            self.view.hidden.update(|hidden| {
+                hidden.remove(&index);
+            });
+        }
+        self.view.crosshair_mm.set(place);
+        self.view.highlighted.set(Some(index));
+    }
+
+    pub(crate) fn client(&self) -> Option<Client> {
+        self.desk.with_value(|desk| desk.client.clone())
+    }
+
+    fn is_empty_untracked(&self) -> bool {
+        self.scan.with_untracked(Option::is_none)
+    }
+
+    /// Makes sure that the worker holds the scan that is shown.
+    pub(crate) fn give_scan(&self, client: &Client) {
+        let (has, files, selection) = self
+            .desk
+            .with_value(|desk| (desk.worker_has_scan, desk.files.clone(), desk.selection.clone()));
+        if has || files.is_empty() {
+            return;
+        }
+        let parts: Vec<JsValue> = files.iter().map(JsValue::from).collect();
+        let id = client.send(ToWorker::Read { selection: Some(selection), display: false }, &parts);
+        self.desk.update_value(|desk| {
+            desk.rereading = Some(id);
+            desk.worker_has_scan = true;
+        });
+    }
+
+    /// Ends the worker; the next request starts a fresh one.
+    pub(crate) fn end_worker(&self) {
+        if let Some(client) = self.client() {
+            client.stop();
+        }
+        self.desk.update_value(|desk| {
+            desk.running = None;
+            desk.rereading = None;
+            desk.exporting = None;
+            desk.worker_has_scan = false;
+            desk.worker_has_labels = false;
+        });
+        self.run.set(None);
+    }
+}
+
+/// A message as a sentence: a capital first, a stop last.
+pub fn sentence(message: &str) -> String {
+    let message = message.trim();
+    let mut letters = message.chars();
+    let mut out: String = match letters.next() {
+        Some(letter) => letter.to_uppercase().chain(letters).collect(),
+        None => "Something failed without saying why".into(),
+    };
+    if !out.ends_with(['.', '!', '?']) {
+        out.push('.');
+    }
+    out
+}
+
+fn begin(stage: &str) -> Progress {
+    Progress { stage: stage.into(), done: 0, total: 0, started_ms: now_ms(), cancelling: false }
+}
+
+/// Milliseconds since the page began.
+pub fn now_ms() -> f64 {
+    window().performance().map_or(0.0, |performance| performance.now())
+}
+
+async fn fetch_file(url: &'static str, name: &str) -> Option<File> {
+    let blob = JsFuture::from(fetch_blob(url)).await.ok()?;
+    File::new_with_blob_sequence(&js_sys::Array::of1(&blob), name).ok()
+}
+
+/// A file beside the page, as a `Blob`: bytes the browser keeps, not WebAssembly.
+fn fetch_blob(url: &'static str) -> js_sys::Promise {
+    wasm_bindgen_futures::future_to_promise(async move {
+        let response = window().fetch_with_str(url);
+        let response = JsFuture::from(response).await?;
+        let response: web_sys::Response = response.dyn_into()?;
+        if !response.ok() {
+            return Err(JsValue::from_str(&response.status_text()));
+        }
+        JsFuture::from(response.blob()?).await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_become_sentences() {
+        assert_eq!(sentence("the file is empty"), "The file is empty.");
+        assert_eq!(sentence("Is it? "), "Is it?");
+        assert_eq!(sentence(""), "Something failed without saying why.");
+    }
+}

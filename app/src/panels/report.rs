@@ -1,0 +1,270 @@
+//! The report: plain sentences whose numbers lead back to the structure or the
+//! measure they came from.
+
+use leptos::prelude::*;
+use prism_core::report::{Report, Sentence, SentenceKind};
+
+use super::icons::{Icon, icon};
+use super::structures::NotYet;
+use crate::exports::Download;
+use crate::state::App;
+use crate::text;
+
+/// The panel.
+#[component]
+pub fn ReportPanel(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    view! {
+        {move || match app.result.get() {
+            Some(result) => view! { <Written app report=result.report.clone() /> }.into_any(),
+            None => view! { <NotYet app /> }.into_any(),
+        }}
+    }
+}
+
+#[component]
+fn Written(app: App, report: Report) -> impl IntoView {
+    let sections = report
+        .sections
+        .iter()
+        .map(|section| {
+            let sentences = section.sentences.clone();
+            view! {
+                <section data-section=section.key.clone()>
+                    <h3>{section.title.clone()}</h3>
+                    <p>
+                        {sentences
+                            .into_iter()
+                            .map(|sentence| view! { <SentenceView app sentence />" " })
+                            .collect_view()}
+                    </p>
+                </section>
+            }
+        })
+        .collect_view();
+    view! {
+        <div class="report-tools">
+            <button
+                type="button"
+                class="button quiet"
+                data-test="print-button"
+                on:click=move |_| {
+                    // A browser that cannot print has nothing to say about it.
+                    let _ = window().print();
+                }
+            >
+                {icon(Icon::Print)}
+                <span>"Print"</span>
+            </button>
+            <button
+                type="button"
+                class="button quiet"
+                data-test="save-report"
+                on:click=move |_| app.save(Download::Report)
+            >
+                {icon(Icon::Save)}
+                <span>"Save as a page"</span>
+            </button>
+        </div>
+        <article class="report">
+            <h2>{text::capitalised(&report.title)}</h2>
+            {sections}
+        </article>
+    }
+}
+
+/// A sentence. Its numbers are buttons; a click on its words does what its first
+/// source does.
+#[component]
+fn SentenceView(app: App, sentence: Sentence) -> impl IntoView {
+    let source = StoredValue::new(Source::of(&sentence));
+    let about = sentence.structure;
+    let class = match sentence.kind {
+        SentenceKind::Plain => "sentence",
+        SentenceKind::Attention => "sentence attention",
+        SentenceKind::Warning => "sentence warning",
+    };
+    let parts = parts(&sentence)
+        .into_iter()
+        .map(|part| match part {
+            Part::Words(words) => words.into_any(),
+            Part::Number { written, hint, source: Some(source) } => view! {
+                <button
+                    type="button"
+                    class="source-link"
+                    title=hint
+                    on:click=move |event| {
+                        event.stop_propagation();
+                        source.show(app);
+                    }
+                >
+                    {written}
+                </button>
+            }
+            .into_any(),
+            Part::Number { written, hint, source: None } => {
+                view! { <span title=hint>{written}</span> }.into_any()
+            }
+        })
+        .collect_view();
+    view! {
+        <span
+            class=class
+            class:linked=source.with_value(Option::is_some)
+            class:lit=move || about.is_some() && app.view.highlighted.get() == about
+            data-structure=about.map(|index| index.to_string())
+            data-measure=sentence.measure.clone()
+            on:click=move |_| {
+                if let Some(source) = source.get_value() {
+                    source.show(app);
+                }
+            }
+        >
+            {parts}
+        </span>
+    }
+}
+
+/// Where a number came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    /// A structure, by its index.
+    Structure(u8),
+    /// A measure of image quality, by its key.
+    Measure(String),
+}
+
+impl Source {
+    /// What a sentence is about.
+    fn of(sentence: &Sentence) -> Option<Self> {
+        let first = sentence.values.iter().find_map(|value| value.structure);
+        sentence
+            .structure
+            .or(first)
+            .map(Self::Structure)
+            .or_else(|| sentence.measure.clone().map(Self::Measure))
+    }
+
+    /// Leads there: the crosshair into the structure, or the panel to the measure.
+    fn show(&self, app: App) {
+        match self {
+            Self::Structure(index) => app.go_to(*index),
+            Self::Measure(key) => super::quality::show(app, key),
+        }
+    }
+}
+
+/// A piece of a sentence.
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    /// Words between numbers.
+    Words(String),
+    /// A number of the sentence.
+    Number {
+        /// The digits.
+        written: String,
+        /// The value in full.
+        hint: String,
+        /// Where it came from.
+        source: Option<Source>,
+    },
+}
+
+/// Cuts a sentence at its numbers. Places that do not fit the text are left as words.
+fn parts(sentence: &Sentence) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for value in &sentence.values {
+        let end = value.start.saturating_add(value.written.len());
+        if value.start < at || sentence.text.get(value.start..end) != Some(value.written.as_str()) {
+            continue;
+        }
+        if let Some(words) = sentence.text.get(at..value.start).filter(|words| !words.is_empty()) {
+            parts.push(Part::Words(words.into()));
+        }
+        let source = value
+            .structure
+            .or(sentence.structure)
+            .map(Source::Structure)
+            .or_else(|| sentence.measure.clone().map(Source::Measure));
+        let hint = format!(
+            "{} {} {}",
+            text::capitalised(&value.name),
+            text::measured(value.value),
+            value.unit
+        );
+        parts.push(Part::Number {
+            written: value.written.clone(),
+            hint: hint.trim_end().into(),
+            source,
+        });
+        at = end;
+    }
+    if let Some(words) = sentence.text.get(at..).filter(|words| !words.is_empty()) {
+        parts.push(Part::Words(words.into()));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_core::report::Value;
+
+    use super::*;
+
+    fn value(written: &str, start: usize, structure: Option<u8>) -> Value {
+        Value {
+            name: "volume".into(),
+            value: written.parse().unwrap_or(f64::NAN),
+            unit: "mL".into(),
+            written: written.into(),
+            start,
+            structure,
+        }
+    }
+
+    #[test]
+    fn sentences_are_cut_at_their_numbers() {
+        let sentence = Sentence {
+            text: "Left 3.5 mL, right 3.25 mL.".into(),
+            structure: Some(7),
+            values: vec![value("3.5", 5, Some(7)), value("3.25", 19, Some(8))],
+            ..Sentence::default()
+        };
+        let parts = parts(&sentence);
+        let text: String = parts
+            .iter()
+            .map(|part| match part {
+                Part::Words(words) => words.as_str(),
+                Part::Number { written, .. } => written.as_str(),
+            })
+            .collect();
+        assert_eq!(text, sentence.text);
+        let sources: Vec<_> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Number { source, .. } => source.clone(),
+                Part::Words(_) => None,
+            })
+            .collect();
+        assert_eq!(sources, [Source::Structure(7), Source::Structure(8)]);
+    }
+
+    #[test]
+    fn places_that_do_not_fit_are_words() {
+        let sentence = Sentence {
+            text: "Größe 3 mL".into(),
+            values: vec![value("3", 4, None), value("9", 900, None)],
+            ..Sentence::default()
+        };
+        assert_eq!(parts(&sentence), [Part::Words("Größe 3 mL".into())]);
+    }
+
+    #[test]
+    fn a_measure_is_a_source_too() {
+        let sentence = Sentence { measure: Some("cjv".into()), ..Sentence::default() };
+        assert_eq!(Source::of(&sentence), Some(Source::Measure("cjv".into())));
+    }
+}

@@ -1,0 +1,253 @@
+//! How the result came about: device, timings, pack and its model card.
+
+use leptos::prelude::*;
+use prism_core::pipeline::{Answer, DeviceKind, DeviceReport};
+use serde_json::Value;
+
+use super::card::Card;
+use super::header::device_words;
+use super::icons::{Icon, icon};
+use super::scan::Facts;
+use crate::protocol::{PackCard, RunResult};
+use crate::state::App;
+use crate::text;
+
+/// The panel.
+#[component]
+pub fn RunPanel(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    view! {
+        {move || app.device.get().map(|device| view! { <Facts title="Device" rows=device_rows(&device) /> })}
+        {move || {
+            app.result
+                .get()
+                .map(|result| {
+                    view! {
+                        <Times result=(*result).clone() />
+                        {answers(&result.answers)}
+                    }
+                })
+        }}
+        {move || app.pack.get().map(|pack| view! { <Model pack /> })}
+        {move || app.card.get().map(|card| view! { <Card card /> })}
+        <Show when=move || app.device.with(Option::is_none)>
+            <p class="aside">"The device is opened and tested before the first run."</p>
+        </Show>
+        <label class="check">
+            <input
+                type="checkbox"
+                data-test="automatic"
+                prop:checked=move || app.automatic.get()
+                on:change=move |event| app.choose_automatic(event_target_checked(&event))
+            />
+            <span>"Segment a scan when it is opened"</span>
+        </label>
+        <Show when=move || app.run.with(Option::is_none)>
+            <button
+                type="button"
+                class="button"
+                data-test="run-button"
+                on:click=move |_| app.segment(app.device_choice.get_untracked())
+            >
+                {icon(Icon::Start)}
+                <span>
+                    {move || if app.result.with(Option::is_some) { "Segment again" } else { "Segment this scan" }}
+                </span>
+            </button>
+        </Show>
+    }
+}
+
+fn device_rows(device: &DeviceReport) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("Runs on", device_words(device))];
+    rows.push((
+        "Self-test",
+        match device.kind {
+            DeviceKind::Gpu => "passed: a known network gave its known answer".into(),
+            DeviceKind::Cpu => "not needed on the CPU, which is the reference".into(),
+        },
+    ));
+    if let Some(note) = &device.note {
+        rows.push(("Note", text::capitalised(note)));
+    }
+    rows
+}
+
+/// Stages of the run with a bar each.
+#[component]
+fn Times(result: RunResult) -> impl IntoView {
+    let times = &result.timings;
+    let stages = [
+        ("Device and pack", result.open_seconds),
+        ("Preparing the scan", times.prepare_seconds),
+        ("Network", times.network_seconds),
+        ("Labels on the scan's grid", times.labels_seconds),
+        ("Measures and report", result.measure_seconds),
+    ];
+    let longest = stages.iter().map(|(_, seconds)| *seconds).fold(1e-9, f64::max);
+    view! {
+        <section class="times">
+            <h3>"Time"</h3>
+            <dl>
+                {stages
+                    .into_iter()
+                    .map(|(name, seconds)| {
+                        let share = (seconds / longest).clamp(0.0, 1.0);
+                        view! {
+                            <div class="time">
+                                <dt>{name}</dt>
+                                <dd>{text::duration(seconds)}</dd>
+                                <span class="time-bar" style:transform=format!("scaleX({share:.4})") />
+                            </div>
+                        }
+                    })
+                    .collect_view()}
+                <div class="time total">
+                    <dt>{format!("In all ({})", text::counted(times.windows, "window", "windows"))}</dt>
+                    <dd>{text::duration(result.total_seconds)}</dd>
+                </div>
+                <div class="time">
+                    <dt>"Memory of the computing part"</dt>
+                    <dd>{text::bytes(result.memory_bytes)}</dd>
+                </div>
+            </dl>
+        </section>
+    }
+}
+
+/// What the heads say that read single answers from the scan.
+fn answers(answers: &[Answer]) -> impl IntoView + use<> {
+    answers
+        .iter()
+        .map(|answer| {
+            let rows = answer.outputs.iter().cloned().zip(answer.values.iter().copied()).collect::<Vec<_>>();
+            view! {
+                <section class="facts">
+                    <h3>{text::capitalised(&answer.head.replace('_', " "))}</h3>
+                    <dl>
+                        {rows
+                            .into_iter()
+                            .map(|(name, value)| {
+                                view! {
+                                    <div><dt>{name}</dt><dd>{text::measured(f64::from(value))}</dd></div>
+                                }
+                            })
+                            .collect_view()}
+                    </dl>
+                </section>
+            }
+        })
+        .collect_view()
+}
+
+/// What the pack says of itself.
+#[component]
+fn Model(pack: PackCard) -> impl IntoView {
+    let info = &pack.info;
+    let spacing = text::spacing(info.preprocessing.spacing_mm);
+    let rows = vec![
+        ("Pack", info.title.clone()),
+        ("Version", info.version.clone()),
+        ("Structures", text::grouped(info.labels.labels.len() as u64)),
+        ("Grid", spacing),
+        (
+            "Weights",
+            format!(
+                "{} in {}",
+                text::grouped(pack.parameters as u64),
+                text::bytes(pack.bytes as f64)
+            ),
+        ),
+        ("SHA-256", info.sha256.clone()),
+    ];
+    view! {
+        <Facts title="Model" rows />
+        {card_section("Training", &info.provenance)}
+        {card_section("Measured scores", &info.scores)}
+    }
+}
+
+fn card_section(title: &'static str, value: &Value) -> Option<impl IntoView + use<>> {
+    let rows = card_rows(value);
+    (!rows.is_empty()).then(|| {
+        view! {
+            <section class="facts">
+                <h3>{title}</h3>
+                <dl>
+                    {rows
+                        .into_iter()
+                        .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+                        .collect_view()}
+                </dl>
+            </section>
+        }
+    })
+}
+
+/// A JSON object as names and plain texts; nested objects become `outer, inner`.
+pub fn card_rows(value: &Value) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    if let Value::Object(entries) = value {
+        for (name, value) in entries {
+            let name = text::capitalised(&name.replace('_', " "));
+            match value {
+                Value::Null => {}
+                Value::Object(_) => rows.extend(
+                    card_rows(value)
+                        .into_iter()
+                        .map(|(inner, text)| (format!("{name}, {}", inner.to_lowercase()), text)),
+                ),
+                Value::Array(items) => {
+                    let line = items.iter().map(card_text).collect::<Vec<_>>().join("; ");
+                    rows.push((name, line));
+                }
+                other => rows.push((name, card_text(other))),
+            }
+        }
+    }
+    rows
+}
+
+fn card_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(whole), _) => text::grouped(whole),
+            (None, Some(value)) => text::measured(value),
+            _ => number.to_string(),
+        },
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        Value::Null => "–".into(),
+        Value::Array(items) => items.iter().map(card_text).collect::<Vec<_>>().join(", "),
+        Value::Object(entries) => entries.values().map(card_text).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_card_is_flat_text() {
+        let card = serde_json::json!({
+            "data": [{ "name": "OASIS", "licence": "CC BY 4.0" }],
+            "steps": 24000,
+            "mean_dice": { "held_out": 0.8125 },
+            "note": "not the published weights",
+            "seed": null,
+        });
+        let rows = card_rows(&card);
+        let find = |name: &str| rows.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        // The order of an object's values is that of serde_json.
+        assert!(
+            find("Data").is_some_and(|line| line.contains("OASIS") && line.contains("CC BY 4.0"))
+        );
+        assert_eq!(find("Steps"), Some("24,000"));
+        assert_eq!(find("Mean dice, held out"), Some("0.812"));
+        assert_eq!(find("Note"), Some("not the published weights"));
+        assert_eq!(find("Seed"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! The side panel: tabs, what they show, and what can be saved.
+
+use leptos::prelude::*;
+
+use super::icons::{Icon, icon};
+use super::progress::ProgressLines;
+use super::quality::QualityPanel;
+use super::report::ReportPanel;
+use super::run::RunPanel;
+use super::scan::ScanPanel;
+use super::structures::Structures;
+use crate::exports::Download;
+use crate::state::{App, Tab};
+
+/// The panel beside the planes (below them on narrow screens).
+#[component]
+pub fn Side(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    view! {
+        <aside class="results" aria-label="Results">
+            <ProgressLines app />
+            <TabList app />
+            <div
+                class="panel"
+                id="panel"
+                role="tabpanel"
+                tabindex="0"
+                aria-labelledby=move || format!("tab-{}", app.tab.get().key())
+            >
+                {move || match app.tab.get() {
+                    Tab::Structures => view! { <Structures app /> }.into_any(),
+                    Tab::Quality => view! { <QualityPanel app /> }.into_any(),
+                    Tab::Report => view! { <ReportPanel app /> }.into_any(),
+                    Tab::Scan => view! { <ScanPanel app /> }.into_any(),
+                    Tab::Run => view! { <RunPanel app /> }.into_any(),
+                }}
+            </div>
+            <Downloads app />
+        </aside>
+    }
+}
+
+/// The tabs: arrow keys move between them, as the pattern of the ARIA authoring
+/// practices has it.
+#[component]
+fn TabList(app: App) -> impl IntoView {
+    let keys = move |event: web_sys::KeyboardEvent| {
+        let tab = match event.key().as_str() {
+            "ArrowRight" => app.tab.get_untracked().step(1),
+            "ArrowLeft" => app.tab.get_untracked().step(-1),
+            "Home" => Tab::ALL[0],
+            "End" => Tab::ALL[Tab::ALL.len() - 1],
+            _ => return,
+        };
+        event.prevent_default();
+        event.stop_propagation();
+        app.tab.set(tab);
+        super::focus(&format!("tab-{}", tab.key()));
+    };
+    view! {
+        <div class="tabs" role="tablist" aria-label="Results" on:keydown=keys>
+            {Tab::ALL
+                .into_iter()
+                .map(|tab| {
+                    view! {
+                        <button
+                            type="button"
+                            role="tab"
+                            class="tab"
+                            id=format!("tab-{}", tab.key())
+                            aria-controls="panel"
+                            aria-selected=move || if app.tab.get() == tab { "true" } else { "false" }
+                            tabindex=move || if app.tab.get() == tab { "0" } else { "-1" }
+                            on:click=move |_| app.tab.set(tab)
+                        >
+                            {tab.title()}
+                        </button>
+                    }
+                })
+                .collect_view()}
+        </div>
+    }
+}
+
+/// The files that a run makes.
+#[component]
+fn Downloads(app: App) -> impl IntoView {
+    let button =
+        move |what: Download, words: &'static str, label: &'static str, key: &'static str| {
+            view! {
+                <button
+                    type="button"
+                    class="button quiet"
+                    data-test=key
+                    aria-label=label
+                    title=label
+                    on:click=move |_| app.save(what)
+                >
+                    {words}
+                </button>
+            }
+        };
+    let known = Memo::new(move |_| app.result.with(Option::is_some));
+    view! {
+        <Show when=move || known.get()>
+            <div class="downloads" role="group" aria-label="Save">
+                <span class="downloads-title">{icon(Icon::Save)} <span>"Save"</span></span>
+                {button(
+                    Download::Segmentation,
+                    "Segmentation",
+                    "Save the segmentation on the scan's grid (NIfTI)",
+                    "download-segmentation",
+                )}
+                {button(Download::Table, "Table", "Save the structures as a table (CSV)", "download-csv")}
+                {button(Download::Report, "Report", "Save the report (HTML)", "download-report")}
+                {button(Download::Picture, "Image", "Save a picture of the planes (PNG)", "download-screenshot")}
+                {button(Download::Manifest, "Run", "Save how the run was made (JSON)", "download-manifest")}
+            </div>
+        </Show>
+    }
+}

@@ -1,0 +1,364 @@
+//! The messages between page and worker.
+//!
+//! The page asks ([`Request`]), the worker answers ([`Reply`]) with the request's
+//! id: any number of [`FromWorker::Progress`] and [`FromWorker::Notice`], then
+//! exactly one message that ends the request ([`FromWorker::is_final`]). Messages
+//! travel as JSON; what is large (files, half-float voxels, label indices,
+//! downloads) travels beside the JSON in the order that each message documents, as
+//! `File` handles or transferred buffers (see `wire`).
+
+use prism_core::formats::{Acquisition, Selection, Series};
+use prism_core::measure::{Quality, StructureVolume};
+use prism_core::model::pack::PackInfo;
+use prism_core::pipeline::{Answer, DeviceChoice, DeviceReport, Timings};
+use prism_core::report::Report;
+use prism_core::volume::{Affine, LabelTable};
+use serde::{Deserialize, Serialize};
+
+/// Names a request; later requests have larger ids.
+pub type RequestId = u32;
+
+/// A message to the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the page, ascending.
+    pub id: RequestId,
+    /// What is asked.
+    pub body: ToWorker,
+}
+
+/// What the page asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Read the files beside (`File` handles) and load one volume of them. Without a
+    /// selection a study of several series answers [`FromWorker::Listed`] instead.
+    /// A newer `Read` supersedes one that waits.
+    Read {
+        /// The series and volume to load.
+        selection: Option<Selection>,
+        /// Whether to send voxels for display: not wanted when a restarted worker
+        /// reads again what the page still shows.
+        display: bool,
+    },
+    /// Open the device and the pack (a `Blob` beside) without running anything.
+    Prepare {
+        /// Where to compute.
+        device: DeviceChoice,
+    },
+    /// Segment the loaded scan with the pack (a `Blob` beside), then measure and
+    /// report.
+    Segment {
+        /// Where to compute.
+        device: DeviceChoice,
+    },
+    /// End the request `id` at the next occasion.
+    Cancel {
+        /// The request to end.
+        id: RequestId,
+    },
+    /// Give a restarted worker its segmentation back (label indices beside, on the
+    /// scan's own grid).
+    Restore {
+        /// What the indices stand for.
+        table: LabelTable,
+    },
+    /// Make the segmentation file: answers [`FromWorker::Exported`].
+    ExportSegmentation,
+}
+
+/// Where voxels lie, for buffers that travel beside.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    /// Voxels along x, y, z.
+    pub dims: [usize; 3],
+    /// World (RAS+, mm) from voxel indices.
+    pub affine: Affine,
+}
+
+/// What is known about a scan after it was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanFacts {
+    /// The series it comes from.
+    pub series: Series,
+    /// All series of the study, for a later change.
+    pub study: Vec<Series>,
+    /// Which volume of the series, from 0.
+    pub volume: usize,
+    /// Its grid.
+    pub grid: Grid,
+    /// Lowest and highest value in scan units.
+    pub range: (f32, f32),
+    /// 1st and 99th percentile of the values above zero, in scan units: black and
+    /// white to begin with.
+    pub window: (f32, f32),
+    /// What was odd about the files.
+    pub warnings: Vec<String>,
+    /// How the image alone was judged, before any segmentation.
+    pub quality: Quality,
+    /// Seconds from the request to the loaded volume.
+    pub seconds: f64,
+}
+
+impl ScanFacts {
+    /// How the scan was acquired, where the files say so.
+    pub fn acquisition(&self) -> &Acquisition {
+        &self.series.acquisition
+    }
+}
+
+/// The pack in use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PackCard {
+    /// What it says of itself.
+    pub info: PackInfo,
+    /// Number of weights.
+    pub parameters: usize,
+    /// Size of the file in bytes.
+    pub bytes: usize,
+}
+
+/// Everything a run found, without the label indices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Grid of the label indices beside.
+    pub grid: Grid,
+    /// Structures, sums, quality with tissue-based measures, and the sentences.
+    pub report: Report,
+    /// What the pooled heads say.
+    pub answers: Vec<Answer>,
+    /// Where it ran.
+    pub device: DeviceReport,
+    /// With which weights.
+    pub pack: PackCard,
+    /// How long the pipeline took.
+    pub timings: Timings,
+    /// Seconds to open device and pack, with the self-test.
+    pub open_seconds: f64,
+    /// Seconds to measure and write.
+    pub measure_seconds: f64,
+    /// Seconds from the request to this message.
+    pub total_seconds: f64,
+    /// Size of the worker's WebAssembly memory in bytes after the run.
+    pub memory_bytes: f64,
+    /// The structures as a table (CSV).
+    pub csv: String,
+    /// The run manifest (JSON).
+    pub manifest: String,
+}
+
+impl RunResult {
+    /// Volume and place of each structure.
+    pub fn structures(&self) -> &[StructureVolume] {
+        &self.report.structures
+    }
+}
+
+/// A message from the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The request it answers; `None` for [`FromWorker::Ready`] and for failures
+    /// that belong to no request.
+    pub id: Option<RequestId>,
+    /// What is said.
+    pub body: FromWorker,
+}
+
+/// What the worker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// It listens now.
+    Ready,
+    /// How far a request is.
+    Progress {
+        /// What is being done, as a short sentence.
+        stage: String,
+        /// Steps done.
+        done: usize,
+        /// Steps in all; 0 where that is unknown.
+        total: usize,
+    },
+    /// One clear line that is not a failure.
+    Notice {
+        /// The line.
+        text: String,
+    },
+    /// The study holds several series.
+    Listed {
+        /// The series, in the order of the study.
+        series: Vec<Series>,
+    },
+    /// The scan is loaded. Beside, if display was asked for: half floats in `[0, 1]`
+    /// (0 and 1 are the two ends of `range`), x fastest.
+    Loaded {
+        /// What is known about it.
+        facts: Box<ScanFacts>,
+    },
+    /// Device and pack are open.
+    Prepared {
+        /// The device.
+        device: DeviceReport,
+        /// The pack.
+        pack: Box<PackCard>,
+    },
+    /// The run is done. Beside: one label index (u8) per voxel, x fastest.
+    Segmented {
+        /// What it found.
+        result: Box<RunResult>,
+    },
+    /// The segmentation is back.
+    Restored,
+    /// A file is made; its bytes are beside.
+    Exported {
+        /// Media type of the bytes.
+        media_type: String,
+    },
+    /// The request ended because it was asked to, or because a newer one came.
+    Cancelled,
+    /// The request failed.
+    Failed {
+        /// What kind of failure, which decides what the page does next.
+        kind: FailureKind,
+        /// One sentence for the user.
+        message: String,
+    },
+}
+
+/// What a failure calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The files are at fault: what was loaded stays.
+    Input,
+    /// The device failed (lost, out of memory, wrong results): another one may do.
+    Device,
+    /// The message could not be understood: page and worker are of different builds.
+    Message,
+    /// Something the request needs is not there (no scan, no pack).
+    Missing,
+    /// The worker cannot go on and must be started again.
+    Crash,
+}
+
+impl FromWorker {
+    /// Whether this message ends its request.
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::Ready | Self::Progress { .. } | Self::Notice { .. })
+    }
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// A sentence that says where the JSON is not what this build expects.
+pub fn decode<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
+    serde_json::from_str(json).map_err(|error| {
+        format!("page and worker do not understand each other ({error}); reload the page")
+    })
+}
+
+/// Writes a message.
+///
+/// # Errors
+/// A sentence, should a value have no JSON form.
+pub fn encode<T: Serialize>(message: &T) -> Result<String, String> {
+    serde_json::to_string(message)
+        .map_err(|error| format!("a message could not be written ({error})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_core::formats::Format;
+    use prism_core::pipeline::DeviceKind;
+
+    use super::*;
+
+    fn series(key: &str) -> Series {
+        Series {
+            key: key.into(),
+            title: "3 · T1 MPRAGE \"sag\"".into(),
+            format: Format::Dicom,
+            dims: [176, 256, 256],
+            spacing_mm: [1.0, 0.976_562_5, 0.976_562_5],
+            volumes: 1,
+            files: 176,
+            acquisition: Acquisition { echo_time_ms: Some(2.98), ..Acquisition::default() },
+        }
+    }
+
+    fn facts() -> ScanFacts {
+        ScanFacts {
+            series: series("series-3"),
+            study: vec![series("series-3"), series("series-4")],
+            volume: 0,
+            grid: Grid {
+                dims: [176, 256, 256],
+                affine: Affine::from_spacing([1.0, 0.976_562_5, 0.976_562_5]),
+            },
+            range: (-3.5, 4095.0),
+            window: (12.0, 811.5),
+            warnings: vec!["Slices 3 and 4 overlap.".into()],
+            quality: Quality::default(),
+            seconds: 1.25,
+        }
+    }
+
+    #[test]
+    fn requests_come_back_as_they_went() {
+        let bodies = [
+            ToWorker::Read { selection: None, display: true },
+            ToWorker::Read {
+                selection: Some(Selection { series: Some("series-3".into()), volume: 4 }),
+                display: false,
+            },
+            ToWorker::Prepare { device: DeviceChoice::Auto },
+            ToWorker::Segment { device: DeviceChoice::Cpu },
+            ToWorker::Cancel { id: 7 },
+            ToWorker::Restore { table: LabelTable::default() },
+            ToWorker::ExportSegmentation,
+        ];
+        for (id, body) in (1..).zip(bodies) {
+            let request = Request { id, body };
+            let json = encode(&request).unwrap_or_default();
+            assert_eq!(decode::<Request>(&json), Ok(request), "{json}");
+        }
+    }
+
+    #[test]
+    fn replies_come_back_as_they_went() {
+        let device = DeviceReport {
+            kind: DeviceKind::Gpu,
+            adapter: "SwiftShader".into(),
+            software: true,
+            note: None,
+        };
+        let bodies = [
+            (FromWorker::Ready, false),
+            (FromWorker::Progress { stage: "Segmenting".into(), done: 3, total: 8 }, false),
+            (FromWorker::Notice { text: "On the CPU.".into() }, false),
+            (FromWorker::Listed { series: vec![series("a")] }, true),
+            (FromWorker::Loaded { facts: Box::new(facts()) }, true),
+            (FromWorker::Restored, true),
+            (FromWorker::Exported { media_type: "application/gzip".into() }, true),
+            (FromWorker::Cancelled, true),
+            (FromWorker::Failed { kind: FailureKind::Device, message: "lost".into() }, true),
+        ];
+        for (body, is_final) in bodies {
+            assert_eq!(body.is_final(), is_final, "{body:?}");
+            let reply = Reply { id: Some(9), body };
+            let json = encode(&reply).unwrap_or_default();
+            assert_eq!(decode::<Reply>(&json), Ok(reply), "{json}");
+        }
+        let json = encode(&device).unwrap_or_default();
+        assert_eq!(decode::<DeviceReport>(&json), Ok(device));
+    }
+
+    #[test]
+    fn messages_of_another_build_are_refused_with_a_sentence() {
+        for json in ["", "{}", "{\"id\":1,\"body\":\"Teleport\"}", "{\"id\":-1,\"body\":\"Ready\"}"]
+        {
+            let Err(message) = decode::<Request>(json) else {
+                unreachable!("{json} was understood")
+            };
+            assert!(message.contains("reload the page"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What the page makes of the worker's replies.
+//!
+//! Whatever fails, the scan that is shown stays. A device that failed is answered
+//! with the same run on the CPU.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use js_sys::{Uint8Array, Uint16Array};
+use leptos::prelude::*;
+use prism_core::formats::{Acquisition, Selection};
+use prism_core::pipeline::DeviceChoice;
+use wasm_bindgen::JsValue;
+
+use crate::actions::sentence;
+use crate::download;
+use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
+use crate::state::{App, Choice, Tone};
+use crate::viewer::{DisplayLabels, DisplayVolume, Pane};
+
+impl App {
+    /// What the page makes of a reply.
+    pub fn hear(&self, reply: Reply, parts: Vec<JsValue>) {
+        let id = reply.id;
+        match reply.body {
+            FromWorker::Ready => self.ready.set(true),
+            FromWorker::Restored => {}
+            FromWorker::Progress { stage, done, total } => self.advance(id, stage, done, total),
+            FromWorker::Notice { text } => self.notify(Tone::Calm, sentence(&text)),
+            FromWorker::Listed { series } => {
+                if self.is_opening(id) {
+                    self.reading.set(None);
+                    self.choice.set(Some(Choice { series }));
+                }
+            }
+            FromWorker::Loaded { facts } => self.loaded(id, *facts, &parts),
+            FromWorker::Prepared { device, pack } => {
+                self.device.set(Some(device));
+                self.pack.set(Some(*pack));
+            }
+            FromWorker::Segmented { result } => self.segmented(id, *result, &parts),
+            FromWorker::Exported { media_type } => {
+                let name = self.desk.try_update_value(|desk| {
+                    desk.exporting
+                        .take_if(|(exporting, _)| Some(*exporting) == id)
+                        .map(|(_, name)| name)
+                });
+                if let (Some(name), Some(bytes)) = (name.flatten(), parts.first())
+                    && let Err(message) = download::save(&name, &media_type, bytes)
+                {
+                    self.notify(Tone::Problem, sentence(&message));
+                }
+            }
+            FromWorker::Cancelled => self.finish(id),
+            FromWorker::Failed { kind, message } => self.failed(id, kind, &message),
+        }
+    }
+
+    fn is_opening(&self, id: Option<RequestId>) -> bool {
+        self.desk.with_value(|desk| {
+            desk.opening.as_ref().is_some_and(|(opening, ..)| Some(*opening) == id)
+        })
+    }
+
+    fn is_running(&self, id: Option<RequestId>) -> bool {
+        self.desk.with_value(|desk| desk.running.is_some_and(|(running, _)| Some(running) == id))
+    }
+
+    fn advance(&self, id: Option<RequestId>, stage: String, done: usize, total: usize) {
+        let signal = if self.is_running(id) {
+            self.run
+        } else if self.is_opening(id) {
+            self.reading
+        } else {
+            return;
+        };
+        signal.update(|progress| {
+            if let Some(progress) = progress {
+                progress.stage = stage;
+                progress.done = done;
+                progress.total = total;
+            }
+        });
+    }
+
+    fn loaded(&self, id: Option<RequestId>, facts: ScanFacts, parts: &[JsValue]) {
+        let opened = self.desk.try_update_value(|desk| {
+            desk.opening.take_if(|(opening, ..)| Some(*opening) == id).map(|(_, files, _)| files)
+        });
+        let Some(files) = opened.flatten() else {
+            // A restarted worker has the shown scan again.
+            self.desk
+                .update_value(|desk| desk.rereading = desk.rereading.filter(|&r| Some(r) != id));
+            return;
+        };
+        self.reading.set(None);
+        let Some(half) = parts.first().map(Uint16Array::new) else {
+            self.notify(
+                Tone::Problem,
+                "The scan was read, but its voxels did not arrive; open it again.",
+            );
+            return;
+        };
+        self.desk.update_value(|desk| {
+            desk.files = files;
+            desk.selection =
+                Selection { series: Some(facts.series.key.clone()), volume: facts.volume };
+            desk.worker_has_scan = true;
+            desk.worker_has_labels = false;
+        });
+        let fits = fits_pack(facts.acquisition());
+        self.labels.set(None);
+        self.result.set(None);
+        self.reset_view(&facts);
+        self.volume.set(Some(Rc::new(DisplayVolume {
+            dims: facts.grid.dims,
+            affine: facts.grid.affine,
+            range: facts.range,
+            half,
+        })));
+        self.scan.set(Some(Arc::new(facts)));
+        if !self.automatic.get_untracked() {
+            return;
+        }
+        if fits {
+            self.segment(self.device_choice.get_untracked());
+        } else {
+            self.notify(
+                Tone::Calm,
+                "The files say that this is no scan of the head, so it was not segmented; \
+                 start it under Structures.",
+            );
+        }
+    }
+
+    /// Shows a new scan as nothing had been done to it.
+    fn reset_view(&self, facts: &ScanFacts) {
+        let view = self.view;
+        let middle = facts.grid.dims.map(|n| (n.saturating_sub(1)) as f64 / 2.0);
+        view.crosshair_mm.set(facts.grid.affine.apply(middle));
+        view.set_auto_window(f64::from(facts.window.0), f64::from(facts.window.1));
+        Pane::ALL.into_iter().for_each(|pane| view.reset_pane(pane));
+        view.hidden.set(Default::default());
+        view.highlighted.set(None);
+        view.hovered.set(None);
+    }
+
+    fn segmented(&self, id: Option<RequestId>, result: RunResult, parts: &[JsValue]) {
+        if !self.is_running(id) {
+            return;
+        }
+        self.finish(id);
+        self.device.set(Some(result.device.clone()));
+        self.pack.set(Some(result.pack.clone()));
+        if let Some(indices) = parts.first().map(Uint8Array::new) {
+            self.labels.set(Some(Rc::new(DisplayLabels {
+                dims: result.grid.dims,
+                affine: result.grid.affine,
+                indices,
+                table: result.pack.info.labels.clone(),
+            })));
+        }
+        self.desk.update_value(|desk| desk.worker_has_labels = true);
+        self.result.set(Some(Arc::new(result)));
+    }
+
+    /// The request is over, with or without a result.
+    fn finish(&self, id: Option<RequestId>) {
+        if self.is_running(id) {
+            self.desk.update_value(|desk| desk.running = None);
+            self.run.set(None);
+        }
+        if self.is_opening(id) {
+            self.desk.update_value(|desk| desk.opening = None);
+            self.reading.set(None);
+        }
+        self.desk.update_value(|desk| {
+            desk.rereading = desk.rereading.filter(|&rereading| Some(rereading) != id);
+            desk.exporting.take_if(|(exporting, _)| Some(*exporting) == id);
+        });
+    }
+
+    fn failed(&self, id: Option<RequestId>, kind: FailureKind, message: &str) {
+        let running = self.desk.with_value(|desk| desk.running);
+        let opening = self.desk.with_value(|desk| desk.opening.is_some());
+        let of_run = self.is_running(id) || (id.is_none() && running.is_some());
+        match (kind, running) {
+            (FailureKind::Device | FailureKind::Crash, Some((_, device)))
+                if of_run && device != DeviceChoice::Cpu =>
+            {
+                self.end_worker();
+                self.notify(
+                    Tone::Calm,
+                    format!("{} The run starts again on the CPU.", sentence(message)),
+                );
+                self.segment(DeviceChoice::Cpu);
+            }
+            (FailureKind::Crash, _) => {
+                self.end_worker();
+                self.desk.update_value(|desk| desk.opening = None);
+                self.reading.set(None);
+                let rest =
+                    if opening { "The files were not opened." } else { "The scan stays loaded." };
+                self.notify(Tone::Problem, format!("{} {rest}", sentence(message)));
+            }
+            _ => {
+                if self.desk.with_value(|desk| desk.rereading) == id && id.is_some() {
+                    self.desk.update_value(|desk| desk.worker_has_scan = false);
+                }
+                self.finish(id);
+                self.notify(Tone::Problem, sentence(message));
+            }
+        }
+    }
+}
+
+/// Whether the files allow that the scan shows a head: they say so or say nothing.
+fn fits_pack(acquisition: &Acquisition) -> bool {
+    acquisition.body_part.as_deref().is_none_or(|part| {
+        let part = part.to_ascii_uppercase();
+        part.trim().is_empty()
+            || ["HEAD", "BRAIN", "SKULL", "CEREB", "NEURO"].iter().any(|word| part.contains(word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_known_other_body_part_is_not_segmented_at_once() {
+        let of = |part: Option<&str>| {
+            fits_pack(&Acquisition { body_part: part.map(Into::into), ..Acquisition::default() })
+        };
+        assert!(of(None) && of(Some("BRAIN")) && of(Some("Head and neck")) && of(Some(" ")));
+        assert!(!of(Some("KNEE")) && !of(Some("ABDOMEN")));
+    }
+}

@@ -1,0 +1,333 @@
+//! What the page knows, as signals that panels read, and the few values that only
+//! actions need (`actions`).
+//!
+//! [`App`] is `Copy`: components take it as a property and closures capture it freely.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use prism_core::formats::{Selection, Series};
+use prism_core::pipeline::{DeviceChoice, DeviceReport};
+
+use crate::client::Client;
+use crate::protocol::{PackCard, RequestId, RunResult, ScanFacts};
+use crate::viewer::{DisplayLabels, DisplayVolume, ViewState};
+
+/// A section of the side panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tab {
+    /// Volumes of structures.
+    Structures,
+    /// Image quality.
+    Quality,
+    /// Sentences.
+    Report,
+    /// Geometry, acquisition, warnings.
+    Scan,
+    /// Device, timings, pack.
+    Run,
+}
+
+impl Tab {
+    /// All tabs in their order.
+    pub const ALL: [Self; 5] =
+        [Self::Structures, Self::Quality, Self::Report, Self::Scan, Self::Run];
+
+    /// The word on the tab.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Structures => "Structures",
+            Self::Quality => "Quality",
+            Self::Report => "Report",
+            Self::Scan => "Scan",
+            Self::Run => "Run",
+        }
+    }
+
+    /// The word in element ids.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Structures => "structures",
+            Self::Quality => "quality",
+            Self::Report => "report",
+            Self::Scan => "scan",
+            Self::Run => "run",
+        }
+    }
+
+    /// The tab `steps` further on, around the end.
+    pub fn step(self, steps: isize) -> Self {
+        let at = Self::ALL.iter().position(|&tab| tab == self).unwrap_or(0) as isize;
+        Self::ALL[(at + steps).rem_euclid(Self::ALL.len() as isize) as usize]
+    }
+}
+
+/// How far something is that takes a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: String,
+    /// Steps done.
+    pub done: usize,
+    /// Steps in all; 0 where that is unknown.
+    pub total: usize,
+    /// `performance.now()` at the beginning, milliseconds.
+    pub started_ms: f64,
+    /// Whether the user wants it to end.
+    pub cancelling: bool,
+}
+
+/// How a notice is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// For information: goes away by itself.
+    Calm,
+    /// Something failed: stays until it is dismissed.
+    Problem,
+}
+
+/// One line to the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// For lists and dismissal.
+    pub id: u32,
+    /// How it is meant.
+    pub tone: Tone,
+    /// The line.
+    pub text: String,
+}
+
+/// A study of several series, of which the user picks one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// The series.
+    pub series: Vec<Series>,
+}
+
+/// What actions need and nobody sees.
+pub struct Desk {
+    /// The worker.
+    pub client: Option<Client>,
+    /// The pack being fetched, or fetched: a `Blob`, which the worker reads.
+    pub pack: Option<js_sys::Promise>,
+    /// Files of the scan that is shown, and what of them.
+    pub files: Vec<web_sys::File>,
+    /// What was loaded of them.
+    pub selection: Selection,
+    /// Files being opened: the request, the files, and the selection.
+    pub opening: Option<(RequestId, Vec<web_sys::File>, Option<Selection>)>,
+    /// A reading of the shown files by a restarted worker.
+    pub rereading: Option<RequestId>,
+    /// The run, and on which device.
+    pub running: Option<(RequestId, DeviceChoice)>,
+    /// An export, and the name of the file to be.
+    pub exporting: Option<(RequestId, String)>,
+    /// Whether the worker holds the shown scan.
+    pub worker_has_scan: bool,
+    /// Whether the worker holds the shown segmentation.
+    pub worker_has_labels: bool,
+    /// Id of the next notice.
+    pub next_notice: u32,
+}
+
+/// Everything the page knows.
+#[derive(Clone, Copy)]
+pub struct App {
+    /// What is being read, if anything.
+    pub reading: RwSignal<Option<Progress>>,
+    /// The series to pick from, while there is a choice to make.
+    pub choice: RwSignal<Option<Choice>>,
+    /// The scan that is shown.
+    pub scan: RwSignal<Option<Arc<ScanFacts>>>,
+    /// Its voxels.
+    pub volume: RwSignal<Option<Rc<DisplayVolume>>, LocalStorage>,
+    /// Its label indices.
+    pub labels: RwSignal<Option<Rc<DisplayLabels>>, LocalStorage>,
+    /// The run, while it runs.
+    pub run: RwSignal<Option<Progress>>,
+    /// What the last run found.
+    pub result: RwSignal<Option<Arc<RunResult>>>,
+    /// The device, once it was opened.
+    pub device: RwSignal<Option<DeviceReport>>,
+    /// The pack, once it was opened.
+    pub pack: RwSignal<Option<PackCard>>,
+    /// The model card, a text beside the pack.
+    pub card: RwSignal<Option<String>>,
+    /// Whether the worker has said that it listens.
+    pub ready: RwSignal<bool>,
+    /// Whether a scan is segmented when it is opened.
+    pub automatic: RwSignal<bool>,
+    /// Where the user wants to compute.
+    pub device_choice: RwSignal<DeviceChoice>,
+    /// Lines to the user, oldest first.
+    pub notices: RwSignal<Vec<Notice>>,
+    /// The section of the side panel that is open.
+    pub tab: RwSignal<Tab>,
+    /// How planes are shown.
+    pub view: ViewState,
+    /// For actions only.
+    pub desk: StoredValue<Desk, LocalStorage>,
+}
+
+impl App {
+    /// An empty page with a worker that is not started yet.
+    pub fn new() -> Self {
+        let app = Self {
+            reading: RwSignal::new(None),
+            choice: RwSignal::new(None),
+            scan: RwSignal::new(None),
+            volume: RwSignal::new_local(None),
+            labels: RwSignal::new_local(None),
+            run: RwSignal::new(None),
+            result: RwSignal::new(None),
+            device: RwSignal::new(None),
+            pack: RwSignal::new(None),
+            card: RwSignal::new(None),
+            ready: RwSignal::new(false),
+            automatic: RwSignal::new(stored(AUTOMATIC_KEY).as_deref() != Some("no")),
+            device_choice: RwSignal::new(
+                stored(CHOICE_KEY).map(|key| choice_of(&key)).unwrap_or_default(),
+            ),
+            notices: RwSignal::new(Vec::new()),
+            tab: RwSignal::new(Tab::Structures),
+            view: ViewState::new(),
+            desk: StoredValue::new_local(Desk {
+                client: None,
+                pack: None,
+                files: Vec::new(),
+                selection: Selection::default(),
+                opening: None,
+                rereading: None,
+                running: None,
+                exporting: None,
+                worker_has_scan: false,
+                worker_has_labels: false,
+                next_notice: 0,
+            }),
+        };
+        let client = Client::new(move |reply, parts| app.hear(reply, parts));
+        app.desk.update_value(|desk| desk.client = Some(client));
+        app
+    }
+
+    /// Whether the page has nothing to show yet.
+    pub fn is_empty(&self) -> bool {
+        self.scan.with(Option::is_none)
+    }
+
+    /// What the page is doing, in a word.
+    pub fn phase(&self) -> &'static str {
+        if self.reading.with(Option::is_some) {
+            "reading"
+        } else if self.choice.with(Option::is_some) {
+            "choosing"
+        } else if self.run.with(Option::is_some) {
+            "running"
+        } else if self.result.with(Option::is_some) {
+            "done"
+        } else if self.scan.with(Option::is_some) {
+            "scan"
+        } else if self.ready.get() {
+            "empty"
+        } else {
+            "starting"
+        }
+    }
+
+    /// Shows one line; equal lines are shown once.
+    pub fn notify(&self, tone: Tone, text: impl Into<String>) {
+        let text = text.into();
+        let Some(id) = self.desk.try_update_value(|desk| {
+            desk.next_notice += 1;
+            desk.next_notice
+        }) else {
+            return;
+        };
+        self.notices.update(|notices| {
+            notices.retain(|notice| notice.text != text);
+            notices.push(Notice { id, tone, text });
+            // More than this would cover the scan.
+            let over = notices.len().saturating_sub(3);
+            notices.drain(..over);
+        });
+        if tone == Tone::Calm {
+            let app = *self;
+            set_timeout(move || app.dismiss(id), std::time::Duration::from_secs(9));
+        }
+    }
+
+    /// Takes a notice away.
+    pub fn dismiss(&self, id: u32) {
+        self.notices.update(|notices| notices.retain(|notice| notice.id != id));
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const CHOICE_KEY: &str = "prism.device";
+const AUTOMATIC_KEY: &str = "prism.automatic";
+
+/// A word remembered on this computer.
+fn stored(key: &str) -> Option<String> {
+    window().local_storage().ok().flatten()?.get_item(key).ok().flatten()
+}
+
+fn store(key: &str, word: &str) {
+    if let Ok(Some(storage)) = window().local_storage() {
+        // A browser that keeps nothing just asks again next time.
+        let _ = storage.set_item(key, word);
+    }
+}
+
+/// The word for a choice, in storage and in attributes.
+pub const fn choice_key(choice: DeviceChoice) -> &'static str {
+    match choice {
+        DeviceChoice::Auto => "auto",
+        DeviceChoice::Gpu => "gpu",
+        DeviceChoice::Cpu => "cpu",
+    }
+}
+
+/// The choice of a word; `Auto` for words that are none.
+pub fn choice_of(key: &str) -> DeviceChoice {
+    match key {
+        "gpu" => DeviceChoice::Gpu,
+        "cpu" => DeviceChoice::Cpu,
+        _ => DeviceChoice::Auto,
+    }
+}
+
+/// Remembers the choice of device, where the browser allows it.
+pub fn store_choice(choice: DeviceChoice) {
+    store(CHOICE_KEY, choice_key(choice));
+}
+
+/// Remembers whether scans are segmented when they are opened.
+pub fn store_automatic(automatic: bool) {
+    store(AUTOMATIC_KEY, if automatic { "yes" } else { "no" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_survive_storage() {
+        for choice in [DeviceChoice::Auto, DeviceChoice::Gpu, DeviceChoice::Cpu] {
+            assert_eq!(choice_of(choice_key(choice)), choice);
+        }
+        assert_eq!(choice_of("abacus"), DeviceChoice::Auto);
+    }
+
+    #[test]
+    fn tabs_go_around() {
+        assert_eq!(Tab::Structures.step(1), Tab::Quality);
+        assert_eq!(Tab::Structures.step(-1), Tab::Run);
+        assert_eq!(Tab::Run.step(1), Tab::Structures);
+    }
+}

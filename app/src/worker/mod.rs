@@ -1,0 +1,255 @@
+//! The worker: owns the device, the model and all volumes, and answers the page.
+//!
+//! Requests are done one after the other. A cancel and a newer `Read` act at once:
+//! the first ends the request it names at its next breath, the second drops reads
+//! that still wait. What was loaded is replaced only by what was loaded after it.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `read` | files to a scan |
+//! | `facts` | a run in the report's terms |
+//! | `half` | scan values for display |
+//! | `run` | device, pack, segmentation, measures, report |
+//! | `post` | messages, clock, breath, panics |
+
+mod facts;
+mod half;
+mod post;
+mod read;
+mod run;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use prism_core::formats::{Scan, Selection, nifti};
+use prism_core::volume::{LabelMap, LabelTable};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::MessageEvent;
+
+use crate::protocol::{FailureKind, FromWorker, Request, RequestId, ToWorker, decode};
+use crate::wire::unpack;
+use post::post;
+use read::Outcome;
+use run::Engine;
+
+/// A request that did not succeed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// It was asked to end.
+    Cancelled,
+    /// It failed, for a reason.
+    Failed(FailureKind, String),
+}
+
+impl Failure {
+    fn input(message: impl Into<String>) -> Self {
+        Self::Failed(FailureKind::Input, message.into())
+    }
+
+    fn missing(message: impl Into<String>) -> Self {
+        Self::Failed(FailureKind::Missing, message.into())
+    }
+
+    fn device(message: impl Into<String>) -> Self {
+        Self::Failed(FailureKind::Device, message.into())
+    }
+}
+
+/// The segmentation that belongs to the scan.
+struct Labelled {
+    map: LabelMap,
+    table: LabelTable,
+}
+
+/// What the worker keeps between requests.
+#[derive(Default)]
+struct Holdings {
+    /// The scan, and which volume of its series it is.
+    scan: Option<(Scan, usize)>,
+    labelled: Option<Labelled>,
+    engine: Engine,
+}
+
+#[derive(Default)]
+struct Desk {
+    waiting: RefCell<VecDeque<(Request, Vec<JsValue>)>>,
+    /// The request being done, and whether it shall end.
+    current: Cell<Option<RequestId>>,
+    ending: Rc<Cell<bool>>,
+    holdings: RefCell<Option<Holdings>>,
+}
+
+/// Starts to listen and says so.
+pub fn start() {
+    post::report_panics();
+    let desk =
+        Rc::new(Desk { holdings: RefCell::new(Some(Holdings::default())), ..Desk::default() });
+    let listen = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let message =
+            unpack(&event.data()).and_then(|(json, parts)| Ok((decode::<Request>(&json)?, parts)));
+        match message {
+            Ok((request, parts)) => take(&desk, request, parts),
+            Err(message) => {
+                post(None, FromWorker::Failed { kind: FailureKind::Message, message }, &[]);
+            }
+        }
+    });
+    post::scope().set_onmessage(Some(listen.as_ref().unchecked_ref()));
+    // Lives as long as the worker.
+    listen.forget();
+    post(None, FromWorker::Ready, &[]);
+}
+
+fn take(desk: &Rc<Desk>, request: Request, parts: Vec<JsValue>) {
+    match &request.body {
+        ToWorker::Cancel { id } => {
+            if desk.current.get() == Some(*id) {
+                desk.ending.set(true);
+            } else {
+                drop_waiting(desk, |waiting| waiting.id == *id);
+            }
+            return;
+        }
+        ToWorker::Read { .. } => {
+            drop_waiting(desk, |waiting| {
+                matches!(waiting.body, ToWorker::Read { display: true, .. })
+            });
+        }
+        _ => {}
+    }
+    desk.waiting.borrow_mut().push_back((request, parts));
+    if desk.current.get().is_none() {
+        let desk = Rc::clone(desk);
+        wasm_bindgen_futures::spawn_local(work(desk));
+    }
+}
+
+/// Ends requests that have not begun.
+fn drop_waiting(desk: &Desk, which: impl Fn(&Request) -> bool) {
+    desk.waiting.borrow_mut().retain(|(request, _)| {
+        let drop = which(request);
+        if drop {
+            post(Some(request.id), FromWorker::Cancelled, &[]);
+        }
+        !drop
+    });
+}
+
+/// Does what waits, in order.
+async fn work(desk: Rc<Desk>) {
+    // Taken out while requests run: a message that comes meanwhile only queues.
+    let Some(mut holdings) = desk.holdings.borrow_mut().take() else { return };
+    loop {
+        let next = desk.waiting.borrow_mut().pop_front();
+        let Some((Request { id, body }, parts)) = next else { break };
+        desk.current.set(Some(id));
+        desk.ending.set(false);
+        post::set_current(Some(id));
+        let ending = Rc::clone(&desk.ending);
+        match answer(&mut holdings, id, body, &parts, &ending).await {
+            Ok((body, parts)) => post(Some(id), body, &parts),
+            Err(Failure::Cancelled) => post(Some(id), FromWorker::Cancelled, &[]),
+            Err(Failure::Failed(kind, message)) => {
+                post(Some(id), FromWorker::Failed { kind, message }, &[]);
+            }
+        }
+        desk.current.set(None);
+        post::set_current(None);
+    }
+    *desk.holdings.borrow_mut() = Some(holdings);
+}
+
+async fn answer(
+    holdings: &mut Holdings,
+    id: RequestId,
+    body: ToWorker,
+    parts: &[JsValue],
+    ending: &Rc<Cell<bool>>,
+) -> Result<(FromWorker, Vec<JsValue>), Failure> {
+    match body {
+        ToWorker::Read { selection, display } => {
+            read(holdings, id, selection, display, parts, ending).await
+        }
+        ToWorker::Prepare { device } => {
+            let (device, pack) = holdings.engine.prepare(device, parts.first()).await?;
+            Ok((FromWorker::Prepared { device, pack: Box::new(pack) }, Vec::new()))
+        }
+        ToWorker::Segment { device } => {
+            let (scan, volume) = holdings
+                .scan
+                .as_ref()
+                .ok_or_else(|| Failure::missing("there is no scan to segment; open one first"))?;
+            let (result, map) = holdings
+                .engine
+                .segment((scan, *volume), device, parts.first(), (id, ending))
+                .await?;
+            let indices = Uint8Array::from(map.data.as_slice());
+            holdings.labelled = Some(Labelled { map, table: result.pack.info.labels.clone() });
+            Ok((FromWorker::Segmented { result: Box::new(result) }, vec![indices.buffer().into()]))
+        }
+        ToWorker::Restore { table } => restore(holdings, table, parts),
+        ToWorker::ExportSegmentation => {
+            let labelled = holdings.labelled.as_ref().ok_or_else(|| {
+                Failure::missing("there is no segmentation to save; segment the scan first")
+            })?;
+            let bytes = nifti::write_labels(&labelled.map, &labelled.table)
+                .map_err(|error| Failure::input(error.to_string()))?;
+            let media_type = "application/gzip".to_owned();
+            Ok((
+                FromWorker::Exported { media_type },
+                vec![Uint8Array::from(bytes.as_slice()).buffer().into()],
+            ))
+        }
+        // Taken care of on arrival.
+        ToWorker::Cancel { .. } => Err(Failure::Cancelled),
+    }
+}
+
+async fn read(
+    holdings: &mut Holdings,
+    id: RequestId,
+    selection: Option<Selection>,
+    display: bool,
+    parts: &[JsValue],
+    ending: &Rc<Cell<bool>>,
+) -> Result<(FromWorker, Vec<JsValue>), Failure> {
+    let progress = |stage: &str, done: usize, total: usize| {
+        post(Some(id), FromWorker::Progress { stage: stage.into(), done, total }, &[]);
+    };
+    let outcome = read::read(parts, selection, progress).await?;
+    if ending.get() {
+        return Err(Failure::Cancelled);
+    }
+    match outcome {
+        Outcome::Several(series) => Ok((FromWorker::Listed { series }, Vec::new())),
+        Outcome::Loaded(loaded) => {
+            let parts = if display {
+                vec![half::display(&loaded.scan.volume.data, loaded.facts.range).buffer().into()]
+            } else {
+                Vec::new()
+            };
+            holdings.scan = Some((loaded.scan, loaded.facts.volume));
+            holdings.labelled = None;
+            Ok((FromWorker::Loaded { facts: Box::new(loaded.facts) }, parts))
+        }
+    }
+}
+
+fn restore(
+    holdings: &mut Holdings,
+    table: LabelTable,
+    parts: &[JsValue],
+) -> Result<(FromWorker, Vec<JsValue>), Failure> {
+    let (scan, _) = holdings
+        .scan
+        .as_ref()
+        .ok_or_else(|| Failure::missing("the scan is not loaded any more; open it again"))?;
+    let indices = parts.first().map(|part| Uint8Array::new(part).to_vec()).unwrap_or_default();
+    let map = LabelMap::new(indices, scan.volume.dims, scan.volume.affine)
+        .map_err(|error| Failure::Failed(FailureKind::Message, error.to_string()))?;
+    holdings.labelled = Some(Labelled { map, table });
+    Ok((FromWorker::Restored, Vec::new()))
+}

@@ -1,0 +1,200 @@
+//! One run: device, pack, network, measures, report.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use prism_core::formats::Scan;
+use prism_core::measure::{quality, structures};
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{
+    self, DeviceChoice, DeviceKind, DeviceReport, Devices, OpenedDevice, PipelineError, Stage,
+    Watch,
+};
+use prism_core::report::{Report, ReportInput, RunManifest, SoftwareFacts, structures_csv};
+use prism_core::volume::LabelMap;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
+
+use super::post::{breathe, memory_bytes, now_ms, post};
+use super::{Failure, facts};
+use crate::protocol::{FromWorker, Grid, PackCard, RequestId, RunResult};
+
+/// Device, pack and model, opened when they are first needed.
+#[derive(Default)]
+pub struct Engine {
+    devices: Devices,
+    pack: Option<(Pack, PackCard)>,
+    /// The model on the device it was loaded to.
+    model: Option<(DeviceKind, Prism)>,
+}
+
+impl Engine {
+    /// Opens device and pack.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no pack or the wanted device cannot be used.
+    pub async fn prepare(
+        &mut self,
+        choice: DeviceChoice,
+        blob: Option<&JsValue>,
+    ) -> Result<(DeviceReport, PackCard), Failure> {
+        let opened =
+            self.devices.open(choice).await.map_err(|error| Failure::device(error.to_string()))?;
+        let card = self.load(&opened, blob).await?;
+        Ok((opened.report, card))
+    }
+
+    /// Segments, measures and reports.
+    ///
+    /// # Errors
+    /// [`Failure`] that says who is to blame: the files, the device, or the user who
+    /// cancelled.
+    pub async fn segment(
+        &mut self,
+        (scan, volume): (&Scan, usize),
+        choice: DeviceChoice,
+        blob: Option<&JsValue>,
+        (id, ending): (RequestId, &Rc<Cell<bool>>),
+    ) -> Result<(RunResult, LabelMap), Failure> {
+        let started = facts::now();
+        let begin = now_ms();
+        let mut watch = PageWatch { id, ending: Rc::clone(ending) };
+        watch.say("Opening and testing the device", 0, 0);
+        let opened =
+            self.devices.open(choice).await.map_err(|error| Failure::device(error.to_string()))?;
+        watch.end()?;
+        watch.say("Loading the model", 0, 0);
+        let card = self.load(&opened, blob).await?;
+        watch.end()?;
+        post(
+            Some(id),
+            FromWorker::Prepared { device: opened.report.clone(), pack: Box::new(card.clone()) },
+            &[],
+        );
+        let open_seconds = (now_ms() - begin) / 1000.0;
+        let (Some((pack, _)), Some((_, model))) = (&self.pack, &self.model) else {
+            return Err(Failure::missing("the model could not be loaded; reload the page"));
+        };
+        let run =
+            pipeline::segment(&scan.volume, model, pack, &mut watch).await.map_err(|error| {
+                match error {
+                    PipelineError::Cancelled(_) => Failure::Cancelled,
+                    PipelineError::Device(_) => Failure::device(error.to_string()),
+                    _ => Failure::input(error.to_string()),
+                }
+            })?;
+        watch.say("Measuring", 0, 0);
+        breathe().await;
+        watch.end()?;
+        let measured = now_ms();
+        let table = &pack.info.labels;
+        let timings = run.timings;
+        let mut input = ReportInput {
+            scan: facts::scan(scan, volume),
+            structures: structures(&run.labels, table),
+            quality: quality(&scan.volume, Some((&run.labels, table))),
+            pack: facts::pack(&card),
+            device: facts::device(&opened.report),
+            timings: Vec::new(),
+            software: SoftwareFacts::default(),
+            started,
+            warnings: scan.warnings.clone(),
+            answers: facts::answers(&run.answers, pack),
+        };
+        let measure_seconds = (now_ms() - measured) / 1000.0;
+        input.timings = facts::times(open_seconds, &run, measure_seconds);
+        let manifest = RunManifest::of(&input).to_json().map_err(|error| {
+            Failure::input(format!("the run's manifest could not be written ({error})"))
+        })?;
+        let report = Report::write(&input);
+        let result = RunResult {
+            grid: Grid { dims: run.labels.dims, affine: run.labels.affine },
+            csv: structures_csv(&report.structures),
+            report,
+            answers: run.answers,
+            device: opened.report,
+            pack: card,
+            timings,
+            open_seconds,
+            measure_seconds,
+            total_seconds: (now_ms() - begin) / 1000.0,
+            memory_bytes: memory_bytes(),
+            manifest,
+        };
+        Ok((result, run.labels))
+    }
+
+    /// Has the model on the opened device.
+    async fn load(
+        &mut self,
+        opened: &OpenedDevice,
+        blob: Option<&JsValue>,
+    ) -> Result<PackCard, Failure> {
+        if self.pack.is_none() {
+            let bytes = bytes_of(blob).await?;
+            let pack = Pack::read(&bytes).map_err(|error| Failure::missing(error.to_string()))?;
+            let card = PackCard {
+                info: pack.info.clone(),
+                parameters: pack.parameters(),
+                bytes: bytes.len(),
+            };
+            self.pack = Some((pack, card));
+        }
+        let Some((pack, card)) = &self.pack else {
+            return Err(Failure::missing("the model could not be loaded; reload the page"));
+        };
+        let kind = opened.report.kind;
+        if self.model.as_ref().is_none_or(|(on, _)| *on != kind) {
+            // The old one first: two would not fit on small devices.
+            self.model = None;
+            let model = Prism::load(pack, &opened.device)
+                .map_err(|error| Failure::missing(error.to_string()))?;
+            self.model = Some((kind, model));
+        }
+        Ok(card.clone())
+    }
+}
+
+/// Passes a run's progress to the page and the page's cancel to the run.
+struct PageWatch {
+    id: RequestId,
+    ending: Rc<Cell<bool>>,
+}
+
+impl PageWatch {
+    fn say(&self, stage: &str, done: usize, total: usize) {
+        post(Some(self.id), FromWorker::Progress { stage: stage.into(), done, total }, &[]);
+    }
+
+    fn end(&self) -> Result<(), Failure> {
+        if self.ending.get() { Err(Failure::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl Watch for PageWatch {
+    fn progress(&mut self, stage: Stage, done: usize, total: usize) {
+        let words = match stage {
+            Stage::Prepare => "Preparing the scan",
+            Stage::Network => "Segmenting",
+            Stage::Labels => "Bringing labels to the scan's grid",
+        };
+        self.say(words, done, total);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.ending.get()
+    }
+
+    async fn breathe(&mut self) {
+        breathe().await;
+    }
+}
+
+/// Bytes of the pack, which the page hands over as a `Blob`.
+async fn bytes_of(blob: Option<&JsValue>) -> Result<Vec<u8>, Failure> {
+    let missing = || Failure::missing("the model did not arrive; reload the page");
+    let blob: &Blob = blob.and_then(JsValue::dyn_ref).ok_or_else(missing)?;
+    let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|_| missing())?;
+    Ok(js_sys::Uint8Array::new(&buffer).to_vec())
+}
