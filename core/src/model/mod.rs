@@ -20,5 +20,5 @@ pub mod pack;
 mod prism;
 
 pub use config::{Architecture, EncoderConfig, HeadConfig, PooledInput, Preprocessing};
-pub use pack::{Pack, PackError};
+pub use pack::{Pack, PackError, PackInfo};
 pub use prism::{Features, Pace, Prism, Stopped, Unpaced};
