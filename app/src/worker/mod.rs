@@ -7,12 +7,10 @@
 //! | file | what |
 //! | --- | --- |
 //! | `read` | files to a scan |
-//! | `facts` | a run in the report's terms |
 //! | `half` | scan values for display |
 //! | `run` | device, pack, segmentation, measures, report |
 //! | `post` | messages, clock, breath, panics |
 
-mod facts;
 mod half;
 mod post;
 mod read;

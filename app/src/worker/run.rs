@@ -3,21 +3,21 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use prism_core::facts::Run;
 use prism_core::formats::Scan;
-use prism_core::measure::{quality, structures};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{
     self, DeviceChoice, DeviceKind, DeviceReport, Devices, OpenedDevice, PipelineError, Stage,
     Watch,
 };
-use prism_core::report::{Report, ReportInput, RunManifest, SoftwareFacts, structures_csv};
+use prism_core::report::{Report, RunManifest, structures_csv};
 use prism_core::volume::LabelMap;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
+use super::Failure;
 use super::post::{breathe, memory_bytes, now_ms, post};
-use super::{Failure, facts};
 use crate::protocol::{FromWorker, Grid, PackCard, RequestId, RunResult};
 
 /// Device, pack and model, opened when they are first needed.
@@ -57,7 +57,7 @@ impl Engine {
         blob: Option<&JsValue>,
         (id, ending): (RequestId, &Rc<Cell<bool>>),
     ) -> Result<(RunResult, LabelMap), Failure> {
-        let started = facts::now();
+        let started = now_utc();
         let begin = now_ms();
         let mut watch = PageWatch { id, ending: Rc::clone(ending) };
         watch.say("Opening and testing the device", 0, 0);
@@ -88,22 +88,18 @@ impl Engine {
         breathe().await;
         watch.end()?;
         let measured = now_ms();
-        let table = &pack.info.labels;
         let timings = run.timings;
-        let mut input = ReportInput {
-            scan: facts::scan(scan, volume),
-            structures: structures(&run.labels, table),
-            quality: quality(&scan.volume, Some((&run.labels, table))),
-            pack: facts::pack(&card),
-            device: facts::device(&opened.report),
-            timings: Vec::new(),
-            software: SoftwareFacts::default(),
-            started,
-            warnings: scan.warnings.clone(),
-            answers: facts::answers(&run.answers, pack),
-        };
+        let input = Run {
+            scan,
+            volume,
+            pack,
+            device: &opened.report,
+            segmentation: &run,
+            open_seconds,
+            started: &started,
+        }
+        .report_input();
         let measure_seconds = (now_ms() - measured) / 1000.0;
-        input.timings = facts::times(open_seconds, &run, measure_seconds);
         let manifest = RunManifest::of(&input).to_json().map_err(|error| {
             Failure::input(format!("the run's manifest could not be written ({error})"))
         })?;
@@ -197,4 +193,10 @@ async fn bytes_of(blob: Option<&JsValue>) -> Result<Vec<u8>, Failure> {
     let blob: &Blob = blob.and_then(JsValue::dyn_ref).ok_or_else(missing)?;
     let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|_| missing())?;
     Ok(js_sys::Uint8Array::new(&buffer).to_vec())
+}
+
+/// Now, in ISO 8601, UTC, to the second.
+fn now_utc() -> String {
+    let now: String = js_sys::Date::new_0().to_iso_string().into();
+    now.split('.').next().map_or(now.clone(), |seconds| format!("{seconds}Z"))
 }
