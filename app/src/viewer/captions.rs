@@ -21,18 +21,19 @@ pub struct Captions {
     pub place: String,
     /// Letters at the left, right, top and bottom edge.
     pub letters: [String; 4],
-    /// Which side is which, in words; empty where left and right are not across.
-    pub sides: String,
+    /// The convention, and which side is which, in words; empty where left and right
+    /// are not across.
+    pub sides: [&'static str; 2],
     /// Length of the scale bar in CSS pixels, and in words.
     pub scale: Option<(f64, String)>,
 }
 
 /// Words for the convention of planes that have left and right across.
-pub const fn sides(radiological: bool) -> &'static str {
+pub const fn sides(radiological: bool) -> [&'static str; 2] {
     if radiological {
-        "Radiological: patient\u{2019}s right is on the left"
+        ["Radiological", ": patient\u{2019}s right is on the left"]
     } else {
-        "Neurological: patient\u{2019}s right is on the right"
+        ["Neurological", ": patient\u{2019}s right is on the right"]
     }
 }
 
@@ -53,9 +54,9 @@ impl Captions {
             let letter = side_letter(plane.through(), mm);
             (format!("{at} / {of}"), format!("{letter} {:.1} mm", mm.abs()))
         });
-        let sides = if plane == Plane::Sagittal { "" } else { sides(radiological) };
+        let sides = if plane == Plane::Sagittal { [""; 2] } else { sides(radiological) };
         let scale = shown.projection(plane).map(|p| bar(p.size[0], p.scale));
-        Self { name: String::new(), slice, place, letters, sides: sides.into(), scale }
+        Self { name: String::new(), slice, place, letters, sides, scale }
     }
 
     fn of_solid(shown: &Shown) -> Self {

@@ -47,6 +47,9 @@ pub enum Drag {
     Turn,
 }
 
+/// A finger that moved less than this has not moved.
+const TAP_PIXELS: f64 = 6.0;
+
 /// Buttons and keys at the start of a drag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Press {
@@ -118,6 +121,8 @@ pub struct Gestures {
     pointers: Vec<(i32, [f64; 2])>,
     drag: Option<(Pane, Drag)>,
     began: [f64; 2],
+    /// A finger that has not moved yet.
+    tap: bool,
     wheel: WheelSteps,
     /// The space bar is held: the next left drag moves the image.
     pub space: bool,
@@ -137,13 +142,13 @@ impl Gestures {
     /// A pointer goes down.
     pub fn down(&mut self, shown: &Shown, pane: Pane, event: &PointerEvent) {
         let Some(pixel) = pixel_of(event) else { return };
-        event.prevent_default();
+        if event.button() == 1 {
+            // The browser would start to scroll by itself.
+            event.prevent_default();
+        }
         if let Some(target) = event.current_target().and_then(|t| t.dyn_into::<Element>().ok()) {
             // Refused only for pointers that are gone already.
             let _gone = target.set_pointer_capture(event.pointer_id());
-            if let Some(element) = target.dyn_ref::<web_sys::HtmlElement>() {
-                let _unfocusable = element.focus();
-            }
         }
         shown.state.active.set(pane);
         self.pointers.retain(|(id, _)| *id != event.pointer_id());
@@ -152,6 +157,7 @@ impl Gestures {
         if self.pointers.len() > 1 {
             // A second finger ends what the first began.
             self.drag = None;
+            self.tap = false;
             return;
         }
         let press = Press {
@@ -162,11 +168,14 @@ impl Gestures {
         };
         let drag = meaning(press, shown.state.tool.get_untracked(), pane);
         self.drag = drag.map(|drag| (pane, drag));
+        self.tap = event.pointer_type() == "touch";
         match (drag, pane) {
-            (Some(Drag::Point), Pane::Plane(plane)) => shown.point_at(plane, pixel),
+            // A finger may be the first of two: it points once it moves or lifts.
+            (Some(Drag::Point), Pane::Plane(plane)) if !self.tap => shown.point_at(plane, pixel),
             (Some(Drag::Turn), _) => shown.turning.set(true),
             _ => {}
         }
+        shown.dragging.set(drag.is_some());
     }
 
     /// A pointer moves.
@@ -190,6 +199,11 @@ impl Gestures {
             return;
         }
         let Some((pane, drag)) = self.drag else { return };
+        let way = f64::hypot(pixel[0] - self.began[0], pixel[1] - self.began[1]);
+        self.tap &= way < TAP_PIXELS;
+        if self.tap {
+            return;
+        }
         match (drag, pane) {
             (Drag::Point, Pane::Plane(plane)) => shown.point_at(plane, pixel),
             (Drag::Window, _) => shown.drag_window(by),
@@ -202,9 +216,14 @@ impl Gestures {
     /// A pointer goes up, or the browser takes it away.
     pub fn up(&mut self, shown: &Shown, event: &PointerEvent) {
         self.pointers.retain(|(id, _)| *id != event.pointer_id());
+        if let (true, Some((Pane::Plane(plane), Drag::Point))) = (self.tap, self.drag) {
+            shown.point_at(plane, self.began);
+        }
+        self.tap = false;
         self.drag = None;
-        if self.pointers.is_empty() && shown.turning.get_untracked() {
+        if self.pointers.is_empty() {
             shown.turning.set(false);
+            shown.dragging.set(false);
         }
     }
 

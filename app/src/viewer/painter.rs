@@ -19,6 +19,8 @@ use super::shown::Shown;
 
 /// Crosshair colour where the page names none.
 const ACCENT: [f32; 3] = [0.42, 0.72, 0.95];
+/// Share of the pixels, along a side, that a processor draws during a drag.
+const HASTE: f64 = 0.6;
 /// How long the dear three-dimensional view waits for quiet on a processor.
 const QUIET: Duration = Duration::from_millis(140);
 
@@ -57,11 +59,12 @@ impl Painter {
 
     /// Draws whenever something that is shown changes. Called once, by the component.
     pub fn watch(self) {
-        let Shown { state, volume, labels, frame, turning, .. } = self.shown;
+        let Shown { state, volume, labels, frame, dragging, turning, .. } = self.shown;
         Effect::new(move |_| {
             volume.track();
             labels.track();
             frame.track();
+            dragging.track();
             turning.track();
             state.crosshair_mm.track();
             state.crosshair_shown.track();
@@ -167,7 +170,9 @@ impl Painter {
         let bounds = canvas.get_bounding_client_rect();
         let ratio = window().device_pixel_ratio();
         // Pixels beyond these are dear and not seen.
-        let density = ratio.clamp(0.5, if software { 1.0 } else { 2.5 });
+        let sharp = ratio.clamp(0.5, if software { 1.0 } else { 2.5 });
+        let hasty = software && self.shown.dragging.get_untracked();
+        let density = if hasty { sharp * HASTE } else { sharp };
         let [width, height] =
             [bounds.width(), bounds.height()].map(|side| (side * density).round().max(1.0));
         if canvas.width() != width as u32 || canvas.height() != height as u32 {
@@ -192,7 +197,8 @@ impl Painter {
             self.shown.sizes.set(sizes);
         }
         let hurried = self.shown.turning.get_untracked();
-        Surface { panes, density, accent: accent(canvas), hurried, postpone: postpone && software }
+        let postpone = postpone && software;
+        Surface { panes, density, sharp, accent: accent(canvas), hurried, postpone }
     }
 }
 

@@ -100,7 +100,10 @@ fn Words(captions: Memo<Captions>) -> impl IntoView {
                     {move || captions.with(|c| c.scale.clone().map(|s| s.1).unwrap_or_default())}
                 </span>
             </div>
-            <p class="pane-sides">{move || captions.with(|c| c.sides.clone())}</p>
+            <p class="pane-sides" hidden=move || captions.with(|c| c.sides[0].is_empty())>
+                {move || captions.with(|c| c.sides[0])}
+                <span>{move || captions.with(|c| c.sides[1])}</span>
+            </p>
         </div>
     }
 }

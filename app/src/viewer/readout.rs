@@ -31,7 +31,7 @@ pub struct Readout {
     pub value: Option<f64>,
     /// Digits after the point that the display copy resolves.
     pub decimals: usize,
-    /// Structure drawn there.
+    /// Structure there, whether it is drawn or hidden.
     pub structure: Option<Structure>,
 }
 

@@ -26,8 +26,10 @@ pub type Rectangle = [i32; 4];
 pub struct Surface {
     /// Rectangle of each pane; empty for those not shown.
     pub panes: [Rectangle; 4],
-    /// Device pixels a CSS pixel.
+    /// Pixels of the canvas a CSS pixel.
     pub density: f64,
+    /// The same while nothing is dragged.
+    pub sharp: f64,
     /// Colour of the crosshair.
     pub accent: [f32; 3],
     /// Whether the three-dimensional view is being turned and may be coarse.
@@ -243,7 +245,7 @@ impl Scene {
             (false, true) => 0.75,
             (false, false) => 1.0,
         };
-        let pixels = [2, 3].map(|at| ((f64::from(rectangle[at]) * fraction) as i32).max(1));
+        let pixels = size.map(|side| ((side * surface.sharp * fraction) as i32).max(1));
         let key = self.solid_key(shown, camera, pixels);
         let stale = self.solid.as_ref() != Some(&key);
         let postponed = stale && surface.postpone && !surface.hurried;

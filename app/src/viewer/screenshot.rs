@@ -91,7 +91,13 @@ fn caption(pen: &Pen, shown: &Shown, pane: Pane, surface: &Surface, height: f64)
     let edge = 10.0 * unit;
     text(("600", 13.0, INK), "left", "top", [left + edge, top + edge], &words.name)?;
     let below = [left + edge, top + edge + 17.0 * unit];
-    text(("400", 11.0, DIM), "left", "top", below, &format!("{}  {}", words.slice, words.place))?;
+    text(
+        ("400", 11.0, DIM),
+        "left",
+        "top",
+        below,
+        format!("{}  {}", words.slice, words.place).trim(),
+    )?;
     let letter = ("600", 13.0, INK);
     let (middle, centre) = (top + high / 2.0, left + wide / 2.0);
     text(letter, "left", "middle", [left + edge, middle], &words.letters[0])?;
@@ -105,7 +111,7 @@ fn caption(pen: &Pen, shown: &Shown, pane: Pane, surface: &Surface, height: f64)
         text(("400", 11.0, INK), "left", "bottom", [left + edge, bar - 4.0 * unit], &mm)?;
     }
     let corner = [left + wide - edge, top + high - edge];
-    text(("400", 10.0, DIM), "right", "bottom", corner, &words.sides)?;
+    text(("400", 10.0, DIM), "right", "bottom", corner, &words.sides.concat())?;
     pen.restore();
     Some(())
 }

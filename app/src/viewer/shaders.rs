@@ -64,10 +64,13 @@ void main() {
 
     if (opacity > 0.0) {
         int here = structure_at(pixel);
-        int east = structure_at(pixel + vec2(line, 0.0));
-        int west = structure_at(pixel - vec2(line, 0.0));
-        int north = structure_at(pixel + vec2(0.0, line));
-        int south = structure_at(pixel - vec2(0.0, line));
+        int east = here, west = here, north = here, south = here;
+        if (here > 0 || highlighted > 0) {
+            east = structure_at(pixel + vec2(line, 0.0));
+            west = structure_at(pixel - vec2(line, 0.0));
+            north = structure_at(pixel + vec2(0.0, line));
+            south = structure_at(pixel - vec2(0.0, line));
+        }
         bool edge = east != here || west != here || north != here || south != here;
         if (here > 0) {
             vec3 tint = texelFetch(table, ivec2(here, 0), 0).rgb;

@@ -37,7 +37,9 @@ pub struct Shown {
     pub content: Memo<Option<Content>>,
     /// Width and height of each pane in CSS pixels, zero while it is not shown.
     pub sizes: RwSignal<[[f64; 2]; 4]>,
-    /// Whether the three-dimensional view is being turned, so that speed counts.
+    /// Whether a drag is under way, so that speed counts more than sharpness.
+    pub dragging: RwSignal<bool>,
+    /// Whether it turns the three-dimensional view.
     pub turning: RwSignal<bool>,
 }
 
@@ -56,8 +58,9 @@ impl Shown {
                 None => around_scan(&frame),
             })
         });
-        let (sizes, turning) = (RwSignal::new([[0.0; 2]; 4]), RwSignal::new(false));
-        Self { state, volume, labels, frame, content, sizes, turning }
+        let sizes = RwSignal::new([[0.0; 2]; 4]);
+        let (dragging, turning) = (RwSignal::new(false), RwSignal::new(false));
+        Self { state, volume, labels, frame, content, sizes, dragging, turning }
     }
 
     /// Pixels and frame of a plane; none while there is no scan or no room.

@@ -88,10 +88,10 @@ pub fn Toolbar(
                     data-convention=move || {
                         if state.radiological.get() { "radiological" } else { "neurological" }
                     }
-                    title=move || format!("{} (N)", sides(state.radiological.get()))
+                    title=move || format!("{} (N)", sides(state.radiological.get()).concat())
                     on:click=move |_| state.radiological.update(|on| *on = !*on)
                 >
-                    {move || if state.radiological.get() { "Radiological" } else { "Neurological" }}
+                    {move || sides(state.radiological.get())[0]}
                 </button>
             </div>
             <Show when=move || shown.labels.with(Option::is_some)>
