@@ -42,8 +42,8 @@ pub fn the_sample_scan_is_shown_in_three_planes(stage: &Stage) {
         assert!(contrast > 20.0, "the {plane} plane looks blank: grey deviation {contrast:.1}");
     }
     assert!(page.text("research-strip").contains("not a medical device"));
-    assert_eq!(page.text(".tool-sides"), "Radiological");
-    page.click(".tool-sides");
-    assert_eq!(page.text(".tool-sides"), "Neurological");
+    assert_eq!(page.text("convention-toggle"), "Radiological");
+    page.click("convention-toggle");
+    assert_eq!(page.text("convention-toggle"), "Neurological");
     assert_content(&page);
 }
