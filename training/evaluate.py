@@ -182,6 +182,7 @@ def main() -> None:
     parser.add_argument("--prism", type=Path, default=REPOSITORY / "target" / "debug" / "prism")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--checkpoint", type=Path, help="also score its float32 weights")
+    parser.add_argument("--weights", choices=["average", "network"], default="average")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training" / "results")
     parser.add_argument("--card", action="store_true", help="write the table into the card")
     parser.add_argument("--threads", type=int, default=2)
@@ -211,7 +212,8 @@ def main() -> None:
     if arguments.checkpoint:
         state = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
         full = Network(network.config).eval()
-        full.load_state_dict(state["average"])
+        names = full.state_dict()
+        full.load_state_dict({k: v for k, v in state[arguments.weights].items() if k in names})
         reference = summarise(
             score_subjects(lambda scan: predict.with_torch(full, document, scan), arguments.data)
         )

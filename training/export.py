@@ -57,23 +57,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=runs_folder() / "brain2mm")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/brain.safetensors")
+    parser.add_argument("--weights", choices=["average", "network"], default="average")
+    parser.add_argument("--heads", nargs="+", default=["segmentation"],
+                        help="heads that have earned their place in the pack")  # fmt: skip
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--scores", type=Path, help="JSON of training.evaluate to embed")
     parser.add_argument("--half", type=Path, help="also write the averaged weights as float16")
     arguments = parser.parse_args()
     state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    first = (arguments.run / "log.jsonl").read_text().splitlines()[0]
+    first = (arguments.run / "log.jsonl").read_text().split("\n", 1)[0]
     seed = json.loads(first)["seed"]
     scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
-    network = Network(brain_network())
-    network.load_state_dict(state["average"])
+    config = brain_network()
+    config.heads = tuple(head for head in config.heads if head.name in arguments.heads)
+    network = Network(config)
+    dropped = tuple(f"heads.{h.name}." for h in brain_network().heads if h.name not in arguments.heads)
+    weights = {k: v for k, v in state[arguments.weights].items() if not k.startswith(dropped or ("-",))}
+    network.load_state_dict(weights)
     described = document(state["step"], seed, state["seconds"], arguments.version, scores)
     size = pack.write(arguments.out, network, described)
     print(f"{arguments.out}: {size / 1e6:.2f} MB, step {state['step']}")
     if arguments.half:
         arguments.half.parent.mkdir(parents=True, exist_ok=True)
         save_file(
-            {k: v.half().contiguous() for k, v in state["average"].items()},
+            {k: v.half().contiguous() for k, v in state[arguments.weights].items()},
             arguments.half,
             {"step": str(state["step"]), "seconds": f"{state['seconds']:.0f}", "seed": str(seed)},
         )
