@@ -17,7 +17,7 @@ pub fn run() -> TaskResult {
     let tools = setup::run(&mut steps)?;
     let browser = steps.run("browser", test::browser)?;
     build::run(&mut steps, &tools)?;
-    steps.run("size of the page", || sizes::print(&project::dist()))?;
+    steps.run("size of the page", || sizes::print(&project::dist(), true))?;
     steps.run("command line program (release)", || {
         execute(project::cargo().args(["build", "--release", "--locked", "-p", "prism-core"]))
     })?;

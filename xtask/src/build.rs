@@ -45,7 +45,7 @@ pub fn run(steps: &mut Steps, tools: &Tools) -> TaskResult {
         }
         trunk(tools)?;
         write_policy()?;
-        sizes::print(&project::dist())?;
+        sizes::print(&project::dist(), false)?;
         let stamp = stamp();
         fs::write(&stamp, inputs).map_err(|source| TaskError::file("write", &stamp, source))
     })
