@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::slices_move_by_key,
         segmenting::a_run_is_cancelled_within_a_second,
+        segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
         segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,
         segmenting::the_sample_is_segmented_on_the_cpu_with_the_network_gone,
     ])

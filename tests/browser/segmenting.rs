@@ -55,6 +55,25 @@ pub fn a_run_is_cancelled_within_a_second(stage: &Stage) {
     assert_content(&page);
 }
 
+pub fn a_scan_that_is_opened_is_segmented_and_reported_by_itself(stage: &Stage) {
+    let page = Page::open(&stage.browser, &stage.url, true);
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("done", RUN_TIMEOUT);
+    page.click("#tab-report");
+    let report = page.text("#panel");
+    assert!(report.contains("mL"), "a report without a volume: {report}");
+    // A sentence about a structure leads to it.
+    let before = page.text("cursor-readout");
+    page.click("#panel [data-structure]");
+    page.wait_until("the crosshair to move", PATIENCE, &|page| {
+        page.text("cursor-readout") != before
+    });
+    page.click("#tab-quality");
+    assert!(!page.text("#panel").is_empty());
+    assert_content(&page);
+}
+
 pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(stage: &Stage) {
     let page = stage.open();
     let scan = scans::small(&stage.folder);

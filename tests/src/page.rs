@@ -1,7 +1,7 @@
 //! The page as a person uses it: found by its hooks, clicked, typed into, given files; and the record of what
 //! it complained about and asked the network for.
 //!
-//! A hook is the value of a `data-test` attribute, or a selector of its own when it begins with `[` or `.`.
+//! A hook is the value of a `data-test` attribute, or a selector of its own when it begins with `[`, `#` or `.`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -346,7 +346,11 @@ impl Drop for Page<'_> {
 }
 
 fn selector(hook: &str) -> String {
-    if hook.starts_with(['[', '.']) { hook.to_owned() } else { format!("[data-test=\"{hook}\"]") }
+    if hook.starts_with(['[', '#', '.']) {
+        hook.to_owned()
+    } else {
+        format!("[data-test=\"{hook}\"]")
+    }
 }
 
 /// The error that an event reports, if it does.
