@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use prism_core::formats::Selection;
-use prism_core::pipeline::DeviceChoice;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use crate::client::Client;
+use crate::facts::DeviceChoice;
 use crate::protocol::{RequestId, ToWorker};
 use crate::state::{App, Choice, Progress, Tone, store_automatic, store_choice};
 use crate::text;
 
 /// How long the worker has to acknowledge a cancel before it is ended.
-const CANCEL_MILLIS: u64 = 800;
+const CANCEL_MILLIS: u64 = 500;
 
 /// The pack beside the page.
 const PACK: &str = "./packs/brain.safetensors";
@@ -120,6 +120,8 @@ impl App {
             self.end_worker();
         }
         self.choice.set(None);
+        // What was wrong with other files is of no interest any more.
+        self.notices.update(|notices| notices.retain(|notice| notice.tone == Tone::Calm));
         self.reading
             .set(Some(begin(&format!("Reading {}", text::counted(files.len(), "file", "files")))));
         let parts: Vec<JsValue> = files.iter().map(JsValue::from).collect();

@@ -105,7 +105,7 @@ impl App {
             // A copy: the planes go on using theirs.
             let indices = labels.indices.slice(0, labels.indices.length());
             client.send(
-                ToWorker::Restore { table: result.pack.info.labels.clone() },
+                ToWorker::Restore { table: result.pack.labels.clone() },
                 &[indices.buffer().into()],
             );
             self.desk.update_value(|desk| desk.worker_has_labels = true);

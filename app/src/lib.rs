@@ -5,19 +5,23 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`protocol`], [`wire`] | the messages and how they cross |
+//! | [`protocol`], [`facts`], [`wire`] | the messages and how they cross |
 //! | [`client`] | the page's end: starts, queues, restarts |
-//! | [`worker`] | the worker's end: device, model, volumes |
+//! | `worker` | the worker's end: device, model, volumes |
 //! | [`state`] | what the page knows |
 //! | [`actions`], [`replies`], [`exports`] | what it does, what it makes of answers, what it saves |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`files`], [`download`], [`text`] | files in, files out, numbers as text |
+//!
+//! Feature `worker` (on by default) holds the worker and with it everything of core
+//! that needs burn; the page's module is built without it.
 
 pub mod actions;
 pub mod client;
 pub mod download;
 pub mod exports;
+pub mod facts;
 pub mod files;
 pub mod panels;
 pub mod protocol;
@@ -26,4 +30,5 @@ pub mod state;
 pub mod text;
 pub mod viewer;
 pub mod wire;
+#[cfg(feature = "worker")]
 pub mod worker;

@@ -9,11 +9,11 @@
 
 use prism_core::formats::{Acquisition, Selection, Series};
 use prism_core::measure::{Quality, StructureVolume};
-use prism_core::model::pack::PackInfo;
-use prism_core::pipeline::{Answer, DeviceChoice, DeviceReport, Timings};
 use prism_core::report::Report;
 use prism_core::volume::{Affine, LabelTable};
 use serde::{Deserialize, Serialize};
+
+use crate::facts::{Answer, DeviceChoice, DeviceReport, PackCard, Times};
 
 /// Names a request; later requests have larger ids.
 pub type RequestId = u32;
@@ -106,17 +106,6 @@ impl ScanFacts {
     }
 }
 
-/// The pack in use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PackCard {
-    /// What it says of itself.
-    pub info: PackInfo,
-    /// Number of weights.
-    pub parameters: usize,
-    /// Size of the file in bytes.
-    pub bytes: usize,
-}
-
 /// Everything a run found, without the label indices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -130,14 +119,8 @@ pub struct RunResult {
     pub device: DeviceReport,
     /// With which weights.
     pub pack: PackCard,
-    /// How long the pipeline took.
-    pub timings: Timings,
-    /// Seconds to open device and pack, with the self-test.
-    pub open_seconds: f64,
-    /// Seconds to measure and write.
-    pub measure_seconds: f64,
-    /// Seconds from the request to this message.
-    pub total_seconds: f64,
+    /// How long it took.
+    pub times: Times,
     /// Size of the worker's WebAssembly memory in bytes after the run.
     pub memory_bytes: f64,
     /// The structures as a table (CSV).
@@ -267,9 +250,9 @@ pub fn encode<T: Serialize>(message: &T) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use prism_core::formats::Format;
-    use prism_core::pipeline::DeviceKind;
 
     use super::*;
+    use crate::facts::DeviceKind;
 
     fn series(key: &str) -> Series {
         Series {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use js_sys::{Uint8Array, Uint16Array};
 use leptos::prelude::*;
 use prism_core::formats::{Acquisition, Selection};
-use prism_core::pipeline::DeviceChoice;
 use wasm_bindgen::JsValue;
 
 use crate::actions::sentence;
 use crate::download;
+use crate::facts::DeviceChoice;
 use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
 use crate::state::{App, Choice, Tone};
 use crate::viewer::{DisplayLabels, DisplayVolume, Pane};
@@ -157,7 +157,7 @@ impl App {
                 dims: result.grid.dims,
                 affine: result.grid.affine,
                 indices,
-                table: result.pack.info.labels.clone(),
+                table: result.pack.labels.clone(),
             })));
         }
         self.desk.update_value(|desk| desk.worker_has_labels = true);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use prism_core::formats::{Selection, Series};
-use prism_core::pipeline::{DeviceChoice, DeviceReport};
 
 use crate::client::Client;
-use crate::protocol::{PackCard, RequestId, RunResult, ScanFacts};
+use crate::facts::{DeviceChoice, DeviceReport, PackCard};
+use crate::protocol::{RequestId, RunResult, ScanFacts};
 use crate::viewer::{DisplayLabels, DisplayVolume, ViewState};
 
 /// A section of the side panel.
@@ -187,7 +187,7 @@ impl App {
             ready: RwSignal::new(false),
             automatic: RwSignal::new(stored(AUTOMATIC_KEY).as_deref() != Some("no")),
             device_choice: RwSignal::new(
-                stored(CHOICE_KEY).map(|key| choice_of(&key)).unwrap_or_default(),
+                stored(CHOICE_KEY).map(|key| DeviceChoice::of(&key)).unwrap_or_default(),
             ),
             notices: RwSignal::new(Vec::new()),
             tab: RwSignal::new(Tab::Structures),
@@ -284,27 +284,9 @@ fn store(key: &str, word: &str) {
     }
 }
 
-/// The word for a choice, in storage and in attributes.
-pub const fn choice_key(choice: DeviceChoice) -> &'static str {
-    match choice {
-        DeviceChoice::Auto => "auto",
-        DeviceChoice::Gpu => "gpu",
-        DeviceChoice::Cpu => "cpu",
-    }
-}
-
-/// The choice of a word; `Auto` for words that are none.
-pub fn choice_of(key: &str) -> DeviceChoice {
-    match key {
-        "gpu" => DeviceChoice::Gpu,
-        "cpu" => DeviceChoice::Cpu,
-        _ => DeviceChoice::Auto,
-    }
-}
-
 /// Remembers the choice of device, where the browser allows it.
 pub fn store_choice(choice: DeviceChoice) {
-    store(CHOICE_KEY, choice_key(choice));
+    store(CHOICE_KEY, choice.key());
 }
 
 /// Remembers whether scans are segmented when they are opened.
@@ -315,14 +297,6 @@ pub fn store_automatic(automatic: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn choices_survive_storage() {
-        for choice in [DeviceChoice::Auto, DeviceChoice::Gpu, DeviceChoice::Cpu] {
-            assert_eq!(choice_of(choice_key(choice)), choice);
-        }
-        assert_eq!(choice_of("abacus"), DeviceChoice::Auto);
-    }
 
     #[test]
     fn tabs_go_around() {

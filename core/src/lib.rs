@@ -14,12 +14,18 @@
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
+//!
+//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline` and `facts`.
 
+#[cfg(feature = "network")]
 pub mod facts;
 pub mod formats;
+#[cfg(feature = "network")]
 pub mod kernels;
 pub mod measure;
+#[cfg(feature = "network")]
 pub mod model;
+#[cfg(feature = "network")]
 pub mod pipeline;
 pub mod report;
 pub mod volume;

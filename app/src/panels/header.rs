@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use prism_core::pipeline::{DeviceChoice, DeviceKind, DeviceReport};
 
 use super::icons::{Icon, icon};
 use super::start::{FilePicker, Picker, SampleButton};
+use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
 use crate::protocol::ScanFacts;
-use crate::state::{App, choice_key, choice_of};
+use crate::state::App;
 use crate::text;
 
 /// The header.
@@ -112,7 +112,7 @@ fn DeviceChip(
     };
     let option = move |choice: DeviceChoice| {
         view! {
-            <option value=choice_key(choice) selected=move || app.device_choice.get() == choice>
+            <option value=choice.key() selected=move || app.device_choice.get() == choice>
                 {choice_words(choice)}
             </option>
         }
@@ -125,8 +125,8 @@ fn DeviceChip(
                 aria-label=move || format!("Compute on; now: {}", words())
                 title="Compute on"
                 data-test="device-choice"
-                prop:value=move || choice_key(app.device_choice.get())
-                on:change=move |event| app.choose_device(choice_of(&event_target_value(&event)))
+                prop:value=move || app.device_choice.get().key()
+                on:change=move |event| app.choose_device(DeviceChoice::of(&event_target_value(&event)))
             >
                 {option(DeviceChoice::Auto)}
                 {option(DeviceChoice::Gpu)}

@@ -1,14 +1,14 @@
 //! How the result came about: device, timings, pack and its model card.
 
 use leptos::prelude::*;
-use prism_core::pipeline::{Answer, DeviceKind, DeviceReport};
 use serde_json::Value;
 
 use super::card::Card;
 use super::header::device_words;
 use super::icons::{Icon, icon};
 use super::scan::Facts;
-use crate::protocol::{PackCard, RunResult};
+use crate::facts::{Answer, DeviceKind, DeviceReport, PackCard};
+use crate::protocol::RunResult;
 use crate::state::App;
 use crate::text;
 
@@ -25,7 +25,7 @@ pub fn RunPanel(
                 .get()
                 .map(|result| {
                     view! {
-                        <Times result=(*result).clone() />
+                        <TimesTable result=(*result).clone() />
                         {answers(&result.answers)}
                     }
                 })
@@ -77,14 +77,14 @@ fn device_rows(device: &DeviceReport) -> Vec<(&'static str, String)> {
 
 /// Stages of the run with a bar each.
 #[component]
-fn Times(result: RunResult) -> impl IntoView {
-    let times = &result.timings;
+fn TimesTable(result: RunResult) -> impl IntoView {
+    let times = &result.times;
     let stages = [
-        ("Device and pack", result.open_seconds),
-        ("Preparing the scan", times.prepare_seconds),
-        ("Network", times.network_seconds),
-        ("Labels on the scan's grid", times.labels_seconds),
-        ("Measures and report", result.measure_seconds),
+        ("Device and pack", times.open),
+        ("Preparing the scan", times.prepare),
+        ("Network", times.network),
+        ("Labels on the scan's grid", times.labels),
+        ("Measures and report", times.measure),
     ];
     let longest = stages.iter().map(|(_, seconds)| *seconds).fold(1e-9, f64::max);
     view! {
@@ -106,7 +106,7 @@ fn Times(result: RunResult) -> impl IntoView {
                     .collect_view()}
                 <div class="time total">
                     <dt>{format!("In all ({})", text::counted(times.windows, "window", "windows"))}</dt>
-                    <dd>{text::duration(result.total_seconds)}</dd>
+                    <dd>{text::duration(times.total)}</dd>
                 </div>
                 <div class="time">
                     <dt>"Memory of the computing part"</dt>
@@ -122,7 +122,13 @@ fn answers(answers: &[Answer]) -> impl IntoView + use<> {
     answers
         .iter()
         .map(|answer| {
-            let rows = answer.outputs.iter().cloned().zip(answer.values.iter().copied()).collect::<Vec<_>>();
+            let shares = answer.probabilities;
+            let rows = answer
+                .outputs
+                .iter()
+                .cloned()
+                .zip(answer.values.iter().copied())
+                .collect::<Vec<_>>();
             view! {
                 <section class="facts">
                     <h3>{text::capitalised(&answer.head.replace('_', " "))}</h3>
@@ -131,7 +137,7 @@ fn answers(answers: &[Answer]) -> impl IntoView + use<> {
                             .into_iter()
                             .map(|(name, value)| {
                                 view! {
-                                    <div><dt>{name}</dt><dd>{text::measured(f64::from(value))}</dd></div>
+                                    <div><dt>{name}</dt><dd>{answer_words(value, shares)}</dd></div>
                                 }
                             })
                             .collect_view()}
@@ -142,15 +148,20 @@ fn answers(answers: &[Answer]) -> impl IntoView + use<> {
         .collect_view()
 }
 
+/// A probability in percent, another value as it is.
+fn answer_words(value: f32, shares: bool) -> String {
+    let value = f64::from(value);
+    if shares { format!("{}%", text::fixed(100.0 * value, 1)) } else { text::measured(value) }
+}
+
 /// What the pack says of itself.
 #[component]
 fn Model(pack: PackCard) -> impl IntoView {
-    let info = &pack.info;
-    let spacing = text::spacing(info.preprocessing.spacing_mm);
+    let spacing = text::spacing(pack.spacing_mm);
     let rows = vec![
-        ("Pack", info.title.clone()),
-        ("Version", info.version.clone()),
-        ("Structures", text::grouped(info.labels.labels.len() as u64)),
+        ("Pack", pack.title.clone()),
+        ("Version", pack.version.clone()),
+        ("Structures", text::grouped(pack.labels.labels.len() as u64)),
         ("Grid", spacing),
         (
             "Weights",
@@ -160,12 +171,12 @@ fn Model(pack: PackCard) -> impl IntoView {
                 text::bytes(pack.bytes as f64)
             ),
         ),
-        ("SHA-256", info.sha256.clone()),
+        ("SHA-256", pack.sha256.clone()),
     ];
     view! {
         <Facts title="Model" rows />
-        {card_section("Training", &info.provenance)}
-        {card_section("Measured scores", &info.scores)}
+        {card_section("Training", &pack.provenance)}
+        {card_section("Measured scores", &pack.scores)}
     }
 }
 
@@ -229,6 +240,12 @@ fn card_text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probabilities_are_shares() {
+        assert_eq!(answer_words(0.745, true), "74.5%");
+        assert_eq!(answer_words(41.25, false), "41.2");
+    }
 
     #[test]
     fn a_model_card_is_flat_text() {

@@ -95,7 +95,9 @@ fn timing(acquisition: &Acquisition) -> String {
         ("TI", acquisition.inversion_time_ms),
     ]
     .into_iter()
-    .filter_map(|(name, value)| value.map(|value| format!("{name} {} ms", text::trimmed(value))))
+    .filter_map(|(name, value)| {
+        value.map(|value| format!("{name} {} ms", text::trimmed((value * 10.0).round() / 10.0)))
+    })
     .collect::<Vec<_>>()
     .join(" · ")
 }

@@ -249,7 +249,13 @@ fn Row(app: App, row: StructureVolume) -> impl IntoView {
             data-structure=index.to_string()
             class:absent=!found
             class:lit=move || app.view.highlighted.get() == Some(index)
-            on:mouseenter=move |_| app.view.highlighted.set(Some(index))
+            on:mousemove=move |event| {
+                // A table that comes under a resting mouse is no choice.
+                let moved = event.movement_x() != 0 || event.movement_y() != 0;
+                if moved && app.view.highlighted.get_untracked() != Some(index) {
+                    app.view.highlighted.set(Some(index));
+                }
+            }
             on:focusin=move |_| app.view.highlighted.set(Some(index))
         >
             <td class="swatch-cell">

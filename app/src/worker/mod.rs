@@ -9,12 +9,14 @@
 //! | `read` | files to a scan |
 //! | `half` | scan values for display |
 //! | `run` | device, pack, segmentation, measures, report |
+//! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
 mod half;
 mod post;
 mod read;
 mod run;
+mod translate;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -185,7 +187,7 @@ async fn answer(
                 .segment((scan, *volume), device, parts.first(), (id, ending))
                 .await?;
             let indices = Uint8Array::from(map.data.as_slice());
-            holdings.labelled = Some(Labelled { map, table: result.pack.info.labels.clone() });
+            holdings.labelled = Some(Labelled { map, table: result.pack.labels.clone() });
             Ok((FromWorker::Segmented { result: Box::new(result) }, vec![indices.buffer().into()]))
         }
         ToWorker::Restore { table } => restore(holdings, table, parts),

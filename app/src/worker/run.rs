@@ -6,19 +6,17 @@ use std::rc::Rc;
 use prism_core::facts::Run;
 use prism_core::formats::Scan;
 use prism_core::model::{Pack, Prism};
-use prism_core::pipeline::{
-    self, DeviceChoice, DeviceKind, DeviceReport, Devices, OpenedDevice, PipelineError, Stage,
-    Watch,
-};
+use prism_core::pipeline::{self, DeviceKind, Devices, OpenedDevice, PipelineError, Stage, Watch};
 use prism_core::report::{Report, RunManifest, structures_csv};
 use prism_core::volume::LabelMap;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
-use super::Failure;
 use super::post::{breathe, memory_bytes, now_ms, post};
-use crate::protocol::{FromWorker, Grid, PackCard, RequestId, RunResult};
+use super::{Failure, translate};
+use crate::facts::{DeviceChoice, DeviceReport, PackCard, Times};
+use crate::protocol::{FromWorker, Grid, RequestId, RunResult};
 
 /// Device, pack and model, opened when they are first needed.
 #[derive(Default)]
@@ -39,10 +37,13 @@ impl Engine {
         choice: DeviceChoice,
         blob: Option<&JsValue>,
     ) -> Result<(DeviceReport, PackCard), Failure> {
-        let opened =
-            self.devices.open(choice).await.map_err(|error| Failure::device(error.to_string()))?;
+        let opened = self
+            .devices
+            .open(translate::choice(choice))
+            .await
+            .map_err(|error| Failure::device(error.to_string()))?;
         let card = self.load(&opened, blob).await?;
-        Ok((opened.report, card))
+        Ok((translate::device(&opened.report), card))
     }
 
     /// Segments, measures and reports.
@@ -61,15 +62,21 @@ impl Engine {
         let begin = now_ms();
         let mut watch = PageWatch { id, ending: Rc::clone(ending) };
         watch.say("Opening and testing the device", 0, 0);
-        let opened =
-            self.devices.open(choice).await.map_err(|error| Failure::device(error.to_string()))?;
+        let opened = self
+            .devices
+            .open(translate::choice(choice))
+            .await
+            .map_err(|error| Failure::device(error.to_string()))?;
         watch.end()?;
         watch.say("Loading the model", 0, 0);
         let card = self.load(&opened, blob).await?;
         watch.end()?;
         post(
             Some(id),
-            FromWorker::Prepared { device: opened.report.clone(), pack: Box::new(card.clone()) },
+            FromWorker::Prepared {
+                device: translate::device(&opened.report),
+                pack: Box::new(card.clone()),
+            },
             &[],
         );
         let open_seconds = (now_ms() - begin) / 1000.0;
@@ -108,13 +115,18 @@ impl Engine {
             grid: Grid { dims: run.labels.dims, affine: run.labels.affine },
             csv: structures_csv(&report.structures),
             report,
-            answers: run.answers,
-            device: opened.report,
+            answers: translate::answers(&run.answers, pack),
+            device: translate::device(&opened.report),
             pack: card,
-            timings,
-            open_seconds,
-            measure_seconds,
-            total_seconds: (now_ms() - begin) / 1000.0,
+            times: Times {
+                open: open_seconds,
+                prepare: timings.prepare_seconds,
+                network: timings.network_seconds,
+                labels: timings.labels_seconds,
+                measure: measure_seconds,
+                total: (now_ms() - begin) / 1000.0,
+                windows: timings.windows,
+            },
             memory_bytes: memory_bytes(),
             manifest,
         };
@@ -130,11 +142,7 @@ impl Engine {
         if self.pack.is_none() {
             let bytes = bytes_of(blob).await?;
             let pack = Pack::read(&bytes).map_err(|error| Failure::missing(error.to_string()))?;
-            let card = PackCard {
-                info: pack.info.clone(),
-                parameters: pack.parameters(),
-                bytes: bytes.len(),
-            };
+            let card = translate::pack(&pack, bytes.len());
             self.pack = Some((pack, card));
         }
         let Some((pack, card)) = &self.pack else {

@@ -1,0 +1,131 @@
+//! What is said about device, pack and run: the page's own copies of core's types.
+//!
+//! The page's module is built without core's feature `network`, which holds the
+//! originals; the worker translates (`worker/translate`).
+
+use prism_core::volume::LabelTable;
+use serde::{Deserialize, Serialize};
+
+/// Where to compute, as the user wants it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// A hardware GPU where there is one, otherwise the CPU.
+    #[default]
+    Auto,
+    /// WebGPU, also where it is software.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+impl DeviceChoice {
+    /// The word in storage and in attributes.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Gpu => "gpu",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// The choice of a word; `Auto` for words that are none.
+    pub fn of(key: &str) -> Self {
+        match key {
+            "gpu" => Self::Gpu,
+            "cpu" => Self::Cpu,
+            _ => Self::Auto,
+        }
+    }
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// WebGPU.
+    Gpu,
+    /// WebAssembly.
+    Cpu,
+}
+
+/// The device in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// What computes.
+    pub kind: DeviceKind,
+    /// Name of the adapter, or "CPU".
+    pub adapter: String,
+    /// WebGPU computed by the CPU: correct and slow.
+    pub software: bool,
+    /// Why it is not the device that was asked for first.
+    pub note: Option<String>,
+}
+
+/// The pack in use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PackCard {
+    /// Name for people.
+    pub title: String,
+    /// Version of the weights.
+    pub version: String,
+    /// SHA-256 of the tensors, hexadecimal.
+    pub sha256: String,
+    /// What label indices stand for.
+    pub labels: LabelTable,
+    /// Spacing of the grid it works on, in millimetres.
+    pub spacing_mm: [f64; 3],
+    /// Data, licences, training.
+    pub provenance: serde_json::Value,
+    /// Measured scores.
+    pub scores: serde_json::Value,
+    /// Number of weights.
+    pub parameters: usize,
+    /// Size of the file in bytes.
+    pub bytes: usize,
+}
+
+/// Seconds of each stage of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    /// Opening device and pack, with the self-test.
+    pub open: f64,
+    /// Turning, resampling, intensities.
+    pub prepare: f64,
+    /// The network.
+    pub network: f64,
+    /// Islands, back to the scan's grid.
+    pub labels: f64,
+    /// Measures and report.
+    pub measure: f64,
+    /// All of it.
+    pub total: f64,
+    /// Windows the network ran over.
+    pub windows: usize,
+}
+
+/// What a head says that reads single answers from a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Name of the head.
+    pub head: String,
+    /// What each value stands for.
+    pub outputs: Vec<String>,
+    /// Probabilities or values.
+    pub values: Vec<f32>,
+    /// Whether they are probabilities.
+    pub probabilities: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_survive_storage() {
+        for choice in [DeviceChoice::Auto, DeviceChoice::Gpu, DeviceChoice::Cpu] {
+            assert_eq!(DeviceChoice::of(choice.key()), choice);
+        }
+        assert_eq!(DeviceChoice::of("abacus"), DeviceChoice::Auto);
+    }
+}

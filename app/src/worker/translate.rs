@@ -1,0 +1,63 @@
+//! Core's types in the page's terms (see `facts`).
+
+use prism_core::model::{HeadConfig, Pack};
+use prism_core::pipeline;
+
+use crate::facts::{Answer, DeviceChoice, DeviceKind, DeviceReport, PackCard};
+
+/// The choice in core's terms.
+pub const fn choice(choice: DeviceChoice) -> pipeline::DeviceChoice {
+    match choice {
+        DeviceChoice::Auto => pipeline::DeviceChoice::Auto,
+        DeviceChoice::Gpu => pipeline::DeviceChoice::Gpu,
+        DeviceChoice::Cpu => pipeline::DeviceChoice::Cpu,
+    }
+}
+
+/// The device in use.
+pub fn device(report: &pipeline::DeviceReport) -> DeviceReport {
+    DeviceReport {
+        kind: match report.kind {
+            pipeline::DeviceKind::Gpu => DeviceKind::Gpu,
+            pipeline::DeviceKind::Cpu => DeviceKind::Cpu,
+        },
+        adapter: report.adapter.clone(),
+        software: report.software,
+        note: report.note.clone(),
+    }
+}
+
+/// The pack in use, whose file has so many bytes.
+pub fn pack(pack: &Pack, bytes: usize) -> PackCard {
+    let info = &pack.info;
+    PackCard {
+        title: info.title.clone(),
+        version: info.version.clone(),
+        sha256: info.sha256.clone(),
+        labels: info.labels.clone(),
+        spacing_mm: info.preprocessing.spacing_mm,
+        provenance: info.provenance.clone(),
+        scores: info.scores.clone(),
+        parameters: pack.parameters(),
+        bytes,
+    }
+}
+
+/// What the pooled heads say.
+pub fn answers(answers: &[pipeline::Answer], pack: &Pack) -> Vec<Answer> {
+    let heads = &pack.info.architecture.heads;
+    let classifies = |name: &str| {
+        heads
+            .iter()
+            .any(|head| matches!(head, HeadConfig::Classification(head) if head.name == name))
+    };
+    answers
+        .iter()
+        .map(|answer| Answer {
+            head: answer.head.clone(),
+            outputs: answer.outputs.clone(),
+            values: answer.values.clone(),
+            probabilities: classifies(&answer.head),
+        })
+        .collect()
+}
