@@ -71,14 +71,6 @@ impl<'browser> Page<'browser> {
         self.evaluate_in(&self.worker(), expression)
     }
 
-    /// Bytes of WebAssembly memory and array buffers that the worker holds. As WebAssembly memory never
-    /// shrinks, this is close to the most that it has held.
-    pub fn worker_bytes(&self) -> f64 {
-        let usage = self.browser.call(&self.worker(), "Runtime.getHeapUsage", json!({}));
-        let buffers = usage["backingStorageSize"].as_f64().unwrap_or_default();
-        buffers + usage["usedSize"].as_f64().unwrap_or_default()
-    }
-
     /// The session of the worker that this page started last.
     fn worker(&self) -> String {
         let started = self.events().into_iter().rfind(|event| {
