@@ -146,7 +146,7 @@ impl App {
         if self.is_empty_untracked() || self.desk.with_value(|desk| desk.running.is_some()) {
             return;
         }
-        self.run.set(Some(begin("Fetching the model")));
+        self.run.set(Some(begin("Getting ready")));
         // Not a request yet, but a second start must not come between.
         self.desk.update_value(|desk| desk.running = Some((PENDING, device)));
         let app = *self;

@@ -13,7 +13,8 @@ use wasm_bindgen::JsValue;
 
 use crate::actions::sentence;
 use crate::download;
-use crate::facts::DeviceChoice;
+use crate::facts::{DeviceChoice, DeviceReport};
+use crate::panels::device_words;
 use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
 use crate::state::{App, Choice, Tone};
 use crate::viewer::{DisplayLabels, DisplayVolume, Pane};
@@ -35,6 +36,7 @@ impl App {
             }
             FromWorker::Loaded { facts } => self.loaded(id, *facts, &parts),
             FromWorker::Prepared { device, pack } => {
+                self.tell_fallback(&device);
                 self.device.set(Some(device));
                 self.pack.set(Some(*pack));
             }
@@ -53,6 +55,15 @@ impl App {
             }
             FromWorker::Cancelled => self.finish(id),
             FromWorker::Failed { kind, message } => self.failed(id, kind, &message),
+        }
+    }
+
+    /// Says once why another device runs than the wanted one.
+    fn tell_fallback(&self, device: &DeviceReport) {
+        let known = self.device.with_untracked(|known| known.as_ref() == Some(device));
+        if let Some(note) = device.note.as_deref().filter(|_| !known) {
+            let on = device_words(device);
+            self.notify(Tone::Calm, format!("Computing on the {on}: {}", brief(note)));
         }
     }
 
@@ -191,7 +202,7 @@ impl App {
                 self.end_worker();
                 self.notify(
                     Tone::Calm,
-                    format!("{} The run starts again on the CPU.", sentence(message)),
+                    format!("{} The run starts again on the CPU.", sentence(&brief(message))),
                 );
                 self.segment(DeviceChoice::Cpu);
             }
@@ -214,6 +225,17 @@ impl App {
     }
 }
 
+/// The first line of a message, cut where it is long: drivers write pages.
+fn brief(message: &str) -> String {
+    const LONGEST: usize = 160;
+    let line = message.trim().lines().next().unwrap_or_default().trim();
+    if line.chars().count() <= LONGEST {
+        line.to_owned()
+    } else {
+        line.chars().take(LONGEST).chain(['…']).collect()
+    }
+}
+
 /// Whether the files allow that the scan shows a head: they say so or say nothing.
 fn fits_pack(acquisition: &Acquisition) -> bool {
     acquisition.body_part.as_deref().is_none_or(|part| {
@@ -226,6 +248,12 @@ fn fits_pack(acquisition: &Acquisition) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_messages_are_cut() {
+        assert_eq!(brief("lost\nCaused by:\n  a driver"), "lost");
+        assert_eq!(brief(&"ä".repeat(400)).chars().count(), 161);
+    }
 
     #[test]
     fn only_a_known_other_body_part_is_not_segmented_at_once() {

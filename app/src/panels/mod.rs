@@ -32,6 +32,7 @@ use crate::files;
 use crate::state::{App, Tone};
 use crate::viewer::Viewer;
 use header::Header;
+pub use header::device_words;
 use icons::{Icon, icon};
 use notices::Notices;
 use progress::ProgressLines;

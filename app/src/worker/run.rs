@@ -87,7 +87,10 @@ impl Engine {
             pipeline::segment(&scan.volume, model, pack, &mut watch).await.map_err(|error| {
                 match error {
                     PipelineError::Cancelled(_) => Failure::Cancelled,
-                    PipelineError::Device(_) => Failure::device(error.to_string()),
+                    // Its own words are a driver's and fill a page.
+                    PipelineError::Device(_) => {
+                        Failure::device("the graphics card stopped answering")
+                    }
                     _ => Failure::input(error.to_string()),
                 }
             })?;
