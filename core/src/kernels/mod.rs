@@ -55,8 +55,7 @@ pub fn instance_norm(
     let [batch, channels, nx, ny, nz] = shape;
     let x = x.reshape([batch, channels, nx * ny * nz]);
     let (variance, mean) = x.clone().var_mean_bias(2);
-    let gain =
-        scale.clone().reshape([1, channels, 1]) / (variance + NORM_EPSILON).sqrt();
+    let gain = scale.clone().reshape([1, channels, 1]) / (variance + NORM_EPSILON).sqrt();
     let offset = shift.clone().reshape([1, channels, 1]) - mean * gain.clone();
     let mut x = (x * gain + offset).reshape(shape);
     if let Some(residual) = residual {

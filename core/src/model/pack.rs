@@ -134,7 +134,8 @@ impl Pack {
         if bytes.len() > LARGEST {
             return Err(PackError::TooLarge(bytes.len()));
         }
-        let container = |error: safetensors::SafeTensorError| PackError::Container(error.to_string());
+        let container =
+            |error: safetensors::SafeTensorError| PackError::Container(error.to_string());
         let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(container)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(container)?;
         let json = metadata

@@ -74,13 +74,8 @@ impl Prism {
                 HeadConfig::Segmentation { name, classes } => {
                     decoder = Some(Decoder::load(&mut source, channels, convs, device)?);
                     let finest = config.finest_channels();
-                    segmentation = Some(SegmentationHead::load(
-                        &mut source,
-                        name,
-                        finest,
-                        *classes,
-                        device,
-                    )?);
+                    segmentation =
+                        Some(SegmentationHead::load(&mut source, name, finest, *classes, device)?);
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
                     let loaded = PooledHead::load(&mut source, head, deepest, device)?;
@@ -130,11 +125,7 @@ impl Prism {
     ///
     /// # Errors
     /// [`Stopped`] when `pace` says so.
-    pub async fn encode<P: Pace>(
-        &self,
-        x: Tensor<5>,
-        pace: &mut P,
-    ) -> Result<Features, Stopped> {
+    pub async fn encode<P: Pace>(&self, x: Tensor<5>, pace: &mut P) -> Result<Features, Stopped> {
         let mut maps = self.encoder.forward(x, pace).await?;
         // The deepest map lives on in `deepest`; an encoder always has one.
         let last = maps.last().cloned().ok_or(Stopped)?;

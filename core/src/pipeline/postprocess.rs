@@ -17,7 +17,9 @@ pub fn remove_islands(labels: &mut [u8], dims: [usize; 3]) -> usize {
     let small: Vec<bool> = pieces
         .list
         .iter()
-        .map(|p| p.label != 0 && (p.size as f64) < SMALL_ISLAND * largest[usize::from(p.label)] as f64)
+        .map(|p| {
+            p.label != 0 && (p.size as f64) < SMALL_ISLAND * largest[usize::from(p.label)] as f64
+        })
         .collect();
     if !small.contains(&true) {
         return 0;
@@ -150,7 +152,9 @@ pub fn carry_labels(
             ];
             for &(x0, x1, wx) in &taps[0] {
                 let first = labels[rows[0].0 + x0];
-                if rows.iter().all(|(row, _)| labels[row + x0] == first && labels[row + x1] == first)
+                if rows
+                    .iter()
+                    .all(|(row, _)| labels[row + x0] == first && labels[row + x1] == first)
                 {
                     result.push(first);
                     continue;

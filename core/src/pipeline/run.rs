@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::postprocess::{carry_labels, remove_islands};
-use super::preprocess::{PreprocessError, Prepared, prepare};
+use super::preprocess::{Prepared, PreprocessError, prepare};
 use super::sinks::{LabelSink, LogitSink};
 use super::sliding::infer;
 use crate::model::{Pace, Pack, PackError, Prism, Stopped};

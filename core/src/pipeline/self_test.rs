@@ -65,10 +65,7 @@ async fn deviation(device: &Device) -> Option<f32> {
 
 fn stored(tensors: &SafeTensors, name: &str) -> Option<(Vec<f32>, Vec<usize>)> {
     let view = tensors.tensor(name).ok()?;
-    let values = view
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let values =
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Some((values, view.shape().to_vec()))
 }

@@ -15,11 +15,7 @@ pub(super) struct LabelSink<'a> {
 }
 
 impl Sink for LabelSink<'_> {
-    async fn piece(
-        &mut self,
-        start: [usize; 3],
-        features: Tensor<5>,
-    ) -> Result<(), PipelineError> {
+    async fn piece(&mut self, start: [usize; 3], features: Tensor<5>) -> Result<(), PipelineError> {
         let mut x0 = start[0];
         for slab in self.head.classes(&features) {
             let [_, _, nx, ny, nz] = slab.dims();
@@ -29,7 +25,8 @@ impl Sink for LabelSink<'_> {
             for x in 0..nx {
                 for y in 0..ny {
                     for z in 0..nz {
-                        let class = classes.next().ok_or_else(|| failed("labels cut off".into()))?;
+                        let class =
+                            classes.next().ok_or_else(|| failed("labels cut off".into()))?;
                         let at = offset(self.dims, [x0 + x, start[1] + y, start[2] + z]);
                         self.labels[at] = u8::try_from(class)
                             .map_err(|_| failed(format!("class {class} does not exist")))?;
@@ -61,11 +58,7 @@ impl<'a> LogitSink<'a> {
 }
 
 impl Sink for LogitSink<'_> {
-    async fn piece(
-        &mut self,
-        start: [usize; 3],
-        features: Tensor<5>,
-    ) -> Result<(), PipelineError> {
+    async fn piece(&mut self, start: [usize; 3], features: Tensor<5>) -> Result<(), PipelineError> {
         let logits = self.head.logits(features);
         let [_, classes, nx, ny, nz] = logits.dims();
         let values = read(logits).await?;

@@ -154,9 +154,7 @@ impl<'a> Blend<'a> {
                         part.1 = part.1.narrow(axis + 2, within, to - from);
                     }
                     let (features, weight, windows) = match self.cells.remove(&cell) {
-                        Some(sum) => {
-                            (sum.features + part.0, sum.weight + part.1, sum.windows + 1)
-                        }
+                        Some(sum) => (sum.features + part.0, sum.weight + part.1, sum.windows + 1),
                         None => (part.0, part.1, 1),
                     };
                     if windows == coverage {

@@ -41,7 +41,10 @@ impl Axis {
     /// The intervals that window `index` covers.
     pub fn covered(&self, index: usize) -> impl Iterator<Item = usize> {
         let (start, end) = (self.starts[index], self.starts[index] + self.window);
-        self.intervals().enumerate().filter(move |(_, (a, b))| *a >= start && *b <= end).map(|(i, _)| i)
+        self.intervals()
+            .enumerate()
+            .filter(move |(_, (a, b))| *a >= start && *b <= end)
+            .map(|(i, _)| i)
     }
 
     /// How many windows cover interval `index`.
@@ -83,7 +86,9 @@ mod tests {
 
     #[test]
     fn every_interval_is_covered_by_whole_windows() {
-        for (side, window, overlap) in [(112, 48, 0.5), (100, 32, 0.25), (97, 48, 0.3), (64, 64, 0.5)] {
+        for (side, window, overlap) in
+            [(112, 48, 0.5), (100, 32, 0.25), (97, 48, 0.3), (64, 64, 0.5)]
+        {
             let axis = Axis::new(side, window, overlap);
             let mut counts = vec![0; axis.cuts.len() - 1];
             for window in 0..axis.starts.len() {

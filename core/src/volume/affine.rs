@@ -11,7 +11,9 @@ pub struct Affine(pub [[f64; 4]; 3]);
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum AffineError {
     /// Two axes coincide, or a spacing is zero: determinant (mm^3 a voxel) too near zero.
-    #[error("the scan's orientation matrix is singular (determinant {0:e}): its axes do not span space")]
+    #[error(
+        "the scan's orientation matrix is singular (determinant {0:e}): its axes do not span space"
+    )]
     Singular(f64),
     /// An entry is NaN or infinite.
     #[error("the scan's orientation matrix holds a value that is not a number")]
@@ -174,8 +176,7 @@ mod tests {
     fn letters_follow_the_direction_of_increase() {
         assert_eq!(LAS.orientation(), "LAS");
         assert_eq!(LAS.spacing_mm(), [3.0; 3]);
-        let sagittal =
-            Affine([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]]);
+        let sagittal = Affine([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]]);
         assert_eq!(sagittal.orientation(), "PIR");
     }
 

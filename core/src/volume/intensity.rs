@@ -31,7 +31,8 @@ impl IntensityRule {
                 let high = percentile(&mut positive, high);
                 let range = high - low;
                 for value in data {
-                    *value = if range > 0.0 { ((*value - low) / range).clamp(0.0, 1.0) } else { 0.0 };
+                    *value =
+                        if range > 0.0 { ((*value - low) / range).clamp(0.0, 1.0) } else { 0.0 };
                 }
             }
             Self::ZscoreNonzero => {
@@ -106,7 +107,9 @@ mod tests {
     fn percentile_interpolates_as_numpy() {
         // numpy.percentile([3, 1, 4, 1, 5, 9, 2, 6], [0, 10, 50, 99.5, 100])
         let values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0];
-        for (percent, expected) in [(0.0, 1.0), (10.0, 1.0), (50.0, 3.5), (99.5, 8.895), (100.0, 9.0)] {
+        for (percent, expected) in
+            [(0.0, 1.0), (10.0, 1.0), (50.0, 3.5), (99.5, 8.895), (100.0, 9.0)]
+        {
             let actual = percentile(&mut values.to_vec(), percent);
             assert!((actual - expected).abs() < 1e-6, "{percent}: {actual}");
         }

@@ -52,11 +52,7 @@ pub struct SizeMismatch {
 
 fn check_size(dims: [usize; 3], actual: usize) -> Result<(), SizeMismatch> {
     let expected = dims[0].saturating_mul(dims[1]).saturating_mul(dims[2]);
-    if expected == actual {
-        Ok(())
-    } else {
-        Err(SizeMismatch { dims, expected, actual })
-    }
+    if expected == actual { Ok(()) } else { Err(SizeMismatch { dims, expected, actual }) }
 }
 
 impl Volume {

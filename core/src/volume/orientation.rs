@@ -46,9 +46,7 @@ impl Reorientation {
         let origin = affine.apply(self.original_voxel([0; 3]).map(|v| v as f64));
         let mut rows = [[0.0; 4]; 3];
         for (world, row) in rows.iter_mut().enumerate() {
-            for (value, (&source, flip)) in
-                row.iter_mut().zip(self.source.iter().zip(self.flip))
-            {
+            for (value, (&source, flip)) in row.iter_mut().zip(self.source.iter().zip(self.flip)) {
                 *value = affine.0[world][source] * if flip { -1.0 } else { 1.0 };
             }
             row[3] = origin[world];
@@ -62,7 +60,8 @@ impl Reorientation {
 
     /// Start and step in the original data for each reoriented axis.
     fn strides(&self) -> (usize, [isize; 3]) {
-        let original = [1, self.original[0] as isize, (self.original[0] * self.original[1]) as isize];
+        let original =
+            [1, self.original[0] as isize, (self.original[0] * self.original[1]) as isize];
         let start = offset(self.original, self.original_voxel([0; 3]));
         let mut strides = [0; 3];
         for axis in 0..3 {

@@ -58,7 +58,8 @@ impl AxisFilter {
 /// Dimensions of a grid of `dims` voxels at `from_mm` resampled to `to_mm`:
 /// `max(1, round(n * from / to))`.
 pub fn resampled_dims(dims: [usize; 3], from_mm: [f64; 3], to_mm: [f64; 3]) -> [usize; 3] {
-    [0, 1, 2].map(|axis| ((dims[axis] as f64 * from_mm[axis] / to_mm[axis]).round() as usize).max(1))
+    [0, 1, 2]
+        .map(|axis| ((dims[axis] as f64 * from_mm[axis] / to_mm[axis]).round() as usize).max(1))
 }
 
 /// Affine of the grid resampled from `from_mm` to `to_mm`.
@@ -68,7 +69,11 @@ pub fn resampled_affine(affine: &Affine, from_mm: [f64; 3], to_mm: [f64; 3]) -> 
 }
 
 /// Resamples every axis of `data` (x fastest) with its filter.
-pub fn resample_axes(data: &[f32], dims: [usize; 3], filters: &[AxisFilter; 3]) -> (Vec<f32>, [usize; 3]) {
+pub fn resample_axes(
+    data: &[f32],
+    dims: [usize; 3],
+    filters: &[AxisFilter; 3],
+) -> (Vec<f32>, [usize; 3]) {
     let mut dims = dims;
     let mut current: Option<Vec<f32>> = None;
     // The axis that shrinks most first, so that the later ones have less to do.
@@ -122,7 +127,8 @@ mod tests {
     #[test]
     fn same_spacing_changes_nothing() {
         let data: Vec<f32> = (0..60).map(|v| (v * v % 17) as f32).collect();
-        let (result, dims) = resample_axes(&data, [3, 4, 5], &filters([3, 4, 5], [3, 4, 5], [1.0; 3]));
+        let (result, dims) =
+            resample_axes(&data, [3, 4, 5], &filters([3, 4, 5], [3, 4, 5], [1.0; 3]));
         assert_eq!((result, dims), (data, [3, 4, 5]));
     }
 
@@ -130,7 +136,8 @@ mod tests {
     fn a_ramp_stays_a_ramp_inside() {
         // x = index; half the spacing: centre of output i is (i + 0.5) / 2 - 0.5.
         let data: Vec<f32> = (0..8).map(|v| v as f32).collect();
-        let (result, _) = resample_axes(&data, [8, 1, 1], &filters([8, 1, 1], [16, 1, 1], [0.5, 1.0, 1.0]));
+        let (result, _) =
+            resample_axes(&data, [8, 1, 1], &filters([8, 1, 1], [16, 1, 1], [0.5, 1.0, 1.0]));
         for (at, value) in result.iter().enumerate().take(15).skip(1) {
             assert!((value - ((at as f32 + 0.5) * 0.5 - 0.5)).abs() < 1e-6, "{at}: {value}");
         }
@@ -139,7 +146,8 @@ mod tests {
     #[test]
     fn coarsening_keeps_the_mean_and_the_field_of_view() {
         let data: Vec<f32> = (0..64).map(|v| (v % 4) as f32).collect();
-        let (result, dims) = resample_axes(&data, [64, 1, 1], &filters([64, 1, 1], [16, 1, 1], [4.0, 1.0, 1.0]));
+        let (result, dims) =
+            resample_axes(&data, [64, 1, 1], &filters([64, 1, 1], [16, 1, 1], [4.0, 1.0, 1.0]));
         assert_eq!(dims, [16, 1, 1]);
         assert!(result[1..15].iter().all(|v| (v - 1.5).abs() < 0.2), "{result:?}");
         let affine = Affine::from_spacing([1.0; 3]);

@@ -40,7 +40,10 @@ fn print(series: &Series) {
     let [sx, sy, sz] = series.spacing_mm;
     println!("{}", series.title);
     println!("  series       {}", series.key);
-    println!("  size         {x} x {y} x {z}, {} volume(s), {} file(s)", series.volumes, series.files);
+    println!(
+        "  size         {x} x {y} x {z}, {} volume(s), {} file(s)",
+        series.volumes, series.files
+    );
     println!("  spacing      {sx:.3} x {sy:.3} x {sz:.3} mm");
     let a: &Acquisition = &series.acquisition;
     let number = |name: &str, value: Option<f64>, unit: &str| {

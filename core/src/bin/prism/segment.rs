@@ -79,11 +79,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &arguments.logits {
         let (values, shape) = pipeline::logits(&scan.volume, &model, &pack, &mut Quiet).await?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let view = safetensors::tensor::TensorView::new(
-            safetensors::Dtype::F32,
-            shape.to_vec(),
-            &bytes,
-        )?;
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes)?;
         files::write(path, &safetensors::serialize([("logits", view)], None)?)?;
     }
     let t = &result.timings;

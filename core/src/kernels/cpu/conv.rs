@@ -68,7 +68,8 @@ impl WithSimd for Whole<'_> {
             }
         }
         for_each(jobs, |(x, mut channels)| {
-            let plane = Plane { conv, padded: &padded, weight: &weight, x, channels: &mut channels };
+            let plane =
+                Plane { conv, padded: &padded, weight: &weight, x, channels: &mut channels };
             Arch::new().dispatch(plane);
         });
         output
@@ -231,8 +232,8 @@ mod tests {
                         [place[0] + tap / 9, place[1] + tap / 3 % 3, place[2] + tap % 3];
                     if (1..=nx).contains(&px) && (1..=ny).contains(&py) && (1..=nz).contains(&pz) {
                         let value = input[((i * nx + px - 1) * ny + py - 1) * nz + pz - 1];
-                        *sum += f64::from(value)
-                            * f64::from(weight[(o * conv.inputs + i) * 27 + tap]);
+                        *sum +=
+                            f64::from(value) * f64::from(weight[(o * conv.inputs + i) * 27 + tap]);
                     }
                 }
             }

@@ -42,7 +42,8 @@ pub fn upsample_add(x: &[f32], [nx, ny, nz]: [usize; 3], skip: &mut [f32]) {
 /// Nearest (weight 3/4) and second nearest (1/4) input of an output voxel.
 fn neighbours(output: usize, inputs: usize) -> (usize, usize) {
     let near = output / 2;
-    let far = if output % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(inputs - 1) };
+    let far =
+        if output.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(inputs - 1) };
     (near, far)
 }
 
