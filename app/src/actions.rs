@@ -33,6 +33,18 @@ const PENDING: RequestId = 0;
 const SAMPLE: (&str, &str) = ("./samples/sample_t1w.nii.gz", "sample_t1w.nii.gz");
 
 impl App {
+    /// Does what the page's address asks for: `?device=cpu` or `gpu`, `?sample`.
+    pub fn obey_address(&self) {
+        let query = window().location().search().unwrap_or_default();
+        for (name, value) in address_words(&query) {
+            match (name, value) {
+                ("device", key) => self.device_choice.set(DeviceChoice::of(key)),
+                ("sample", _) => self.open_sample(),
+                _ => {}
+            }
+        }
+    }
+
     /// Begins to fetch what a run needs, so that the network may be gone later.
     pub fn fetch_ahead(&self) {
         let app = *self;
@@ -290,6 +302,16 @@ pub fn sentence(message: &str) -> String {
     out
 }
 
+/// Names and values of an address's query.
+fn address_words(query: &str) -> Vec<(&str, &str)> {
+    query
+        .trim_start_matches('?')
+        .split('&')
+        .filter(|word| !word.is_empty())
+        .map(|word| word.split_once('=').unwrap_or((word, "")))
+        .collect()
+}
+
 fn begin(stage: &str) -> Progress {
     Progress { stage: stage.into(), done: 0, total: 0, started_ms: now_ms(), cancelling: false }
 }
@@ -320,6 +342,12 @@ fn fetch_blob(url: &'static str) -> js_sys::Promise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_read() {
+        assert_eq!(address_words("?sample&device=cpu"), [("sample", ""), ("device", "cpu")]);
+        assert!(address_words("").is_empty() && address_words("?").is_empty());
+    }
 
     #[test]
     fn messages_become_sentences() {

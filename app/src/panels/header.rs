@@ -105,6 +105,7 @@ fn DeviceChip(
             })
         })
     };
+    let kind = move || kind().unwrap_or("unknown");
     let software = move || {
         app.device.with(|device| {
             device.as_ref().map(|device| if device.software { "true" } else { "false" })

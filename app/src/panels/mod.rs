@@ -46,6 +46,7 @@ pub fn Page() -> impl IntoView {
     let app = App::new();
     app.fetch_ahead();
     app.wake();
+    app.obey_address();
     files::guard_window();
     // Counts entered minus left elements: a drag over children leaves and enters.
     let depth = RwSignal::new(0_i32);

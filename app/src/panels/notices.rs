@@ -18,7 +18,7 @@ pub fn Notices(
                     class="notice"
                     class:problem=notice.tone == Tone::Problem
                     data-test="notice"
-                    data-kind=if notice.tone == Tone::Problem { "error" } else { "calm" }
+                    data-kind=if notice.tone == Tone::Problem { "error" } else { "info" }
                 >
                     {(notice.tone == Tone::Problem).then(|| icon(Icon::Attention))}
                     <p>{notice.text.clone()}</p>

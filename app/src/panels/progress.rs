@@ -87,6 +87,10 @@ fn ActiveLine(
                 class="progress-bar"
                 class:unknown=move || share.get().is_none()
                 role="progressbar"
+                data-test="progress"
+                data-stage=stage
+                data-done=move || progress.with(|p| p.as_ref().map(|p| p.done.to_string()))
+                data-total=move || progress.with(|p| p.as_ref().map(|p| p.total.to_string()))
                 aria-label=label
                 aria-valuemin="0"
                 aria-valuemax="100"

@@ -23,6 +23,7 @@ pub fn QualityPanel(
     });
     let waits = move || app.result.with(Option::is_none);
     view! {
+        <div data-test="quality">
         {move || quality.get().map(|quality| view! { <Measures quality /> })}
         <Show when=waits>
             <p class="aside">"Contrast between tissues is measured once the scan is segmented."</p>
@@ -31,6 +32,7 @@ pub fn QualityPanel(
             "Values are for comparison between scans of the same protocol. A judgement is given only where "
             "its threshold can be argued; open a measure to read it."
         </p>
+        </div>
     }
 }
 

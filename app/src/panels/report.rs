@@ -68,7 +68,7 @@ fn Written(app: App, report: Report) -> impl IntoView {
                 <span>"Save as a page"</span>
             </button>
         </div>
-        <article class="report">
+        <article class="report" data-test="report">
             <h2>{text::capitalised(&report.title)}</h2>
             {sections}
         </article>
@@ -114,6 +114,7 @@ fn SentenceView(app: App, sentence: Sentence) -> impl IntoView {
             class=class
             class:linked=source.with_value(Option::is_some)
             class:lit=move || about.is_some() && app.view.highlighted.get() == about
+            data-sentence=""
             data-structure=about.map(|index| index.to_string())
             data-measure=sentence.measure.clone()
             on:click=move |_| {

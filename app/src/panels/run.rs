@@ -88,7 +88,12 @@ fn TimesTable(result: RunResult) -> impl IntoView {
     ];
     let longest = stages.iter().map(|(_, seconds)| *seconds).fold(1e-9, f64::max);
     view! {
-        <section class="times">
+        <section
+            class="times"
+            data-test="timings"
+            data-total-ms=format!("{:.0}", times.total * 1000.0)
+            data-network-ms=format!("{:.0}", times.network * 1000.0)
+        >
             <h3>"Time"</h3>
             <dl>
                 {stages

@@ -51,7 +51,7 @@ fn SeriesDialog(app: App) -> impl IntoView {
                     {icon(Icon::Close)}
                 </button>
             </header>
-            <ul class="series-list">
+            <ul class="series-list" data-test="series-choice">
                 <For each=rows key=|series| series.key.clone() let:series>
                     <SeriesRow app series />
                 </For>

@@ -247,6 +247,7 @@ fn Row(app: App, row: StructureVolume) -> impl IntoView {
     view! {
         <tr
             data-structure=index.to_string()
+            data-millilitres=format!("{:.4}", row.millilitres)
             class:absent=!found
             class:lit=move || app.view.highlighted.get() == Some(index)
             on:mousemove=move |event| {

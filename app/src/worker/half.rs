@@ -5,8 +5,7 @@ use js_sys::Uint16Array;
 /// Half-float bits of a value in [0, 1], rounded to the nearest, ties to even.
 /// Values outside are clipped; not a number becomes 0.
 pub fn half_bits(value: f32) -> u16 {
-    // Also false for NaN.
-    if !(value > 0.0) {
+    if value.is_nan() || value <= 0.0 {
         return 0;
     }
     if value >= 1.0 {
@@ -63,7 +62,8 @@ mod tests {
             (1.0, 0x3c00),
             (0.5, 0x3800),
             (0.333_333_34, 0x3555),
-            (0.999_9, 0x3bff),
+            (0.999_9, 0x3c00),
+            (0.999_5, 0x3bff),
             (0.1, 0x2e66),
             (6.103_515_6e-5, 0x0400),
             (6.0e-5, 0x03ef),
