@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn asymmetry_carries_its_sign() {
-        assert_eq!(signed_percent(3.14), "+3.1");
-        assert_eq!(signed_percent(-3.14), "\u{2212}3.1");
+        assert_eq!(signed_percent(3.12), "+3.1");
+        assert_eq!(signed_percent(-3.12), "\u{2212}3.1");
         assert_eq!(signed_percent(0.01), "0.0");
     }
 

@@ -1,5 +1,8 @@
 //! The network against reference activations that training/golden.py wrote with PyTorch.
 
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
 use burn::tensor::{Tensor, TensorData};
 use prism_core::model::{Pack, PackError, Prism, Unpaced};
 use prism_core::pipeline::Device;

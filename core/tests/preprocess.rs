@@ -1,5 +1,8 @@
 //! Preprocessing against the arrays that training/golden.py wrote with numpy.
 
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
 use prism_core::model::Preprocessing;
 use prism_core::pipeline::postprocess::carry_labels;
 use prism_core::pipeline::preprocess::{conform, prepare};

@@ -14,7 +14,7 @@ pub fn a_broken_file_gets_one_sentence_and_the_scan_stays(stage: &Stage) {
     open_sample(&page);
     let title = page.text("scan-title");
     for file in [scans::cut_short(&stage.folder), scans::not_a_scan(&stage.folder)] {
-        page.choose_files("file-input", &[file.clone()]);
+        page.choose_files("file-input", std::slice::from_ref(&file));
         page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
         let sentence = page.text(&format!("{PROBLEM} p"));
         assert!(sentence.len() > 20 && sentence.len() < 300, "not a sentence: {sentence:?}");

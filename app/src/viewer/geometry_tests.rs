@@ -168,7 +168,7 @@ fn rays_are_spared_the_empty_surroundings() {
     };
     for [low, high] in content_box(dims, ball) {
         assert!(low <= 30.0 / 80.0 && low > 25.0 / 80.0, "{low}");
-        assert!(high >= 50.0 / 80.0 && high < 56.0 / 80.0, "{high}");
+        assert!((50.0 / 80.0..56.0 / 80.0).contains(&high), "{high}");
     }
     assert_eq!(content_box(dims, |_| false), [[0.0, 1.0]; 3]);
 }

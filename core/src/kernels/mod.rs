@@ -53,11 +53,15 @@ pub fn instance_norm(
     }
     let shape = x.dims();
     let [batch, channels, nx, ny, nz] = shape;
-    let x = x.reshape([batch, channels, nx * ny * nz]);
-    let (variance, mean) = x.clone().var_mean_bias(2);
-    let gain = scale.clone().reshape([1, channels, 1]) / (variance + NORM_EPSILON).sqrt();
-    let offset = shift.clone().reshape([1, channels, 1]) - mean * gain.clone();
-    let mut x = (x * gain + offset).reshape(shape);
+    // Mean in two steps: one reduction over all voxels of a whole head comes out wrong
+    // on the GPU (burn 0.22.1, 96^3 and up).
+    let mean = |x: Tensor<4>| x.mean_dim(3).mean_dim(2);
+    let x = x.reshape([batch, channels, nx, ny * nz]);
+    let centred = x.clone() - mean(x);
+    let variance = mean(centred.clone().powi_scalar(2));
+    let gain = scale.clone().reshape([1, channels, 1, 1]) / (variance + NORM_EPSILON).sqrt();
+    let shift = shift.clone().reshape([1, channels, 1, 1]);
+    let mut x = (centred * gain + shift).reshape(shape);
     if let Some(residual) = residual {
         x = x + residual;
     }

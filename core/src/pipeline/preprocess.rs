@@ -65,8 +65,7 @@ pub fn conform(
     let ras = to_ras.apply(scan);
     let from_mm = ras.spacing_mm();
     let dims = resampled_dims(ras.dims, from_mm, spacing_mm);
-    if dims.iter().try_fold(1_usize, |all, &n| all.checked_mul(n)).is_none_or(|n| n > MOST_VOXELS)
-    {
+    if dims.iter().try_fold(1_usize, |all, &n| all.checked_mul(n)).is_none_or(|n| n > MOST_VOXELS) {
         return Err(PreprocessError::TooLarge(dims));
     }
     let filters = [0, 1, 2].map(|axis| {
@@ -90,6 +89,10 @@ pub fn prepare(
     multiple: usize,
     smallest: usize,
 ) -> Result<Prepared, PreprocessError> {
+    // Before resampling, whose rounding would pass for contrast.
+    if scan.data.iter().all(|value| Some(value) == scan.data.first()) {
+        return Err(PreprocessError::Constant);
+    }
     let (mut grid, to_ras, ras_dims, ras_spacing_mm) = conform(scan, preprocessing.spacing_mm)?;
     preprocessing.intensity.apply(&mut grid.data);
     if grid.data.iter().all(|&value| value == 0.0) {
