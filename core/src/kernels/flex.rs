@@ -12,8 +12,6 @@ pub(super) fn runs_on(device: &Device) -> bool {
 }
 
 /// The CPU tensor behind a handle, contiguous single precision from its first element.
-// Reading synchronously is what wasm cannot do with a GPU; these values are in memory.
-#[allow(clippy::disallowed_methods)]
 #[allow(clippy::disallowed_methods, reason = "a CPU tensor's values are at hand, so nothing waits")]
 fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     let spare = tensor.clone();
