@@ -44,7 +44,7 @@ pub fn RunPanel(
             />
             <span>"Segment a scan when it is opened"</span>
         </label>
-        <Show when=move || app.run.with(Option::is_none)>
+        <Show when=move || app.run.with(Option::is_none) && app.result.with(Option::is_some)>
             <button
                 type="button"
                 class="button"
@@ -52,9 +52,7 @@ pub fn RunPanel(
                 on:click=move |_| app.segment(app.device_choice.get_untracked())
             >
                 {icon(Icon::Start)}
-                <span>
-                    {move || if app.result.with(Option::is_some) { "Segment again" } else { "Segment this scan" }}
-                </span>
+                <span>"Segment again"</span>
             </button>
         </Show>
     }
@@ -207,6 +205,11 @@ pub fn card_rows(value: &Value) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     if let Value::Object(entries) = value {
         for (name, value) in entries {
+            // A number that counts nothing.
+            if let (true, Value::Number(number)) = (name.contains("seed"), value) {
+                rows.push((text::capitalised(&name.replace('_', " ")), number.to_string()));
+                continue;
+            }
             let name = text::capitalised(&name.replace('_', " "));
             match value {
                 Value::Null => {}
@@ -238,7 +241,13 @@ fn card_text(value: &Value) -> String {
         Value::Bool(false) => "no".into(),
         Value::Null => "–".into(),
         Value::Array(items) => items.iter().map(card_text).collect::<Vec<_>>().join(", "),
-        Value::Object(entries) => entries.values().map(card_text).collect::<Vec<_>>().join(", "),
+        Value::Object(entries) => {
+            // What it is before what is said of it.
+            let (first, rest): (Vec<_>, Vec<_>) =
+                entries.iter().partition(|(key, _)| *key == "name");
+            let texts = first.into_iter().chain(rest).map(|(_, value)| card_text(value));
+            texts.collect::<Vec<_>>().join(", ")
+        }
     }
 }
 
@@ -259,17 +268,16 @@ mod tests {
             "steps": 24000,
             "mean_dice": { "held_out": 0.8125 },
             "note": "not the published weights",
-            "seed": null,
+            "seed": 20261124,
+            "comment": null,
         });
         let rows = card_rows(&card);
         let find = |name: &str| rows.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        // The order of an object's values is that of serde_json.
-        assert!(
-            find("Data").is_some_and(|line| line.contains("OASIS") && line.contains("CC BY 4.0"))
-        );
+        assert_eq!(find("Data"), Some("OASIS, CC BY 4.0"));
         assert_eq!(find("Steps"), Some("24,000"));
         assert_eq!(find("Mean dice, held out"), Some("0.812"));
         assert_eq!(find("Note"), Some("not the published weights"));
-        assert_eq!(find("Seed"), None);
+        assert_eq!(find("Seed"), Some("20261124"));
+        assert_eq!(find("Comment"), None);
     }
 }

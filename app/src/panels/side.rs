@@ -1,4 +1,4 @@
-//! The side panel: tabs, what they show, and what can be saved.
+//! The side panel: tabs, what they show, how a run starts and what it leaves.
 
 use leptos::prelude::*;
 
@@ -37,7 +37,7 @@ pub fn Side(
                     Tab::Run => view! { <RunPanel app /> }.into_any(),
                 }}
             </div>
-            <Downloads app />
+            <Outcome app />
         </aside>
     }
 }
@@ -84,9 +84,9 @@ fn TabList(app: App) -> impl IntoView {
     }
 }
 
-/// The files that a run makes.
+/// The button that starts a run, or the files that a run made.
 #[component]
-fn Downloads(app: App) -> impl IntoView {
+fn Outcome(app: App) -> impl IntoView {
     let button =
         move |what: Download, words: &'static str, label: &'static str, key: &'static str| {
             view! {
@@ -103,7 +103,22 @@ fn Downloads(app: App) -> impl IntoView {
             }
         };
     let known = Memo::new(move |_| app.result.with(Option::is_some));
+    let idle =
+        Memo::new(move |_| app.result.with(Option::is_none) && app.run.with(Option::is_none));
     view! {
+        <Show when=move || idle.get()>
+            <div class="start-run">
+                <button
+                    type="button"
+                    class="button primary"
+                    data-test="run-button"
+                    on:click=move |_| app.segment(app.device_choice.get_untracked())
+                >
+                    {icon(Icon::Start)}
+                    <span>"Segment this scan"</span>
+                </button>
+            </div>
+        </Show>
         <Show when=move || known.get()>
             <div class="downloads" role="group" aria-label="Save">
                 <span class="downloads-title">{icon(Icon::Save)} <span>"Save"</span></span>

@@ -51,17 +51,6 @@ pub fn NotYet(
                     }
                 }}
             </p>
-            <Show when=move || app.run.with(Option::is_none)>
-                <button
-                    type="button"
-                    class="button primary"
-                    data-test="run-button"
-                    on:click=move |_| app.segment(app.device_choice.get_untracked())
-                >
-                    {icon(Icon::Start)}
-                    <span>"Segment this scan"</span>
-                </button>
-            </Show>
         </div>
     }
 }
