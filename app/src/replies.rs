@@ -63,7 +63,8 @@ impl App {
         let known = self.device.with_untracked(|known| known.as_ref() == Some(device));
         if let Some(note) = device.note.as_deref().filter(|_| !known) {
             let on = device_words(device);
-            self.notify(Tone::Calm, format!("Computing on the {on}: {}", brief(note)));
+            let line = format!("Computing on the {on}: {}", brief(note));
+            self.notify(Tone::Calm, sentence(&line));
         }
     }
 
