@@ -4,7 +4,7 @@ use web_time::Instant;
 
 use crate::formats::Scan;
 use crate::measure::{quality, structures};
-use crate::model::{HeadConfig, Pack, PackInfo};
+use crate::model::{Pack, PackInfo};
 use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
     DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
@@ -53,19 +53,13 @@ impl Run<'_> {
 }
 
 fn answers(answers: &[Answer], pack: &Pack) -> Vec<HeadAnswer> {
-    let heads = &pack.info.architecture.heads;
-    let classifies = |name: &str| {
-        heads
-            .iter()
-            .any(|head| matches!(head, HeadConfig::Classification(head) if head.name == name))
-    };
     answers
         .iter()
         .map(|answer| HeadAnswer {
             head: answer.head.clone(),
             outputs: answer.outputs.clone(),
             values: answer.values.iter().copied().map(f64::from).collect(),
-            probabilities: classifies(&answer.head),
+            probabilities: pack.info.architecture.classifies(&answer.head),
         })
         .collect()
 }

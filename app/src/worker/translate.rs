@@ -1,6 +1,6 @@
 //! Core's types in the page's terms (see `facts`).
 
-use prism_core::model::{HeadConfig, Pack};
+use prism_core::model::Pack;
 use prism_core::pipeline;
 
 use crate::facts::{Answer, DeviceChoice, DeviceKind, DeviceReport, PackCard};
@@ -45,19 +45,13 @@ pub fn pack(pack: &Pack, bytes: usize) -> PackCard {
 
 /// What the pooled heads say.
 pub fn answers(answers: &[pipeline::Answer], pack: &Pack) -> Vec<Answer> {
-    let heads = &pack.info.architecture.heads;
-    let classifies = |name: &str| {
-        heads
-            .iter()
-            .any(|head| matches!(head, HeadConfig::Classification(head) if head.name == name))
-    };
     answers
         .iter()
         .map(|answer| Answer {
             head: answer.head.clone(),
             outputs: answer.outputs.clone(),
             values: answer.values.clone(),
-            probabilities: classifies(&answer.head),
+            probabilities: pack.info.architecture.classifies(&answer.head),
         })
         .collect()
 }

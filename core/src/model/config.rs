@@ -130,6 +130,15 @@ impl EncoderConfig {
     }
 }
 
+impl Architecture {
+    /// Whether the head of this name gives one class a scan, so that its values are probabilities.
+    pub fn classifies(&self, name: &str) -> bool {
+        self.heads
+            .iter()
+            .any(|head| matches!(head, HeadConfig::Classification(head) if head.name == name))
+    }
+}
+
 impl HeadConfig {
     /// Name of the head and of its tensors under `heads.`
     pub fn name(&self) -> &str {
