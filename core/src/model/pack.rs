@@ -5,6 +5,8 @@
 //! metadata holds one JSON under `prism` ([`PackInfo`]). Nothing is ever filled in:
 //! an unknown schema, a missing or extra tensor, a wrong shape or hash is an error.
 
+mod write;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -14,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::config::{Architecture, HeadConfig, Preprocessing};
 use crate::volume::LabelTable;
+pub use write::{NamedTensor, Precision, is_quantised, quantise};
 
 /// The schema this version reads.
 pub const SCHEMA: u32 = 1;
@@ -238,16 +241,32 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Hands out a pack's tensors by name and knows at the end which were not asked for.
+///
+/// Without a pack it hands out zeros and notes what was asked for: that is how the
+/// tensors of an architecture are known ([`crate::model::Prism::tensors`]) without
+/// stating them a second time.
 #[derive(Debug)]
 pub struct TensorSource<'a> {
-    pack: &'a Pack,
+    pack: Option<&'a Pack>,
     left: std::collections::BTreeSet<&'a str>,
+    asked: Vec<(String, Vec<usize>)>,
 }
 
 impl<'a> TensorSource<'a> {
     /// All tensors of a pack.
     pub fn new(pack: &'a Pack) -> Self {
-        Self { pack, left: pack.tensors.keys().map(String::as_str).collect() }
+        let left = pack.tensors.keys().map(String::as_str).collect();
+        Self { pack: Some(pack), left, asked: Vec::new() }
+    }
+
+    /// Zeros under every name.
+    pub fn listing() -> TensorSource<'static> {
+        TensorSource { pack: None, left: Default::default(), asked: Vec::new() }
+    }
+
+    /// Names and shapes that were asked for, in that order.
+    pub fn asked(self) -> Vec<(String, Vec<usize>)> {
+        self.asked
     }
 
     /// Takes a tensor, dequantised, onto the device.
@@ -270,11 +289,15 @@ impl<'a> TensorSource<'a> {
     /// # Errors
     /// As [`TensorSource::take`].
     pub fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, PackError> {
-        let stored = self.stored(name, shape)?;
+        let Some(pack) = self.pack else {
+            self.asked.push((name.to_owned(), shape.to_vec()));
+            return Ok(vec![0.0; shape.iter().product()]);
+        };
+        let stored = self.stored(pack, name, shape)?;
         let values: Vec<f32> = match stored.dtype {
             Dtype::F32 => floats(&stored.bytes),
             Dtype::I8 => {
-                let scales = self.stored(&format!("{name}.scale"), &shape[..1])?;
+                let scales = self.stored(pack, &format!("{name}.scale"), &shape[..1])?;
                 if scales.dtype != Dtype::F32 {
                     let actual = format!("{:?}", scales.dtype);
                     return Err(PackError::Type { name: format!("{name}.scale"), actual });
@@ -298,9 +321,13 @@ impl<'a> TensorSource<'a> {
         Ok(values)
     }
 
-    fn stored(&mut self, name: &str, shape: &[usize]) -> Result<&'a Stored, PackError> {
-        let stored =
-            self.pack.tensors.get(name).ok_or_else(|| PackError::Missing(name.to_owned()))?;
+    fn stored(
+        &mut self,
+        pack: &'a Pack,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<&'a Stored, PackError> {
+        let stored = pack.tensors.get(name).ok_or_else(|| PackError::Missing(name.to_owned()))?;
         if stored.shape != shape {
             return Err(PackError::Shape {
                 name: name.into(),

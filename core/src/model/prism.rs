@@ -4,7 +4,7 @@ use core::future::Future;
 
 use burn::tensor::{Device, Tensor};
 
-use super::config::{EncoderConfig, HeadConfig};
+use super::config::{Architecture, EncoderConfig, HeadConfig};
 use super::decoder::Decoder;
 use super::disentangle::{Disentangle, Disentangled};
 use super::encoder::Encoder;
@@ -62,28 +62,50 @@ impl Prism {
     /// [`PackError`] when a tensor is missing, left over or has another shape.
     pub fn load(pack: &Pack, device: &Device) -> Result<Self, PackError> {
         let mut source = TensorSource::new(pack);
-        let architecture = &pack.info.architecture;
+        let model = Self::build(&pack.info.architecture, &mut source, device)?;
+        source.finish()?;
+        Ok(model)
+    }
+
+    /// Names and shapes of the tensors that a pack of this architecture holds, scales
+    /// left out.
+    ///
+    /// # Errors
+    /// [`PackError::Architecture`] for a geometry that cannot be built.
+    pub fn tensors(architecture: &Architecture) -> Result<Vec<(String, Vec<usize>)>, PackError> {
+        if let Some(problem) = architecture.encoder.problem() {
+            return Err(PackError::Architecture(format!("its encoder {problem}")));
+        }
+        let mut source = TensorSource::listing();
+        Self::build(architecture, &mut source, &Device::flex())?;
+        Ok(source.asked())
+    }
+
+    fn build(
+        architecture: &Architecture,
+        source: &mut TensorSource,
+        device: &Device,
+    ) -> Result<Self, PackError> {
         let config = &architecture.encoder;
-        let encoder = Encoder::load(config, &mut source, device)?;
+        let encoder = Encoder::load(config, source, device)?;
         let deepest = config.deepest_channels();
-        let disentangle = Disentangle::load(&mut source, deepest, device)?;
+        let disentangle = Disentangle::load(source, deepest, device)?;
         let EncoderConfig::ResidualPyramid { channels, convs, .. } = config;
         let (mut decoder, mut segmentation, mut pooled) = (None, None, Vec::new());
         for head in &architecture.heads {
             match head {
                 HeadConfig::Segmentation { name, classes } => {
-                    decoder = Some(Decoder::load(&mut source, channels, convs, device)?);
+                    decoder = Some(Decoder::load(source, channels, convs, device)?);
                     let finest = config.finest_channels();
                     segmentation =
-                        Some(SegmentationHead::load(&mut source, name, finest, *classes, device)?);
+                        Some(SegmentationHead::load(source, name, finest, *classes, device)?);
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
-                    let loaded = PooledHead::load(&mut source, head, deepest, device)?;
+                    let loaded = PooledHead::load(source, head, deepest, device)?;
                     pooled.push((head.name.clone(), loaded));
                 }
             }
         }
-        source.finish()?;
         let encoder_steps = 1 + channels.len();
         let steps = encoder_steps + decoder.as_ref().map_or(0, |_| channels.len() - 1);
         Ok(Self {
