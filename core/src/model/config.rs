@@ -1,16 +1,45 @@
 //! What a pack says of its network: geometry, heads, preprocessing.
 
+mod swin;
+
 use serde::{Deserialize, Serialize};
 
 use crate::volume::IntensityRule;
+pub use swin::{Merging, SwinConfig};
 
 /// Geometry of encoder, decoder and heads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// The encoder; the decoder mirrors it.
     pub encoder: EncoderConfig,
+    /// Whether the structure and sequence branches are there; an imported encoder may
+    /// come without them.
+    #[serde(default = "present")]
+    pub branches: bool,
     /// The heads, at most one of them a segmentation.
+    #[serde(default)]
     pub heads: Vec<HeadConfig>,
+    /// The decoder that renders the anatomy again in another style, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renderer: Option<RendererConfig>,
+}
+
+fn present() -> bool {
+    true
+}
+
+/// Geometry of the decoder that renders a scan from its structure feature and a style.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RendererConfig {
+    /// As PRISM publishes it: five modulated convolutions from the fused map.
+    Modulated,
+    /// As training/pretraining renders: modulated convolutions from the structure map,
+    /// each followed by a gain and a shift from the style.
+    Styled {
+        /// Length of the style vector.
+        style: usize,
+    },
 }
 
 /// Geometry of an encoder.
@@ -26,6 +55,9 @@ pub enum EncoderConfig {
         /// Convolutions in the residual block of each level.
         convs: Vec<usize>,
     },
+    /// The published encoder: shifted windows of attention (MONAI `SwinTransformer`,
+    /// `use_v2=True`).
+    Swin(SwinConfig),
 }
 
 /// One head.
@@ -54,6 +86,35 @@ pub struct PooledHeadConfig {
     pub input: PooledInput,
     /// What each output stands for.
     pub outputs: Vec<String>,
+    /// How the sequences of one examination become one feature.
+    #[serde(default, skip_serializing_if = "Fusion::is_default")]
+    pub fusion: Fusion,
+}
+
+/// How the pooled features of several sequences become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fusion {
+    /// The largest value of each channel; any number of sequences.
+    #[default]
+    Max,
+    /// One behind the other, then linear back to the channels of one.
+    Concatenation {
+        /// Number of sequences.
+        sequences: usize,
+    },
+    /// A transformer block over the sequences with a class token in front, whose
+    /// output is the feature; any number of sequences.
+    Transformer {
+        /// Attention heads; the published head has 4.
+        heads: usize,
+    },
+}
+
+impl Fusion {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The deepest maps a head can pool.
@@ -88,6 +149,7 @@ impl EncoderConfig {
     pub fn multiple(&self) -> usize {
         match self {
             Self::ResidualPyramid { channels, .. } => 1 << channels.len().saturating_sub(1),
+            Self::Swin(_) => SwinConfig::MULTIPLE,
         }
     }
 
@@ -96,10 +158,20 @@ impl EncoderConfig {
         2 * self.multiple()
     }
 
-    /// Channels of the full-resolution map.
+    /// Whether a scan that is larger than the pack's window may go through in one pass:
+    /// convolutions do not mind; an encoder with attention keeps the size it was trained at.
+    pub fn any_size(&self) -> bool {
+        match self {
+            Self::ResidualPyramid { .. } => true,
+            Self::Swin(_) => false,
+        }
+    }
+
+    /// Channels of the decoder's full-resolution features.
     pub fn finest_channels(&self) -> usize {
         match self {
             Self::ResidualPyramid { channels, .. } => channels.first().copied().unwrap_or(0),
+            Self::Swin(swin) => swin.dim,
         }
     }
 
@@ -107,6 +179,7 @@ impl EncoderConfig {
     pub fn deepest_channels(&self) -> usize {
         match self {
             Self::ResidualPyramid { channels, .. } => channels.last().copied().unwrap_or(0),
+            Self::Swin(swin) => swin.deepest_channels(),
         }
     }
 
@@ -126,11 +199,46 @@ impl EncoderConfig {
                     None
                 }
             }
+            Self::Swin(swin) => swin.problem(),
         }
     }
 }
 
 impl Architecture {
+    /// What is wrong with the parts taken together, if anything.
+    pub fn problem(&self) -> Option<String> {
+        if let Some(problem) = self.encoder.problem() {
+            return Some(format!("its encoder {problem}"));
+        }
+        let deepest = self.encoder.deepest_channels();
+        for head in &self.heads {
+            let (HeadConfig::Classification(head) | HeadConfig::Regression(head)) = head else {
+                continue;
+            };
+            if !self.branches && head.input != PooledInput::Fused {
+                return Some(format!("head {} reads a branch that is not there", head.name));
+            }
+            let fits = match head.fusion {
+                Fusion::Max => true,
+                Fusion::Concatenation { sequences } => (1..=16).contains(&sequences),
+                Fusion::Transformer { heads } => heads > 0 && deepest.is_multiple_of(heads),
+            };
+            if !fits {
+                return Some(format!("head {} has {:?}", head.name, head.fusion));
+            }
+        }
+        let fits = match (self.renderer, &self.encoder) {
+            (None, _) => true,
+            (Some(_), _) if !self.branches => false,
+            (Some(RendererConfig::Modulated), EncoderConfig::Swin(_)) => true,
+            (Some(RendererConfig::Styled { style }), EncoderConfig::ResidualPyramid { .. }) => {
+                (1..=4096).contains(&style)
+            }
+            (Some(_), _) => false,
+        };
+        if fits { None } else { Some("its renderer does not belong to its encoder".into()) }
+    }
+
     /// Whether the head of this name gives one class a scan, so that its values are probabilities.
     pub fn classifies(&self, name: &str) -> bool {
         self.heads

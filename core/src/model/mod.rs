@@ -19,6 +19,9 @@ pub mod layers;
 pub mod pack;
 mod prism;
 
-pub use config::{Architecture, EncoderConfig, HeadConfig, PooledInput, Preprocessing};
+pub use config::{
+    Architecture, EncoderConfig, Fusion, HeadConfig, Merging, PooledHeadConfig, PooledInput,
+    Preprocessing, RendererConfig, SwinConfig,
+};
 pub use pack::{Pack, PackError, PackInfo};
 pub use prism::{Features, Pace, Prism, Stopped, Unpaced};

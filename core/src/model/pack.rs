@@ -190,8 +190,8 @@ impl Pack {
 
 fn check(info: &PackInfo) -> Result<(), PackError> {
     let wrong = |what: String| Err(PackError::Architecture(what));
-    if let Some(problem) = info.architecture.encoder.problem() {
-        return wrong(format!("its encoder {problem}"));
+    if let Some(problem) = info.architecture.problem() {
+        return wrong(problem);
     }
     let segmentations: Vec<usize> = info
         .architecture

@@ -73,8 +73,8 @@ impl Prism {
     /// # Errors
     /// [`PackError::Architecture`] for a geometry that cannot be built.
     pub fn tensors(architecture: &Architecture) -> Result<Vec<(String, Vec<usize>)>, PackError> {
-        if let Some(problem) = architecture.encoder.problem() {
-            return Err(PackError::Architecture(format!("its encoder {problem}")));
+        if let Some(problem) = architecture.problem() {
+            return Err(PackError::Architecture(problem));
         }
         let mut source = TensorSource::listing();
         Self::build(architecture, &mut source, &Device::flex())?;
@@ -90,7 +90,9 @@ impl Prism {
         let encoder = Encoder::load(config, source, device)?;
         let deepest = config.deepest_channels();
         let disentangle = Disentangle::load(source, deepest, device)?;
-        let EncoderConfig::ResidualPyramid { channels, convs, .. } = config;
+        let EncoderConfig::ResidualPyramid { channels, convs, .. } = config else {
+            return Err(PackError::Architecture("this version has no Swin decoder".into()));
+        };
         let (mut decoder, mut segmentation, mut pooled) = (None, None, Vec::new());
         for head in &architecture.heads {
             match head {

@@ -31,6 +31,9 @@ impl Encoder {
                 ResidualPyramid::load(source, *in_channels, channels, convs, device)
                     .map(Self::ResidualPyramid)
             }
+            EncoderConfig::Swin(_) => {
+                Err(PackError::Architecture("this version has no Swin encoder".into()))
+            }
         }
     }
 
