@@ -73,8 +73,8 @@ fn every_map_and_head_agrees_with_pytorch() {
         for (level, map) in features.maps.iter().enumerate() {
             compare(&format!("maps.{level}"), map.clone());
         }
-        compare("structure", features.deepest.structure.clone());
-        compare("sequence", features.deepest.sequence.clone());
+        compare("structure", features.deepest.structure.clone().expect("branch"));
+        compare("sequence", features.deepest.sequence.clone().expect("branch"));
         compare("fused", features.deepest.fused.clone());
         let answers = model.answers(&features.deepest);
         assert!(!answers.is_empty(), "the reference has pooled heads");

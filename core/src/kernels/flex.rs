@@ -78,3 +78,19 @@ pub(super) fn upsample_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
     cpu::upsample_add(x.storage(), [nx, ny, nz], skip.storage_mut::<f32>());
     Tensor::from_primitive::<Flex>(skip)
 }
+
+/// As [`super::layer_norm`]; in place where nobody else holds the tensor.
+pub(super) fn layer_norm(x: Tensor<2>, scale: &Tensor<1>, shift: &Tensor<1>) -> Tensor<2> {
+    let mut x = primitive(x);
+    let scale = primitive(scale.clone());
+    let shift = primitive(shift.clone());
+    cpu::layer_norm(x.storage_mut::<f32>(), scale.storage(), shift.storage());
+    Tensor::from_primitive::<Flex>(x)
+}
+
+/// As [`super::gelu`]; in place where nobody else holds the tensor.
+pub(super) fn gelu(x: Tensor<2>) -> Tensor<2> {
+    let mut x = primitive(x);
+    cpu::gelu(x.storage_mut::<f32>());
+    Tensor::from_primitive::<Flex>(x)
+}

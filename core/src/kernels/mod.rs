@@ -6,9 +6,11 @@
 
 mod cpu;
 mod flex;
+mod rows;
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, activation, module};
+pub use rows::{gelu, layer_norm};
 
 /// Slope of the leaky ReLU for negative inputs, everywhere in the network.
 pub const LEAKY_SLOPE: f64 = 0.01;

@@ -2,57 +2,135 @@
 //!
 //! Two parallel 1x1x1 convolutions with instance norm and leaky ReLU read what is
 //! in the scan (structure) and how it was acquired (sequence); both are joined
-//! again by a 1x1x1 convolution and added to the map.
+//! again by a 1x1x1 convolution and added to the map. The compact network's norms have
+//! an affine and nothing follows its last convolution; the published one's have none,
+//! and its last convolution is normalised and activated like the other two.
 
 use burn::tensor::{Device, Tensor};
 
+use super::config::EncoderConfig;
 use super::layers::{ConvNorm, ConvShape, Pointwise};
 use super::pack::{PackError, TensorSource};
+use crate::kernels;
 
 /// The two branches and their fusion.
 #[derive(Clone, Debug)]
 pub struct Disentangle {
-    structure: ConvNorm,
-    sequence: ConvNorm,
-    fuse: Pointwise,
+    structure: Branch,
+    sequence: Branch,
+    fuse: Branch,
+}
+
+#[derive(Clone, Debug)]
+enum Branch {
+    /// Convolution, norm with affine, leaky ReLU.
+    Affine(ConvNorm),
+    /// Convolution alone.
+    Linear(Pointwise),
+    /// Convolution, norm without affine, leaky ReLU.
+    Plain { conv: Pointwise, ones: Tensor<1>, zeros: Tensor<1> },
+}
+
+impl Branch {
+    fn plain(
+        source: &mut TensorSource,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        device: &Device,
+    ) -> Result<Self, PackError> {
+        let conv = Pointwise::load(source, &format!("{name}.0"), inputs, outputs, device)?;
+        let (ones, zeros) = (Tensor::ones([outputs], device), Tensor::zeros([outputs], device));
+        Ok(Self::Plain { conv, ones, zeros })
+    }
+
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        match self {
+            Self::Affine(conv) => conv.activated(x),
+            Self::Linear(conv) => conv.forward(x),
+            Self::Plain { conv, ones, zeros } => {
+                kernels::instance_norm(conv.forward(x), ones, zeros, None, true)
+            }
+        }
+    }
 }
 
 /// The deepest maps, each `[batch, channels, x, y, z]`.
 #[derive(Clone, Debug)]
 pub struct Disentangled {
-    /// What is in the scan.
-    pub structure: Tensor<5>,
-    /// How it was acquired.
-    pub sequence: Tensor<5>,
-    /// Both joined, added to the encoder's map.
+    /// What is in the scan; `None` for an encoder without branches.
+    pub structure: Option<Tensor<5>>,
+    /// How it was acquired; `None` for an encoder without branches.
+    pub sequence: Option<Tensor<5>>,
+    /// Both joined, added to the encoder's map; without branches the map itself.
     pub fused: Tensor<5>,
 }
 
+impl Disentangled {
+    /// The deepest map of an encoder without branches.
+    pub fn without_branches(deepest: Tensor<5>) -> Self {
+        Self { structure: None, sequence: None, fused: deepest }
+    }
+}
+
 impl Disentangle {
-    /// Takes `disentangle.*` from the pack.
+    /// Takes the branches from the pack: `disentangle.*`, for the published encoder
+    /// `structure_disentanglement`, `sequence_disentanglement` and `latent_agg`.
     ///
     /// # Errors
     /// [`PackError`] when a tensor is missing or has another shape.
     pub fn load(
         source: &mut TensorSource,
-        channels: usize,
+        encoder: &EncoderConfig,
         device: &Device,
     ) -> Result<Self, PackError> {
-        let shape = ConvShape::pointwise(channels, channels);
-        Ok(Self {
-            structure: ConvNorm::load(source, "disentangle.structure", shape, device)?,
-            sequence: ConvNorm::load(source, "disentangle.sequence", shape, device)?,
-            fuse: Pointwise::load(source, "disentangle.fuse", 2 * channels, channels, device)?,
-        })
+        let channels = encoder.deepest_channels();
+        match encoder {
+            EncoderConfig::ResidualPyramid { .. } => {
+                let shape = ConvShape::pointwise(channels, channels);
+                let branch = |source: &mut TensorSource, name: &str| {
+                    ConvNorm::load(source, name, shape, device).map(Branch::Affine)
+                };
+                Ok(Self {
+                    structure: branch(source, "disentangle.structure")?,
+                    sequence: branch(source, "disentangle.sequence")?,
+                    fuse: Pointwise::load(
+                        source,
+                        "disentangle.fuse",
+                        2 * channels,
+                        channels,
+                        device,
+                    )
+                    .map(Branch::Linear)?,
+                })
+            }
+            EncoderConfig::Swin(_) => {
+                let mut branch = |name: &str, inputs: usize| {
+                    Branch::plain(source, name, inputs, channels, device)
+                };
+                Ok(Self {
+                    structure: branch("structure_disentanglement", channels)?,
+                    sequence: branch("sequence_disentanglement", channels)?,
+                    fuse: branch("latent_agg", 2 * channels)?,
+                })
+            }
+        }
     }
 
     /// # Shapes
     /// `[batch, channels, x, y, z]` in and for each map out
     pub fn forward(&self, deepest: Tensor<5>) -> Disentangled {
-        let structure = self.structure.activated(deepest.clone());
-        let sequence = self.sequence.activated(deepest.clone());
-        let joined = Tensor::cat(vec![structure.clone(), sequence.clone()], 1);
-        let fused = deepest + self.fuse.forward(joined);
-        Disentangled { structure, sequence, fused }
+        let structure = self.structure.forward(deepest.clone());
+        let sequence = self.sequence.forward(deepest.clone());
+        let fused = self.join(deepest, structure.clone(), sequence.clone());
+        Disentangled { structure: Some(structure), sequence: Some(sequence), fused }
+    }
+
+    /// Structure and sequence joined, added to the encoder's map.
+    ///
+    /// # Shapes
+    /// `[batch, channels, x, y, z]` for each map in and out
+    pub fn join(&self, deepest: Tensor<5>, structure: Tensor<5>, sequence: Tensor<5>) -> Tensor<5> {
+        deepest + self.fuse.forward(Tensor::cat(vec![structure, sequence], 1))
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
+use super::groups::ChannelGroups;
 use super::pack::{PackError, TensorSource};
 use crate::kernels;
 
@@ -115,6 +116,16 @@ impl Pointwise {
     /// `[batch, inputs, x, y, z]` to `[batch, outputs, x, y, z]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         kernels::conv3d(x, &self.weight, Some(&self.bias), 1)
+    }
+
+    /// As [`Pointwise::forward`], on a map in several tensors.
+    pub fn on_groups(&self, x: &ChannelGroups) -> Tensor<5> {
+        let bias = self.bias.clone().reshape([1, self.bias.dims()[0], 1, 1, 1]);
+        let sum = x.sum(|x, first| {
+            let weight = self.weight.clone().narrow(1, first, x.dims()[1]);
+            kernels::conv3d(x.clone(), &weight, None, 1)
+        });
+        sum + bias
     }
 }
 

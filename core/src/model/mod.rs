@@ -12,12 +12,16 @@
 
 pub mod config;
 pub mod decoder;
+pub mod dense;
 pub mod disentangle;
 pub mod encoder;
+pub mod groups;
 pub mod heads;
 pub mod layers;
 pub mod pack;
 mod prism;
+pub mod renderer;
+pub mod unetr;
 
 pub use config::{
     Architecture, EncoderConfig, Fusion, HeadConfig, Merging, PooledHeadConfig, PooledInput,

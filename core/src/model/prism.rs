@@ -4,12 +4,13 @@ use core::future::Future;
 
 use burn::tensor::{Device, Tensor};
 
-use super::config::{Architecture, EncoderConfig, HeadConfig};
+use super::config::{Architecture, HeadConfig};
 use super::decoder::Decoder;
 use super::disentangle::{Disentangle, Disentangled};
 use super::encoder::Encoder;
 use super::heads::{PooledHead, SegmentationHead};
 use super::pack::{Pack, PackError, TensorSource};
+use super::renderer::Renderer;
 
 /// The run was stopped from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,9 @@ impl Pace for Unpaced {
 /// What one encoder pass gives.
 #[derive(Clone, Debug)]
 pub struct Features {
-    /// The pyramid, full resolution first: `[batch, channels[i], x / 2^i, ...]`.
+    /// What went in: `[batch, in_channels, x, y, z]`.
+    pub input: Tensor<5>,
+    /// The pyramid, finest first, as [`Encoder::forward`] gives it.
     pub maps: Vec<Tensor<5>>,
     /// The deepest maps.
     pub deepest: Disentangled,
@@ -46,8 +49,9 @@ pub struct Features {
 #[derive(Clone, Debug)]
 pub struct Prism {
     encoder: Encoder,
-    disentangle: Disentangle,
+    disentangle: Option<Disentangle>,
     decoder: Option<Decoder>,
+    renderer: Option<Renderer>,
     segmentation: Option<SegmentationHead>,
     pooled: Vec<(String, PooledHead)>,
     device: Device,
@@ -89,18 +93,23 @@ impl Prism {
         let config = &architecture.encoder;
         let encoder = Encoder::load(config, source, device)?;
         let deepest = config.deepest_channels();
-        let disentangle = Disentangle::load(source, deepest, device)?;
-        let EncoderConfig::ResidualPyramid { channels, convs, .. } = config else {
-            return Err(PackError::Architecture("this version has no Swin decoder".into()));
+        let disentangle = match architecture.branches {
+            true => Some(Disentangle::load(source, config, device)?),
+            false => None,
         };
         let (mut decoder, mut segmentation, mut pooled) = (None, None, Vec::new());
         for head in &architecture.heads {
             match head {
                 HeadConfig::Segmentation { name, classes } => {
-                    decoder = Some(Decoder::load(source, channels, convs, device)?);
-                    let finest = config.finest_channels();
-                    segmentation =
-                        Some(SegmentationHead::load(source, name, finest, *classes, device)?);
+                    let loaded = Decoder::load(source, config, *classes, device)?;
+                    segmentation = Some(match loaded {
+                        Decoder::Pyramid(_) => {
+                            let finest = config.finest_channels();
+                            SegmentationHead::load(source, name, finest, *classes, device)?
+                        }
+                        Decoder::SwinUnetr(_) => SegmentationHead::of_logits(*classes),
+                    });
+                    decoder = Some(loaded);
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
                     let loaded = PooledHead::load(source, head, deepest, device)?;
@@ -108,12 +117,17 @@ impl Prism {
                 }
             }
         }
-        let encoder_steps = 1 + channels.len();
-        let steps = encoder_steps + decoder.as_ref().map_or(0, |_| channels.len() - 1);
+        let renderer = match &architecture.renderer {
+            Some(renderer) => Some(Renderer::load(source, renderer, config, device)?),
+            None => None,
+        };
+        let encoder_steps = encoder.steps();
+        let steps = encoder_steps + decoder.as_ref().map_or(0, Decoder::steps);
         Ok(Self {
             encoder,
             disentangle,
             decoder,
+            renderer,
             segmentation,
             pooled,
             device: device.clone(),
@@ -150,18 +164,22 @@ impl Prism {
     /// # Errors
     /// [`Stopped`] when `pace` says so.
     pub async fn encode<P: Pace>(&self, x: Tensor<5>, pace: &mut P) -> Result<Features, Stopped> {
-        let mut maps = self.encoder.forward(x, pace).await?;
+        let mut maps = self.encoder.forward(x.clone(), pace).await?;
         // The deepest map lives on in `deepest`; an encoder always has one.
         let last = maps.last().cloned().ok_or(Stopped)?;
-        let deepest = self.disentangle.forward(last);
+        let deepest = match &self.disentangle {
+            Some(disentangle) => disentangle.forward(last),
+            None => Disentangled::without_branches(last),
+        };
         maps.shrink_to_fit();
-        Ok(Features { maps, deepest })
+        Ok(Features { input: x, maps, deepest })
     }
 
-    /// Decodes to full-resolution features; `None` for a pack without segmentation.
+    /// Decodes to full-resolution features that the segmentation head takes; `None` for a
+    /// pack without segmentation.
     ///
     /// # Shapes
-    /// to `[batch, channels[0], x, y, z]`
+    /// as [`Decoder::forward`]
     ///
     /// # Errors
     /// [`Stopped`] when `pace` says so.
@@ -171,16 +189,49 @@ impl Prism {
         pace: &mut P,
     ) -> Result<Option<Tensor<5>>, Stopped> {
         match &self.decoder {
-            Some(decoder) => {
-                let Features { maps, deepest } = features;
-                decoder.forward(deepest.fused, maps, pace).await.map(Some)
-            }
+            Some(decoder) => decoder.forward(features, pace).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Output of every classification and regression head by name: `[batch, outputs]`.
+    /// Renders the scan again: as it was, or with `noise` in a style of its own; `None` for
+    /// a pack without renderer.
+    ///
+    /// # Shapes
+    /// `noise` `[batch, style]` ([`Prism::style`]), to `[batch, 1, x, y, z]`
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn render<P: Pace>(
+        &self,
+        features: &Features,
+        noise: Option<Tensor<2>>,
+        pace: &mut P,
+    ) -> Result<Option<Tensor<5>>, Stopped> {
+        match (&self.renderer, &self.disentangle) {
+            (Some(renderer), Some(disentangle)) => {
+                renderer.render(features, disentangle, noise, pace).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Length of the noise that [`Prism::render`] takes.
+    pub fn style(&self) -> Option<usize> {
+        self.renderer.as_ref().map(Renderer::style)
+    }
+
+    /// Output of every classification and regression head by name: `[batch, outputs]`. A
+    /// head that wants several sequences has none for one.
     pub fn answers(&self, deepest: &Disentangled) -> Vec<(String, Tensor<2>)> {
-        self.pooled.iter().map(|(name, head)| (name.clone(), head.forward(deepest))).collect()
+        self.answers_together(core::slice::from_ref(deepest))
+    }
+
+    /// As [`Prism::answers`], of one examination's sequences together.
+    pub fn answers_together(&self, sequences: &[Disentangled]) -> Vec<(String, Tensor<2>)> {
+        self.pooled
+            .iter()
+            .filter_map(|(name, head)| Some((name.clone(), head.forward(sequences)?)))
+            .collect()
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::preprocess::Prepared;
 use super::run::{Pacer, PipelineError, Watch, prepare_for};
 use super::sliding::{Windows, read};
+use crate::model::disentangle::Disentangled;
 use crate::model::heads::pool;
 use crate::model::{Pack, Prism};
 use crate::volume::{Affine, Volume};
@@ -20,16 +21,23 @@ pub struct FeatureMap {
     pub values: Vec<f32>,
 }
 
+/// One feature vector of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PooledFeature {
+    /// `structure`, `sequence` or `fused`.
+    pub name: &'static str,
+    /// One value a channel, averaged over windows.
+    pub values: Vec<f32>,
+}
+
 /// What the encoder says of a scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoding {
-    /// Pooled structure feature, averaged over windows: one value a channel.
-    pub structure: Vec<f32>,
-    /// Pooled sequence feature, averaged over windows.
-    pub sequence: Vec<f32>,
+    /// Structure and sequence, of an encoder without branches neither, and fused.
+    pub pooled: Vec<PooledFeature>,
     /// The maps, empty when the scan needs more than one window.
     pub maps: Vec<FeatureMap>,
-    /// World from voxel of the network's input (and of `maps.0`).
+    /// World from voxel of the network's input.
     pub affine: Affine,
 }
 
@@ -47,31 +55,35 @@ pub async fn encode<W: Watch>(
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
     let mut pacer = Pacer { watch, done: 0, total };
-    let mut pooled = [Vec::new(), Vec::new()];
+    let mut pooled: Vec<PooledFeature> = Vec::new();
     let mut maps = Vec::new();
+    let scale = 1.0 / windows.count() as f32;
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
         let features = model.encode(input, &mut pacer).await?;
-        for (sum, map) in
-            pooled.iter_mut().zip([&features.deepest.structure, &features.deepest.sequence])
-        {
-            let values = read(pool(map)).await?;
-            sum.resize(values.len(), 0.0);
-            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        let Disentangled { structure, sequence, fused } = features.deepest;
+        let deepest: Vec<(&str, Tensor<5>)> =
+            [("structure", structure), ("sequence", sequence), ("fused", Some(fused))]
+                .into_iter()
+                .filter_map(|(name, map)| Some((name, map?)))
+                .collect();
+        for (name, map) in &deepest {
+            let values = read(pool(map)).await?.into_iter().map(|value| value * scale);
+            match pooled.iter_mut().find(|sum| sum.name == *name) {
+                Some(sum) => sum.values.iter_mut().zip(values).for_each(|(s, v)| *s += v),
+                None => pooled.push(PooledFeature { name, values: values.collect() }),
+            }
         }
         if windows.count() == 1 {
             for (level, map) in features.maps.into_iter().enumerate() {
                 maps.push(read_map(format!("maps.{level}"), map).await?);
             }
-            maps.push(read_map("structure".into(), features.deepest.structure).await?);
-            maps.push(read_map("sequence".into(), features.deepest.sequence).await?);
-            maps.push(read_map("fused".into(), features.deepest.fused).await?);
+            for (name, map) in deepest {
+                maps.push(read_map(name.into(), map).await?);
+            }
         }
     }
-    let scale = 1.0 / windows.count() as f32;
-    let [structure, sequence] =
-        pooled.map(|sum| sum.into_iter().map(|value: f32| value * scale).collect());
-    Ok(Encoding { structure, sequence, maps, affine: input_affine(&prepared) })
+    Ok(Encoding { pooled, maps, affine: input_affine(&prepared) })
 }
 
 /// World from voxel of the network's input.

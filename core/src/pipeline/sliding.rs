@@ -60,7 +60,8 @@ pub(super) struct Windows {
 impl Windows {
     pub(super) fn new(prepared: &Prepared, pack: &Pack) -> Self {
         let p = &pack.info.preprocessing;
-        let one_pass = prepared.input.len() <= ONE_PASS_VOXELS;
+        let any_size = pack.info.architecture.encoder.any_size();
+        let one_pass = any_size && prepared.input.len() <= ONE_PASS_VOXELS;
         let axes = [0, 1, 2].map(|axis| {
             let window = if one_pass { prepared.dims[axis] } else { p.window[axis] };
             Axis::new(prepared.dims[axis], window, p.overlap)

@@ -1,4 +1,5 @@
-//! `prism encode`: pooled structure and sequence features, and the feature maps.
+//! `prism encode`: pooled features (structure and sequence where the encoder has these
+//! branches, and fused), and the feature maps.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -28,10 +29,14 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let opened = Devices::default().open(arguments.model.device).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let encoding = pipeline::encode(&scan.volume, &model, &pack, &mut Quiet).await?;
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = vec![
-        ("pooled.structure".into(), vec![encoding.structure.len()], bytes(&encoding.structure)),
-        ("pooled.sequence".into(), vec![encoding.sequence.len()], bytes(&encoding.sequence)),
-    ];
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = encoding
+        .pooled
+        .iter()
+        .map(|feature| {
+            let name = format!("pooled.{}", feature.name);
+            (name, vec![feature.values.len()], bytes(&feature.values))
+        })
+        .collect();
     for map in &encoding.maps {
         tensors.push((map.name.clone(), map.shape.to_vec(), bytes(&map.values)));
     }
@@ -45,13 +50,12 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ("affine".to_owned(), serde_json::to_string(&encoding.affine)?),
     ]);
     files::write(&arguments.output, &safetensors::serialize(views, Some(metadata))?)?;
-    println!(
-        "{}: {} maps, {} structure and {} sequence features",
-        arguments.output.display(),
-        encoding.maps.len(),
-        encoding.structure.len(),
-        encoding.sequence.len()
-    );
+    let pooled: Vec<String> = encoding
+        .pooled
+        .iter()
+        .map(|feature| format!("{} {} features", feature.values.len(), feature.name))
+        .collect();
+    println!("{}: {} maps, {}", arguments.output.display(), encoding.maps.len(), pooled.join(", "));
     Ok(())
 }
 

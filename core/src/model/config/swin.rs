@@ -19,6 +19,8 @@
 //! | branches | `structure_disentanglement.0.{weight,bias}`, `sequence_disentanglement.0.{weight,bias}`, `latent_agg.0.{weight,bias}` |
 //! | renderer | `decoder{1..5}.0.weight`, `decoder{1..5}.0.projector.{weight,bias}`, `recon_head.{weight,bias}`, `w_mapping.noise_mapping.{0..3}.0.{weight,bias}`, `mix_w.mix_conv.{weight,bias}` |
 //!
+//! A checkpoint of the pretraining repeats most of these under `D.` and `G.` (its two
+//! optimisers' groups); a fine-tuned classifier has its encoder under `encoders.0.swinViT`.
 //! `relative_position_index` is derived from the window and never stored. Pooled heads
 //! have the names that every pack gives them (`super::super::heads::PooledHead`).
 //! `super::super::Prism::tensors` lists names and shapes of any architecture.

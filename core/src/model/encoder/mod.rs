@@ -1,6 +1,7 @@
 //! Encoders: from a scan to a pyramid of feature maps.
 
 mod residual;
+mod swin;
 
 use burn::tensor::{Device, Tensor};
 
@@ -8,12 +9,15 @@ use super::config::EncoderConfig;
 use super::pack::{PackError, TensorSource};
 use super::prism::{Pace, Stopped};
 pub use residual::ResidualPyramid;
+pub use swin::SwinTransformer;
 
 /// Any encoder a pack can name.
 #[derive(Clone, Debug)]
 pub enum Encoder {
     /// Residual convolutions.
     ResidualPyramid(ResidualPyramid),
+    /// Shifted windows of attention, as published.
+    Swin(SwinTransformer),
 }
 
 impl Encoder {
@@ -31,16 +35,25 @@ impl Encoder {
                 ResidualPyramid::load(source, *in_channels, channels, convs, device)
                     .map(Self::ResidualPyramid)
             }
-            EncoderConfig::Swin(_) => {
-                Err(PackError::Architecture("this version has no Swin encoder".into()))
+            EncoderConfig::Swin(config) => {
+                SwinTransformer::load(source, config, device).map(Self::Swin)
             }
         }
     }
 
-    /// Feature maps, full resolution first.
+    /// How often a pass calls [`Pace::step`].
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::ResidualPyramid(encoder) => encoder.steps(),
+            Self::Swin(encoder) => encoder.steps(),
+        }
+    }
+
+    /// Feature maps, finest first.
     ///
     /// # Shapes
-    /// `[batch, in_channels, x, y, z]` to `[batch, channels[i], x / 2^i, y / 2^i, z / 2^i]`
+    /// `[batch, in_channels, x, y, z]` to `[batch, channels[i], x / 2^i, y / 2^i, z / 2^i]`;
+    /// the Swin encoder's maps start at half the resolution
     ///
     /// # Errors
     /// [`Stopped`] when `pace` says so.
@@ -51,6 +64,7 @@ impl Encoder {
     ) -> Result<Vec<Tensor<5>>, Stopped> {
         match self {
             Self::ResidualPyramid(encoder) => encoder.forward(x, pace).await,
+            Self::Swin(encoder) => encoder.forward(x, pace).await,
         }
     }
 }

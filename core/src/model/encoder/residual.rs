@@ -56,6 +56,11 @@ impl ResidualPyramid {
         Ok(Self { stem, levels })
     }
 
+    /// How often a pass calls [`Pace::step`].
+    pub fn steps(&self) -> usize {
+        1 + self.levels.len()
+    }
+
     /// As [`super::Encoder::forward`].
     ///
     /// # Errors

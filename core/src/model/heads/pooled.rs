@@ -1,51 +1,30 @@
 //! Classification and regression head as PRISM publishes it (arXiv 2508.07165):
-//! global average pool, linear to half the channels, layer norm, GELU, linear.
+//! global average pool, several sequences fused, linear to half the channels, layer norm,
+//! GELU, linear.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 
+use super::fusion::SequenceFusion;
+use crate::kernels;
 use crate::model::config::{PooledHeadConfig, PooledInput};
+use crate::model::dense::{LayerNorm, Linear};
 use crate::model::disentangle::Disentangled;
 use crate::model::pack::{PackError, TensorSource};
-
-const LAYER_NORM_EPSILON: f32 = 1e-5;
 
 /// A head on one pooled map.
 #[derive(Clone, Debug)]
 pub struct PooledHead {
     input: PooledInput,
+    fusion: SequenceFusion,
     hidden: Linear,
-    scale: Tensor<1>,
-    shift: Tensor<1>,
+    norm: LayerNorm,
     output: Linear,
 }
 
-#[derive(Clone, Debug)]
-struct Linear {
-    weight: Tensor<2>,
-    bias: Tensor<1>,
-}
-
-impl Linear {
-    fn load(
-        source: &mut TensorSource,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-        device: &Device,
-    ) -> Result<Self, PackError> {
-        Ok(Self {
-            weight: source.take(&format!("{name}.weight"), [outputs, inputs], device)?,
-            bias: source.take(&format!("{name}.bias"), [outputs], device)?,
-        })
-    }
-
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.clone().transpose()) + self.bias.clone().unsqueeze()
-    }
-}
-
 impl PooledHead {
-    /// Takes `heads.{name}.*` from the pack.
+    /// Takes `heads.{name}.{hidden,norm,output}` from the pack, and `heads.{name}.fusion`
+    /// where the fusion has weights. In the published code these are `cls_head.{name}.0`,
+    /// `.1` and `.4`, and `latent_agg` with `cls_token`, shared by all heads.
     ///
     /// # Errors
     /// [`PackError`] when a tensor is missing or has another shape.
@@ -56,46 +35,43 @@ impl PooledHead {
         device: &Device,
     ) -> Result<Self, PackError> {
         let name = format!("heads.{}", config.name);
-        let hidden = channels / 2;
+        let (hidden, outputs) = (channels / 2, config.outputs.len());
+        let fusion = format!("{name}.fusion");
         Ok(Self {
             input: config.input,
+            fusion: SequenceFusion::load(source, &fusion, config.fusion, channels, device)?,
             hidden: Linear::load(source, &format!("{name}.hidden"), channels, hidden, device)?,
-            scale: source.take(&format!("{name}.norm.weight"), [hidden], device)?,
-            shift: source.take(&format!("{name}.norm.bias"), [hidden], device)?,
-            output: Linear::load(
-                source,
-                &format!("{name}.output"),
-                hidden,
-                config.outputs.len(),
-                device,
-            )?,
+            norm: LayerNorm::load(source, &format!("{name}.norm"), hidden, device)?,
+            output: Linear::load(source, &format!("{name}.output"), hidden, outputs, device)?,
         })
     }
 
-    /// Logits or numbers of a scan.
+    /// Logits or numbers of an examination, from the maps of its sequences; `None` where a
+    /// map is not there or the head wants another number of sequences.
     ///
     /// # Shapes
     /// maps `[batch, channels, x, y, z]` to `[batch, outputs]`
-    pub fn forward(&self, maps: &Disentangled) -> Tensor<2> {
-        let map = match self.input {
-            PooledInput::Structure => &maps.structure,
-            PooledInput::Sequence => &maps.sequence,
-            PooledInput::Fused => &maps.fused,
-        };
-        self.from_pooled(pool(map))
+    pub fn forward(&self, sequences: &[Disentangled]) -> Option<Tensor<2>> {
+        let pooled = sequences
+            .iter()
+            .map(|maps| {
+                Some(pool(match self.input {
+                    PooledInput::Structure => maps.structure.as_ref()?,
+                    PooledInput::Sequence => maps.sequence.as_ref()?,
+                    PooledInput::Fused => &maps.fused,
+                }))
+            })
+            .collect::<Option<_>>()?;
+        self.from_pooled(pooled)
     }
 
     /// As [`PooledHead::forward`], from features that are pooled already.
     ///
     /// # Shapes
-    /// `[batch, channels]` to `[batch, outputs]`
-    pub fn from_pooled(&self, pooled: Tensor<2>) -> Tensor<2> {
-        let x = self.hidden.forward(pooled);
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = centred.clone().powi_scalar(2).mean_dim(1);
-        let normed = centred / (variance + LAYER_NORM_EPSILON).sqrt();
-        let x = normed * self.scale.clone().unsqueeze() + self.shift.clone().unsqueeze();
-        self.output.forward(activation::gelu(x))
+    /// each `[batch, channels]`, to `[batch, outputs]`
+    pub fn from_pooled(&self, sequences: Vec<Tensor<2>>) -> Option<Tensor<2>> {
+        let x = self.hidden.forward(self.fusion.forward(sequences)?);
+        Some(self.output.forward(kernels::gelu(self.norm.forward(x))))
     }
 }
 

@@ -11,7 +11,8 @@ const LOGITS_BYTES: usize = 64 << 20;
 /// A 1x1x1 convolution and the most likely class.
 #[derive(Clone, Debug)]
 pub struct SegmentationHead {
-    conv: Pointwise,
+    /// `None` where the features are logits already.
+    conv: Option<Pointwise>,
     classes: usize,
 }
 
@@ -28,7 +29,12 @@ impl SegmentationHead {
         device: &Device,
     ) -> Result<Self, PackError> {
         let conv = Pointwise::load(source, &format!("heads.{name}"), channels, classes, device)?;
-        Ok(Self { conv, classes })
+        Ok(Self { conv: Some(conv), classes })
+    }
+
+    /// For features that are logits already.
+    pub fn of_logits(classes: usize) -> Self {
+        Self { conv: None, classes }
     }
 
     /// Logits of every class.
@@ -36,7 +42,10 @@ impl SegmentationHead {
     /// # Shapes
     /// `[batch, channels, x, y, z]` to `[batch, classes, x, y, z]`
     pub fn logits(&self, features: Tensor<5>) -> Tensor<5> {
-        self.conv.forward(features)
+        match &self.conv {
+            Some(conv) => conv.forward(features),
+            None => features,
+        }
     }
 
     /// Most likely class of each voxel, computed slab by slab so that the logits of

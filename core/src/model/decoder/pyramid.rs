@@ -1,15 +1,15 @@
-//! The segmentation decoder: back to full resolution, with the encoder's maps as skips.
+//! The compact encoder's decoder.
 
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{Pointwise, ResidualBlock};
-use super::pack::{PackError, TensorSource};
-use super::prism::{Pace, Stopped};
 use crate::kernels;
+use crate::model::layers::{Pointwise, ResidualBlock};
+use crate::model::pack::{PackError, TensorSource};
+use crate::model::prism::{Pace, Stopped};
 
 /// Mirror of the residual pyramid: 1x1x1 convolution, trilinear x2, skip added, block.
 #[derive(Clone, Debug)]
-pub struct Decoder {
+pub struct PyramidDecoder {
     levels: Vec<Level>,
 }
 
@@ -19,7 +19,7 @@ struct Level {
     block: ResidualBlock,
 }
 
-impl Decoder {
+impl PyramidDecoder {
     /// Takes `decoder.levels.{i}` from the pack.
     ///
     /// # Errors
@@ -51,6 +51,11 @@ impl Decoder {
             });
         }
         Ok(Self { levels })
+    }
+
+    /// How often a pass calls [`Pace::step`].
+    pub fn steps(&self) -> usize {
+        self.levels.len()
     }
 
     /// Full-resolution features.

@@ -1,0 +1,318 @@
+//! The published network against reference activations that training/golden_swin.py wrote
+//! with MONAI.
+//!
+//! Weights are no files: every value is a hash of its tensor's name and its place, which
+//! script and test compute alike. So the test also asserts that names and shapes are MONAI's.
+
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use burn::tensor::{Tensor, TensorData};
+use prism_core::model::disentangle::Disentangled;
+use prism_core::model::pack::{NamedTensor, Precision};
+use prism_core::model::{
+    Architecture, EncoderConfig, Features, Pack, PackError, PackInfo, Prism, SwinConfig, Unpaced,
+};
+use prism_core::pipeline::{Device, DeviceChoice, Devices};
+use safetensors::SafeTensors;
+
+const REFERENCE: &[u8] = include_bytes!("../../tests/golden/swin/activations.safetensors");
+const SIDES: [usize; 3] = [64, 96, 32];
+
+/// Uniform in [-1, 1): splitmix64 of FNV-1a(name) + index, its upper 24 bits.
+fn noise(name: &str, count: usize) -> Vec<f32> {
+    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    (0..count as u64)
+        .map(|index| {
+            let z = seed.wrapping_add(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            let z = z ^ z >> 31;
+            ((z >> 40) as f64 / f64::from(1 << 23) - 1.0) as f32
+        })
+        .collect()
+}
+
+/// As `weight` in the script: unit gain for matrices and kernels, norms around 1, biases
+/// around 0.
+fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
+    let u = noise(name, shape.iter().product());
+    if shape.len() > 1 {
+        let gain = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
+        u.into_iter().map(|u| u * gain).collect()
+    } else if name.ends_with(".weight") {
+        u.into_iter().map(|u| 1.0 + 0.5 * u).collect()
+    } else {
+        u.into_iter().map(|u| 0.3 * u).collect()
+    }
+}
+
+/// A small relative of the published sizes.
+fn small(merging: &str) -> serde_json::Value {
+    serde_json::json!({
+        "kind": "swin", "in_channels": 1, "dim": 12, "depths": [2, 2, 2, 2],
+        "heads": [3, 6, 12, 24], "window": 7, "merging": merging,
+    })
+}
+
+fn pack(architecture: serde_json::Value) -> Pack {
+    let classes = 3;
+    let labels: Vec<_> = (1..classes)
+        .map(|i| {
+            serde_json::json!({
+                "index": i, "id": i, "name": format!("{i}"), "color": [0, 0, 0],
+                "side": null, "pair": null,
+            })
+        })
+        .collect();
+    let info: PackInfo = serde_json::from_value(serde_json::json!({
+        "schema": 1, "name": "test", "title": "Test", "version": "0", "sha256": "",
+        "architecture": architecture, "labels": labels,
+        "preprocessing": {
+            "orientation": "RAS", "spacing_mm": [1.0, 1.0, 1.0],
+            "intensity": { "rule": "zscore_nonzero" }, "window": [96, 96, 96], "overlap": 0.5,
+        },
+    }))
+    .expect("description");
+    let tensors = Prism::tensors(&info.architecture)
+        .expect("architecture")
+        .into_iter()
+        .map(|(name, shape)| NamedTensor { values: weight(&name, &shape), name, shape })
+        .collect();
+    Pack::build(info, tensors, Precision::Float32).expect("pack")
+}
+
+fn input(device: &Device) -> Tensor<5> {
+    let [nx, ny, nz] = SIDES;
+    let mut values = noise("input", nx * ny * nz);
+    for (at, value) in values.iter_mut().enumerate() {
+        let (x, y, z) = (at / (ny * nz), at / nz % ny, at % nz);
+        if x < 5 || y >= 80 || z < 4 {
+            *value = 0.0;
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [1, 1, nx, ny, nz]), device)
+}
+
+/// The reference under this name, or of its every third voxel.
+fn reference(name: &str) -> (Vec<f32>, Vec<usize>, bool) {
+    let tensors = SafeTensors::deserialize(REFERENCE).expect("reference");
+    let (view, thinned) = match tensors.tensor(name) {
+        Ok(view) => (view, false),
+        Err(_) => (tensors.tensor(&format!("{name}.every3")).expect("in the reference"), true),
+    };
+    let values = view.data().chunks_exact(4);
+    let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    (values, view.shape().to_vec(), thinned)
+}
+
+/// Largest difference in standard deviations of the reference.
+fn deviation<const D: usize>(name: &str, actual: Tensor<D>) -> f32 {
+    let (expected, shape, thinned) = reference(name);
+    let mut dims = actual.dims().to_vec();
+    let mut values: Vec<f32> = actual.into_data().try_into_vec().expect("floats");
+    if thinned {
+        let [nx, ny, nz] = [dims[2], dims[3], dims[4]];
+        let mut kept = Vec::new();
+        for map in values.chunks_exact(nx * ny * nz) {
+            for x in (0..nx).step_by(3) {
+                for y in (0..ny).step_by(3) {
+                    kept.extend((0..nz).step_by(3).map(|z| map[(x * ny + y) * nz + z]));
+                }
+            }
+        }
+        values = kept;
+        dims[2..].iter_mut().for_each(|side| *side = side.div_ceil(3));
+    }
+    assert_eq!(dims, shape, "shape of {name}");
+    let count = expected.len() as f32;
+    let mean = expected.iter().sum::<f32>() / count;
+    let scale = (expected.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / count).sqrt();
+    values.iter().zip(&expected).map(|(a, e)| (a - e).abs() / scale).fold(0.0, f32::max)
+}
+
+/// Collects what is off by more than 1e-4 standard deviations.
+#[derive(Default)]
+struct Report(Vec<String>);
+
+impl Report {
+    fn compare<const D: usize>(&mut self, name: &str, actual: Tensor<D>) {
+        let off = deviation(name, actual);
+        eprintln!("{name}: {off:.1e}");
+        if off.is_nan() || off > 1e-4 {
+            self.0.push(format!("{name} is off by {off:e} standard deviations"));
+        }
+    }
+
+    fn close(self) {
+        assert!(self.0.is_empty(), "{:#?}", self.0);
+    }
+}
+
+fn architecture(value: serde_json::Value) -> Architecture {
+    serde_json::from_value(value).expect("architecture")
+}
+
+#[test]
+fn the_published_encoder_has_as_many_weights_as_published() {
+    let encoder = SwinConfig::published("swin-b").map(EncoderConfig::Swin).expect("swin-b");
+    let value = serde_json::json!({ "encoder": encoder, "branches": false });
+    let tensors = Prism::tensors(&architecture(value)).expect("tensors");
+    let weights: usize = tensors.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+    assert_eq!(weights, 18_637_362);
+}
+
+fn encode(model: &Prism, device: &Device) -> Features {
+    pollster::block_on(model.encode(input(device), &mut Unpaced)).expect("encode")
+}
+
+/// Maps, branches and both renderings of one network, logits of another.
+fn network_agrees(device: &Device) {
+    let mut report = Report::default();
+    let whole = serde_json::json!({
+        "encoder": small("repeated"), "branches": true, "renderer": { "kind": "modulated" },
+    });
+    let model = Prism::load(&pack(whole), device).expect("model");
+    let features = encode(&model, device);
+    for (level, map) in features.maps.iter().enumerate() {
+        report.compare(&format!("maps.{level}"), map.clone());
+    }
+    let deepest = features.deepest.clone();
+    report.compare("structure", deepest.structure.expect("branch"));
+    report.compare("sequence", deepest.sequence.expect("branch"));
+    report.compare("fused", deepest.fused);
+    let style = model.style().expect("renderer");
+    for (name, noise) in [("reconstructed", None), ("rendered", Some(tensor("style", [1, style])))]
+    {
+        let noise = noise.map(|noise| noise.to_device(device));
+        let scan = pollster::block_on(model.render(&features, noise, &mut Unpaced));
+        report.compare(name, scan.expect("render").expect("renderer"));
+    }
+
+    let segmenting = serde_json::json!({
+        "encoder": small("repeated"), "branches": false,
+        "heads": [{ "kind": "segmentation", "name": "segmentation", "classes": 3 }],
+    });
+    let model = Prism::load(&pack(segmenting), device).expect("model");
+    let features = encode(&model, device);
+    let decoded = pollster::block_on(model.decode(features, &mut Unpaced)).expect("decode");
+    let head = model.segmentation().expect("head");
+    report.compare("logits", head.logits(decoded.expect("decoder")));
+    report.close();
+}
+
+fn tensor<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
+    let values = noise(name, shape.iter().product());
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+#[test]
+fn the_cpu_agrees_with_monai() {
+    network_agrees(&Device::flex());
+}
+
+#[test]
+fn every_order_of_patch_merging_agrees_with_monai() {
+    let device = Device::flex();
+    let mut report = Report::default();
+    for merging in ["corners", "ordered"] {
+        let encoder = serde_json::json!({ "encoder": small(merging), "branches": false });
+        let model = Prism::load(&pack(encoder), &device).expect("model");
+        let features = encode(&model, &device);
+        assert!(features.deepest.structure.is_none(), "a branch that the pack does not hold");
+        report.compare(&format!("{merging}.maps.4"), features.maps[4].clone());
+    }
+    report.close();
+}
+
+#[test]
+fn every_fusion_of_sequences_agrees_with_monai() {
+    let device = Device::flex();
+    let head = |name: &str, fusion: serde_json::Value| {
+        serde_json::json!({
+            "kind": "classification", "name": name, "input": "fused",
+            "outputs": ["a", "b", "c"], "fusion": fusion,
+        })
+    };
+    let pack = pack(serde_json::json!({
+        "encoder": small("repeated"), "branches": false,
+        "heads": [
+            head("max", serde_json::json!({ "kind": "max" })),
+            head("concatenation", serde_json::json!({ "kind": "concatenation", "sequences": 3 })),
+            head("transformer", serde_json::json!({ "kind": "transformer", "heads": 4 })),
+        ],
+    }));
+    let model = Prism::load(&pack, &device).expect("model");
+    let features = tensor("features", [3, 192, 1, 1, 1]);
+    let sequences: Vec<Disentangled> =
+        (0..3).map(|i| Disentangled::without_branches(features.clone().narrow(0, i, 1))).collect();
+    let answers = model.answers_together(&sequences);
+    assert_eq!(answers.len(), 3);
+    let mut report = Report::default();
+    for (name, answer) in answers {
+        report.compare(&format!("heads.{name}"), answer);
+    }
+    report.close();
+    // One sequence is not three.
+    assert_eq!(model.answers(&sequences[0]).len(), 2);
+}
+
+#[test]
+fn the_compact_renderer_agrees_with_training() {
+    let device = Device::flex();
+    let pack = pack(serde_json::json!({
+        "encoder": {
+            "kind": "residual_pyramid", "in_channels": 1,
+            "channels": [4, 8, 8, 12, 16], "convs": [1, 1, 1, 1, 1],
+        },
+        "renderer": { "kind": "styled", "style": 16 },
+    }));
+    let model = Prism::load(&pack, &device).expect("model");
+    let shape = [1, 16, 2, 3, 2];
+    let deepest = Disentangled {
+        structure: Some(tensor("structure", shape)),
+        sequence: Some(tensor("sequence", shape)),
+        fused: Tensor::zeros(shape, &device),
+    };
+    let input = Tensor::zeros([1, 1, 32, 48, 32], &device);
+    let features = Features { input, maps: Vec::new(), deepest };
+    let mut report = Report::default();
+    for (name, noise) in [("reconstructed", None), ("rendered", Some(tensor("style", [1, 16])))] {
+        let scan = pollster::block_on(model.render(&features, noise, &mut Unpaced));
+        report.compare(&format!("styled.{name}"), scan.expect("render").expect("renderer"));
+    }
+    report.close();
+}
+
+#[test]
+fn parts_that_do_not_fit_together_are_refused() {
+    let problem = |value| Prism::tensors(&architecture(value)).expect_err("refused");
+    let head = serde_json::json!({
+        "kind": "regression", "name": "age", "input": "structure", "outputs": ["years"],
+    });
+    for value in [
+        serde_json::json!({ "encoder": small("repeated"), "branches": false, "heads": [head] }),
+        serde_json::json!({
+            "encoder": small("repeated"), "renderer": { "kind": "styled", "style": 8 },
+        }),
+        serde_json::json!({
+            "encoder": {
+                "kind": "swin", "in_channels": 1, "dim": 10, "depths": [2, 2, 2, 2],
+                "heads": [3, 6, 12, 24], "window": 7, "merging": "repeated",
+            },
+        }),
+    ] {
+        assert!(matches!(problem(value), PackError::Architecture(_)));
+    }
+}
+
+/// A software Vulkan driver (Mesa's lavapipe) is enough.
+#[test]
+fn the_gpu_agrees_with_monai() {
+    match pollster::block_on(Devices::default().open(DeviceChoice::Gpu)) {
+        Ok(opened) => network_agrees(&opened.device),
+        Err(error) => eprintln!("no comparison was made: {error}"),
+    }
+}
