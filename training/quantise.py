@@ -10,13 +10,15 @@ import numpy as np
 
 MINIMUM_ELEMENTS = 1024
 SCALE_SUFFIX = ".scale"
+# Segmentation heads: of packs made here, and of MONAI's SwinUNETR.
+SEGMENTATION = ("heads.segmentation.", "out.conv.")
 
 
 def is_quantised(name: str, values: np.ndarray) -> bool:
     return (
         values.size >= MINIMUM_ELEMENTS
         and values.ndim >= 2
-        and not name.startswith("heads.segmentation.")
+        and not name.startswith(SEGMENTATION)
     )
 
 

@@ -10,6 +10,7 @@
 //! | [`formats`] | file bytes to a scan (NIfTI, DICOM) and back |
 //! | [`model`] | the PRISM network and its packs (weights on disk) |
 //! | [`kernels`] | our own kernels behind the same functions as burn's |
+//! | `convert` | checkpoints of others into packs (native only) |
 //! | [`pipeline`] | scan to labels on the scan's own grid; device choice and self-test |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
@@ -17,6 +18,8 @@
 //!
 //! Feature `network` (on by default) holds `model`, `kernels`, `pipeline` and `facts`.
 
+#[cfg(all(feature = "network", not(target_arch = "wasm32")))]
+pub mod convert;
 #[cfg(feature = "network")]
 pub mod facts;
 pub mod formats;

@@ -36,7 +36,8 @@ pub struct ModelArguments {
     pub device: DeviceChoice,
 }
 
-fn device_choice(text: &str) -> Result<DeviceChoice, String> {
+/// Reads `--device`.
+pub fn device_choice(text: &str) -> Result<DeviceChoice, String> {
     match text {
         "auto" => Ok(DeviceChoice::Auto),
         "gpu" => Ok(DeviceChoice::Gpu),
@@ -85,7 +86,8 @@ impl ModelArguments {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
+/// A sentence for a file that cannot be read.
+pub fn unreadable(path: &Path, error: &std::io::Error) -> String {
     format!("cannot read the file: {error} ({})", path.display())
 }
 

@@ -3,6 +3,7 @@
 //! Exit code 0, or one line on stderr and another code. Files are written beside
 //! their target and renamed, so nothing half-written is left.
 
+mod convert;
 mod encode;
 mod files;
 mod info;
@@ -28,6 +29,8 @@ enum Command {
     Info(info::Arguments),
     /// Write the encoder's features of a scan
     Encode(encode::Arguments),
+    /// Make a pack of a PyTorch or safetensors checkpoint
+    Convert(convert::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Segment(arguments) => pollster::block_on(segment::run(&arguments)),
         Command::Info(arguments) => info::run(&arguments),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
+        Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

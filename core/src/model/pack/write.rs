@@ -12,6 +12,9 @@ use super::{Pack, PackError, PackInfo, Stored, check, hex};
 /// Smaller tensors stay F32.
 const SMALLEST_QUANTISED: usize = 1024;
 
+/// Segmentation heads: of packs made here, and of MONAI's SwinUNETR.
+const SEGMENTATION: [&str; 2] = ["heads.segmentation.", "out.conv."];
+
 /// A tensor by name, in full precision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedTensor {
@@ -37,7 +40,7 @@ pub enum Precision {
 pub fn is_quantised(name: &str, shape: &[usize]) -> bool {
     shape.len() >= 2
         && shape.iter().product::<usize>() >= SMALLEST_QUANTISED
-        && !name.starts_with("heads.segmentation.")
+        && !SEGMENTATION.iter().any(|head| name.starts_with(head))
 }
 
 /// Symmetric int8 with one scale per output (first axis): `scale = max |row| / 127`,

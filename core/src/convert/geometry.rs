@@ -1,0 +1,180 @@
+//! Architectures as words: `swin-b`, `swin:dim=12,depths=2-2-2-2,heads=3-6-12-24`,
+//! `compact`, and heads as `classification:name=contrast,outputs=T1w/T2w`.
+
+use crate::model::config::{Merging, SwinConfig};
+use crate::model::{EncoderConfig, Fusion, HeadConfig, PooledHeadConfig, PooledInput};
+
+use super::ConvertError;
+use super::checkpoint::Checkpoint;
+
+/// Channels and convolutions of the compact pyramid, as it is trained here.
+const COMPACT: ([usize; 5], [usize; 5]) = ([16, 32, 64, 128, 192], [1, 2, 2, 2, 2]);
+
+/// Reads `swin-b`, `swin-l`, `swin-h`, `compact`, or either kind with its geometry:
+/// `swin:dim=..,depths=a-b-c-d,heads=a-b-c-d[,window=7][,merging=repeated]`,
+/// `compact:channels=a-b-..,convs=a-b-..`.
+///
+/// # Errors
+/// [`ConvertError::Words`] that says what is not understood.
+pub fn encoder(words: &str) -> Result<EncoderConfig, ConvertError> {
+    let (kind, settings) = words.split_once(':').unwrap_or((words, ""));
+    let config = match kind {
+        "swin" => {
+            let mut swin = SwinConfig { dim: 0, ..published("swin-b")? };
+            for (key, value) in pairs(settings)? {
+                match key {
+                    "dim" => swin.dim = number(value)?,
+                    "depths" => swin.depths = four(value)?,
+                    "heads" => swin.heads = four(value)?,
+                    "window" => swin.window = number(value)?,
+                    "merging" => swin.merging = merging(value)?,
+                    _ => return Err(unknown(key, "dim, depths, heads, window, merging")),
+                }
+            }
+            if swin.dim == 0 {
+                return Err(ConvertError::Words("swin: says no dim".into()));
+            }
+            EncoderConfig::Swin(swin)
+        }
+        "compact" => {
+            let (mut channels, mut convs) = (COMPACT.0.to_vec(), COMPACT.1.to_vec());
+            for (key, value) in pairs(settings)? {
+                match key {
+                    "channels" => channels = numbers(value)?,
+                    "convs" => convs = numbers(value)?,
+                    _ => return Err(unknown(key, "channels, convs")),
+                }
+            }
+            EncoderConfig::ResidualPyramid { in_channels: 1, channels, convs }
+        }
+        _ => {
+            let mut swin = published(kind)?;
+            for (key, value) in pairs(settings)? {
+                match key {
+                    "merging" => swin.merging = merging(value)?,
+                    _ => return Err(unknown(key, "merging")),
+                }
+            }
+            EncoderConfig::Swin(swin)
+        }
+    };
+    match config.problem() {
+        None => Ok(config),
+        Some(problem) => Err(ConvertError::Words(format!("the encoder {problem}"))),
+    }
+}
+
+/// Reads `segmentation[:classes=N]`, or `classification:` or `regression:` with
+/// `name=..,outputs=a/b/..[,input=structure|sequence|fused]`. Classes that are not said
+/// are those of the checkpoint's last convolution.
+///
+/// # Errors
+/// [`ConvertError::Words`] that says what is not understood.
+pub fn head(words: &str, checkpoint: &Checkpoint) -> Result<HeadConfig, ConvertError> {
+    let (kind, settings) = words.split_once(':').unwrap_or((words, ""));
+    let settings = pairs(settings)?;
+    let get = |wanted: &str| settings.iter().find(|(key, _)| *key == wanted).map(|(_, v)| *v);
+    let known: &[&str] =
+        if kind == "segmentation" { &["classes"] } else { &["name", "outputs", "input"] };
+    if let Some((key, _)) = settings.iter().find(|(key, _)| !known.contains(key)) {
+        return Err(unknown(key, &known.join(", ")));
+    }
+    if kind == "segmentation" {
+        let classes = match get("classes") {
+            Some(classes) => number(classes)?,
+            None => ["out.conv.conv.weight", "heads.segmentation.weight"]
+                .iter()
+                .find_map(|name| checkpoint.tensors.get(*name)?.shape.first().copied())
+                .ok_or_else(|| {
+                    ConvertError::Words(
+                        "the checkpoint has no segmentation head to count classes of".into(),
+                    )
+                })?,
+        };
+        return Ok(HeadConfig::Segmentation { name: "segmentation".into(), classes });
+    }
+    let needs = |key: &str| ConvertError::Words(format!("head {kind} says no {key}"));
+    let pooled = PooledHeadConfig {
+        name: get("name").ok_or_else(|| needs("name"))?.to_owned(),
+        outputs: get("outputs")
+            .ok_or_else(|| needs("outputs"))?
+            .split('/')
+            .map(str::to_owned)
+            .collect(),
+        input: match get("input").unwrap_or("fused") {
+            "structure" => PooledInput::Structure,
+            "sequence" => PooledInput::Sequence,
+            "fused" => PooledInput::Fused,
+            other => return Err(unknown(other, "structure, sequence, fused")),
+        },
+        fusion: Fusion::default(),
+    };
+    match kind {
+        "classification" => Ok(HeadConfig::Classification(pooled)),
+        "regression" => Ok(HeadConfig::Regression(pooled)),
+        _ => Err(unknown(kind, "segmentation, classification, regression")),
+    }
+}
+
+/// The geometry that a Swin checkpoint's own shapes speak of, as words for `--arch`.
+pub fn guess(checkpoint: &Checkpoint) -> Option<String> {
+    let shape = |name: &str| checkpoint.tensors.get(name).map(|entry| entry.shape.as_slice());
+    let dim = *shape("swinViT.patch_embed.proj.weight")?.first()?;
+    let block = |stage: usize, i: usize| {
+        format!("swinViT.layers{stage}.0.blocks.{i}.attn.relative_position_bias_table")
+    };
+    let (mut depths, mut heads, mut window) = (Vec::new(), Vec::new(), 7);
+    for stage in 1..=SwinConfig::STAGES {
+        depths.push((0..64).take_while(|&i| shape(&block(stage, i)).is_some()).count().to_string());
+        let [rows, count] = *shape(&block(stage, 0))? else { return None };
+        heads.push(count.to_string());
+        window = (2..=16).find(|w| (2 * w - 1_usize).pow(3) == rows)?;
+    }
+    let window = if window == 7 { String::new() } else { format!(",window={window}") };
+    Some(format!("swin:dim={dim},depths={},heads={}{window}", depths.join("-"), heads.join("-")))
+}
+
+fn published(name: &str) -> Result<SwinConfig, ConvertError> {
+    SwinConfig::published(name).ok_or_else(|| {
+        unknown(name, "swin-b, swin-l, swin-h, swin:dim=..,depths=..,heads=.., compact")
+    })
+}
+
+fn merging(value: &str) -> Result<Merging, ConvertError> {
+    match value {
+        "repeated" => Ok(Merging::Repeated),
+        "corners" => Ok(Merging::Corners),
+        "ordered" => Ok(Merging::Ordered),
+        _ => Err(unknown(value, "repeated (MONAI before 1.5), corners (since), ordered (V2)")),
+    }
+}
+
+fn unknown(what: &str, known: &str) -> ConvertError {
+    ConvertError::Words(format!("\"{what}\" is none of: {known}"))
+}
+
+fn pairs(settings: &str) -> Result<Vec<(&str, &str)>, ConvertError> {
+    settings
+        .split(',')
+        .filter(|setting| !setting.is_empty())
+        .map(|setting| {
+            setting
+                .split_once('=')
+                .ok_or_else(|| ConvertError::Words(format!("\"{setting}\" is no KEY=VALUE")))
+        })
+        .collect()
+}
+
+fn number(value: &str) -> Result<usize, ConvertError> {
+    value.parse().map_err(|_| ConvertError::Words(format!("\"{value}\" is no number")))
+}
+
+fn numbers(value: &str) -> Result<Vec<usize>, ConvertError> {
+    value.split('-').map(number).collect()
+}
+
+fn four(value: &str) -> Result<[usize; 4], ConvertError> {
+    numbers(value)?
+        .try_into()
+        .map_err(|_| ConvertError::Words(format!("\"{value}\" is not four numbers, a-b-c-d")))
+}

@@ -1,0 +1,342 @@
+//! Checkpoints of others into packs: PyTorch and safetensors files, checked name by
+//! name against the architecture and quantised to int8.
+//!
+//! Packs keep the checkpoint's own names (see [`crate::model::config`]), so importing
+//! is matching and copying. Nothing is guessed: a tensor that is missing, left over or
+//! of another shape ends the conversion unless the user names it.
+
+mod checkpoint;
+mod compare;
+mod derived;
+mod geometry;
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+pub use checkpoint::{Checkpoint, Entry};
+pub use compare::{cosine, middle};
+pub use geometry::{encoder, guess, head};
+
+use crate::model::pack::{NamedTensor, Precision, SCHEMA, TensorSource, is_quantised};
+use crate::model::{Architecture, EncoderConfig, HeadConfig, Pack, PackError, PackInfo};
+use crate::model::{Preprocessing, Prism};
+use crate::volume::{IntensityRule, Label, LabelTable};
+
+/// A checkpoint that cannot become a pack.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ConvertError {
+    /// The file cannot be read.
+    #[error("cannot read the checkpoint: {0}")]
+    Unreadable(String),
+    /// Neither PyTorch nor safetensors, or cut short.
+    #[error("the checkpoint is damaged or of another format: {0}")]
+    Container(String),
+    /// The pickle calls something that is not data.
+    #[error(
+        "the checkpoint calls {0}, which no weights need (it was not run); \
+         get it from a source you trust, or save its state_dict alone"
+    )]
+    Code(String),
+    /// No tensors.
+    #[error("the checkpoint holds no tensors")]
+    Empty,
+    /// Two tensors of one name.
+    #[error("the checkpoint holds {0} twice")]
+    Twice(String),
+    /// A tensor that is no weight.
+    #[error("tensor {name}: {why}")]
+    Tensor {
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An architecture or head that is not understood.
+    #[error("{0}")]
+    Words(String),
+    /// Other tensors than the architecture has.
+    #[error("{0}")]
+    Mismatch(Box<Mismatch>),
+    /// The pack cannot be built.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+}
+
+/// How a checkpoint differs from the architecture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Tensors it lacks, with their shapes.
+    pub missing: Vec<(String, Vec<usize>)>,
+    /// Tensors the architecture does not have, with their shapes.
+    pub extra: Vec<(String, Vec<usize>)>,
+    /// Tensors of another shape: name, the architecture's, the checkpoint's.
+    pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// The geometry its shapes speak of.
+    pub guess: Option<String>,
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the checkpoint is not of this architecture: {} tensor(s) missing, {} left over, \
+             {} of another shape",
+            self.missing.len(),
+            self.extra.len(),
+            self.reshaped.len()
+        )?;
+        match &self.guess {
+            Some(guess) => write!(f, "; its shapes look like {guess}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to make of a checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The architecture in words ([`encoder`]).
+    pub arch: &'a str,
+    /// Heads in words ([`head`]).
+    pub heads: &'a [String],
+    /// Labels of the segmentation head; numbered ones without.
+    pub labels: Option<LabelTable>,
+    /// Short name of the pack.
+    pub name: &'a str,
+    /// Name for people.
+    pub title: &'a str,
+    /// Under which licence the weights may be used.
+    pub licence: Option<&'a str>,
+    /// Tensors that may be missing.
+    pub allow_missing: &'a [String],
+    /// Patterns (`*` for anything) of tensors that may be left over.
+    pub allow_extra: &'a [String],
+}
+
+/// A converted checkpoint.
+#[derive(Clone, Debug)]
+pub struct Converted {
+    /// As it is kept: int8.
+    pub pack: Pack,
+    /// The same in full precision, to compare with.
+    pub reference: Pack,
+    /// Rounding of each quantised tensor, in the network's order.
+    pub layers: Vec<LayerError>,
+    /// Buffers that are derived from the geometry, checked and left.
+    pub derived: usize,
+    /// Tensors that were missing and allowed to be.
+    pub filled: Vec<String>,
+    /// Tensors that were left over and allowed to be.
+    pub left: Vec<String>,
+}
+
+/// What rounding to int8 does to one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerError {
+    /// The tensor.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Root mean square of the rounding over that of the weights.
+    pub relative: f64,
+    /// Largest rounding.
+    pub largest: f64,
+}
+
+/// Converts an opened checkpoint.
+///
+/// # Errors
+/// [`ConvertError`].
+pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted, ConvertError> {
+    let encoder = encoder(wanted.arch)?;
+    complete_names(checkpoint, &encoder);
+    let heads =
+        wanted.heads.iter().map(|words| head(words, checkpoint)).collect::<Result<Vec<_>, _>>()?;
+    // The compact network always has its branches; an encoder of others may not.
+    let branches = matches!(encoder, EncoderConfig::ResidualPyramid { .. })
+        || checkpoint.tensors.keys().any(|name| name.contains("_disentanglement."));
+    let architecture = Architecture { encoder, branches, heads, renderer: None };
+    let derived = derived::take(checkpoint)?;
+    let (tensors, filled, left) = matched(checkpoint, &architecture, wanted)?;
+    let labels = labels(&architecture, wanted)?;
+    let info = PackInfo {
+        schema: SCHEMA,
+        name: wanted.name.to_owned(),
+        title: wanted.title.to_owned(),
+        version: checkpoint.sha256.chars().take(8).collect(),
+        preprocessing: preprocessing(&architecture.encoder),
+        architecture,
+        labels,
+        provenance: json!({
+            "data": [{
+                "name": format!("weights of {}", checkpoint.file_name),
+                "licence": wanted.licence.unwrap_or("not stated"),
+            }],
+            "imported": {
+                "file": checkpoint.file_name,
+                "bytes": checkpoint.bytes,
+                "sha256": checkpoint.sha256,
+                "arch": wanted.arch,
+                "tool": concat!("prism ", env!("CARGO_PKG_VERSION")),
+                "filled": filled,
+                "left_out": left,
+            },
+            "note": "imported; neither trained nor tested by this project",
+        }),
+        scores: json!({}),
+        sha256: String::new(),
+    };
+    let pack = Pack::build(info.clone(), tensors.clone(), Precision::Int8)?;
+    let layers = rounding(&pack, &tensors)?;
+    let reference = Pack::build(info, tensors, Precision::Float32)?;
+    Ok(Converted { pack, reference, layers, derived, filled, left })
+}
+
+/// A Swin encoder saved on its own has no `swinViT.` before its names.
+fn complete_names(checkpoint: &mut Checkpoint, encoder: &EncoderConfig) {
+    let alone = checkpoint.tensors.contains_key("patch_embed.proj.weight");
+    if matches!(encoder, EncoderConfig::Swin(_)) && alone {
+        checkpoint.tensors = std::mem::take(&mut checkpoint.tensors)
+            .into_iter()
+            .map(|(name, entry)| (format!("swinViT.{name}"), entry))
+            .collect();
+    }
+}
+
+type Matched = (Vec<NamedTensor>, Vec<String>, Vec<String>);
+
+/// The architecture's tensors out of the checkpoint; which were filled, which left.
+fn matched(
+    checkpoint: &Checkpoint,
+    architecture: &Architecture,
+    wanted: &Wanted,
+) -> Result<Matched, ConvertError> {
+    let mut unused: BTreeSet<&str> = checkpoint.tensors.keys().map(String::as_str).collect();
+    let mut mismatch = Mismatch::default();
+    let (mut tensors, mut filled) = (Vec::new(), Vec::new());
+    for (name, shape) in Prism::tensors(architecture)? {
+        match checkpoint.tensors.get(&name) {
+            Some(entry) => {
+                unused.remove(name.as_str());
+                if entry.shape == shape {
+                    let values = entry.floats(&name)?;
+                    tensors.push(NamedTensor { name, shape, values });
+                } else {
+                    mismatch.reshaped.push((name, shape, entry.shape.clone()));
+                }
+            }
+            None if wanted.allow_missing.contains(&name) => {
+                // What leaves the network as it is: a norm's scale 1, everything else 0.
+                let neutral = if shape.len() == 1 && name.ends_with("weight") { 1.0 } else { 0.0 };
+                filled.push(name.clone());
+                let values = vec![neutral; shape.iter().product()];
+                tensors.push(NamedTensor { name, shape, values });
+            }
+            None => mismatch.missing.push((name, shape)),
+        }
+    }
+    let allowed =
+        |name: &str| wanted.allow_extra.iter().any(|pattern| matches_pattern(pattern, name));
+    let (left, extra): (Vec<&str>, Vec<&str>) = unused.into_iter().partition(|name| allowed(name));
+    mismatch.extra = extra
+        .into_iter()
+        .map(|name| {
+            (name.to_owned(), checkpoint.tensors.get(name).map_or(vec![], |e| e.shape.clone()))
+        })
+        .collect();
+    if mismatch != Mismatch::default() {
+        if let EncoderConfig::Swin(_) = architecture.encoder
+            && (!mismatch.reshaped.is_empty() || !mismatch.missing.is_empty())
+        {
+            mismatch.guess = guess(checkpoint);
+        }
+        return Err(ConvertError::Mismatch(Box::new(mismatch)));
+    }
+    Ok((tensors, filled, left.into_iter().map(str::to_owned).collect()))
+}
+
+/// Whether a name fits a pattern in which `*` stands for anything.
+pub fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(start) else { return false };
+    name.char_indices()
+        .map(|(at, _)| at)
+        .chain([name.len()])
+        .any(|at| matches_pattern(rest, &name[at..]))
+}
+
+/// What the network was trained on: PRISM's 96-voxel crops at 1 mm, z-scored, or the
+/// compact network's 2 mm grid.
+fn preprocessing(encoder: &EncoderConfig) -> Preprocessing {
+    let (spacing, intensity, window) = match encoder {
+        EncoderConfig::Swin(_) => (1.0, IntensityRule::ZscoreNonzero, [96, 96, 96]),
+        EncoderConfig::ResidualPyramid { .. } => {
+            (2.0, IntensityRule::Percentile { low: 0.5, high: 99.5 }, [96, 112, 96])
+        }
+    };
+    Preprocessing {
+        orientation: "RAS".into(),
+        spacing_mm: [spacing; 3],
+        intensity,
+        window,
+        overlap: 0.5,
+    }
+}
+
+/// The user's labels, or as many numbered ones as the segmentation head has classes.
+fn labels(architecture: &Architecture, wanted: &Wanted) -> Result<LabelTable, ConvertError> {
+    let classes = architecture.heads.iter().find_map(|head| match head {
+        HeadConfig::Segmentation { classes, .. } => Some(*classes),
+        _ => None,
+    });
+    match (&wanted.labels, classes) {
+        (Some(table), Some(_)) => Ok(table.clone()),
+        (Some(_), None) => {
+            Err(ConvertError::Words("labels belong to a segmentation head; name one".into()))
+        }
+        (None, None) => Ok(LabelTable::default()),
+        (None, Some(classes)) => {
+            let label = |index: u8| Label {
+                index,
+                id: index.into(),
+                name: format!("Class {index}"),
+                color: numbered_colour(index),
+                side: None,
+                pair: None,
+            };
+            // More than 256 classes are refused with the pack's description.
+            let last = u8::try_from(classes.saturating_sub(1)).unwrap_or(u8::MAX);
+            Ok(LabelTable { labels: (1..=last).map(label).collect() })
+        }
+    }
+}
+
+/// Hues a golden angle apart, so that neighbours differ.
+fn numbered_colour(index: u8) -> [u8; 3] {
+    let hue = f64::from(index) * 137.508 % 360.0 / 60.0;
+    [5.0, 3.0, 1.0].map(|shift| {
+        let k: f64 = (shift + hue) % 6.0;
+        (235.0 * (1.0 - 0.75 * k.min(4.0 - k).clamp(0.0, 1.0))) as u8
+    })
+}
+
+/// Compares the pack's dequantised weights with the checkpoint's.
+fn rounding(pack: &Pack, tensors: &[NamedTensor]) -> Result<Vec<LayerError>, ConvertError> {
+    let mut source = TensorSource::new(pack);
+    let mut layers = Vec::new();
+    for tensor in tensors.iter().filter(|tensor| is_quantised(&tensor.name, &tensor.shape)) {
+        let rounded = source.values(&tensor.name, &tensor.shape)?;
+        let (mut error, mut energy, mut largest) = (0.0, 0.0, 0.0_f64);
+        for (&value, &rounded) in tensor.values.iter().zip(&rounded) {
+            let difference = f64::from(rounded) - f64::from(value);
+            error += difference * difference;
+            energy += f64::from(value) * f64::from(value);
+            largest = largest.max(difference.abs());
+        }
+        let relative = if energy > 0.0 { (error / energy).sqrt() } else { 0.0 };
+        let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+        layers.push(LayerError { name, shape, relative, largest });
+    }
+    Ok(layers)
+}

@@ -1,0 +1,211 @@
+//! `convert` against what numpy makes of the same checkpoints (training/golden_convert.py).
+
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use prism_core::convert::{Checkpoint, ConvertError, Converted, Mismatch, Wanted, convert};
+use prism_core::convert::{cosine, encoder, matches_pattern, middle};
+use prism_core::model::pack::is_quantised;
+use prism_core::model::{Architecture, EncoderConfig, Merging, Pack, Prism};
+use prism_core::volume::{Affine, Volume};
+use safetensors::SafeTensors;
+
+const EXPECTED: &[u8] = include_bytes!("../../tests/golden/convert/expected.safetensors");
+const TINY: &str = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
+
+fn golden(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "tests", "golden", "convert", name].iter().collect()
+}
+
+fn about(key: &str) -> String {
+    let (_, metadata) = SafeTensors::read_metadata(EXPECTED).expect("expected.safetensors");
+    metadata.metadata().as_ref().and_then(|all| all.get(key)).expect("metadata").clone()
+}
+
+fn converted(name: &str, wanted: &Wanted) -> Result<Converted, ConvertError> {
+    convert(&mut Checkpoint::open(&golden(name))?, wanted)
+}
+
+fn tiny(allow_extra: &[String]) -> Wanted<'_> {
+    Wanted { arch: TINY, name: "tiny", title: "Tiny", allow_extra, ..Wanted::default() }
+}
+
+fn mismatch(name: &str) -> Mismatch {
+    match converted(name, &tiny(&[])) {
+        Err(ConvertError::Mismatch(mismatch)) => *mismatch,
+        other => panic!("{name}: {:?}", other.map(|converted| converted.layers)),
+    }
+}
+
+/// Every stored tensor is numpy's, bit for bit; returns how many there are.
+fn same_as_numpy(converted: &Converted) -> usize {
+    let bytes = converted.pack.to_bytes().expect("pack");
+    let expected = SafeTensors::deserialize(EXPECTED).expect("expected");
+    let actual = SafeTensors::deserialize(&bytes).expect("pack");
+    for (name, view) in actual.tensors() {
+        let expected = expected.tensor(&name).unwrap_or_else(|_| panic!("numpy has no {name}"));
+        assert_eq!(view.dtype(), expected.dtype(), "{name}");
+        assert_eq!(view.shape(), expected.shape(), "{name}");
+        assert!(view.data() == expected.data(), "{name} differs");
+    }
+    // What is written is read back, hash and all.
+    let read = Pack::read(&bytes).expect("a pack");
+    assert_eq!(read.info, converted.pack.info);
+    actual.len()
+}
+
+#[test]
+fn encoders_in_every_container_are_rounded_as_numpy_rounds() {
+    let expected = SafeTensors::deserialize(EXPECTED).expect("expected");
+    let encoder = expected.names().iter().filter(|name| name.starts_with("swinViT.")).count();
+    for name in ["flat.pt", "legacy.pt", "alone.safetensors"] {
+        let converted = converted(name, &tiny(&[])).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(same_as_numpy(&converted), encoder, "{name}");
+        // One relative position index a block.
+        assert_eq!(converted.derived, 5, "{name}");
+        assert!(!converted.pack.info.architecture.branches);
+        Prism::load(&converted.pack, &prism_core::pipeline::Device::flex()).expect("a network");
+    }
+}
+
+#[test]
+fn a_whole_swin_unetr_under_state_dict_keeps_its_decoder() {
+    let expected = SafeTensors::deserialize(EXPECTED).expect("expected");
+    let heads = ["segmentation".to_owned()];
+    let wanted = Wanted { heads: &heads, licence: Some("CC0-1.0"), ..tiny(&[]) };
+    let converted = converted("wrapped.pt", &wanted).expect("converted");
+    assert_eq!(same_as_numpy(&converted), expected.len());
+    let info = &converted.pack.info;
+    let names: Vec<&str> = info.labels.labels.iter().map(|label| label.name.as_str()).collect();
+    assert_eq!(names, ["Class 1", "Class 2"], "three classes, one of them background");
+    assert_eq!(info.provenance["data"][0]["licence"], "CC0-1.0");
+}
+
+#[test]
+fn a_decoder_that_is_not_wanted_must_be_allowed_to_be_left() {
+    let left = mismatch("wrapped.pt");
+    assert!(left.missing.is_empty() && left.reshaped.is_empty(), "{left:?}");
+    // SwinUNETR: 11 in encoder1-10, 20 in decoder1-5, out's weight and bias.
+    assert_eq!(left.extra.len(), 33);
+    let patterns = ["encoder*".to_owned(), "decoder*.conv.weight".to_owned(), "out.*".to_owned()];
+    let converted = converted("wrapped.pt", &tiny(&patterns)).expect("allowed");
+    assert_eq!(converted.left.len(), 33);
+    assert_eq!(converted.pack.info.provenance["imported"]["left_out"][32], "out.conv.conv.weight");
+}
+
+#[test]
+fn rounding_errors_are_those_of_numpy() {
+    let converted = converted("flat.pt", &tiny(&[])).expect("converted");
+    let expected: BTreeMap<String, f64> =
+        serde_json::from_str(&about("relative")).expect("relative");
+    assert!(converted.layers.len() >= 5, "{:?}", converted.layers);
+    for layer in &converted.layers {
+        let expected = expected[&layer.name];
+        assert!((layer.relative - expected).abs() < 1e-6 * expected, "{layer:?}, {expected}");
+    }
+    assert_eq!(converted.pack.info.provenance["imported"]["sha256"], about("sha256"));
+    assert_eq!(converted.pack.info.provenance["data"][0]["licence"], "not stated");
+}
+
+#[test]
+fn what_is_missing_or_left_over_is_named() {
+    let bias = "swinViT.layers2.0.blocks.1.attn.qkv.bias".to_owned();
+    let missing = mismatch("missing.pt");
+    assert_eq!(missing.missing, [(bias.clone(), vec![12])]);
+    assert!(missing.extra.is_empty() && missing.reshaped.is_empty());
+    let extra = mismatch("extra.pt");
+    assert_eq!(extra.extra, [("swinViT.head.weight".to_owned(), vec![4, 2])]);
+    assert!(extra.missing.is_empty());
+    let allowed = Wanted { allow_missing: std::slice::from_ref(&bias), ..tiny(&[]) };
+    assert_eq!(converted("missing.pt", &allowed).expect("allowed").filled, [bias]);
+}
+
+#[test]
+fn another_geometry_is_told_from_the_shapes() {
+    let wanted = Wanted { arch: "swin-b", ..tiny(&[]) };
+    let Err(ConvertError::Mismatch(mismatch)) = converted("flat.pt", &wanted) else {
+        panic!("a tiny encoder is no swin-b");
+    };
+    assert!(!mismatch.reshaped.is_empty());
+    assert_eq!(mismatch.guess.as_deref(), Some(TINY));
+}
+
+#[test]
+fn what_calls_or_is_cut_short_or_derived_wrongly_is_refused() {
+    for name in ["calls.pt", "calls.pkl"] {
+        match converted(name, &tiny(&[])) {
+            Err(ConvertError::Code(call)) => assert!(call.ends_with(".system"), "{call}"),
+            other => panic!("{name}: {:?}", other.map(|converted| converted.layers)),
+        }
+    }
+    assert!(!PathBuf::from("prism-was-here").exists(), "the call was run");
+    for name in ["truncated.pt", "truncated.safetensors"] {
+        let refused = converted(name, &tiny(&[])).map(|converted| converted.layers);
+        assert!(matches!(refused, Err(ConvertError::Container(_))), "{name}: {refused:?}");
+    }
+    let refused = converted("index.pt", &tiny(&[])).map(|converted| converted.layers);
+    assert!(matches!(refused, Err(ConvertError::Tensor { .. })), "{refused:?}");
+}
+
+#[test]
+fn published_geometries_have_monai_s_tensors() {
+    let shapes: BTreeMap<String, BTreeMap<String, Vec<usize>>> =
+        serde_json::from_str(&about("shapes")).expect("shapes");
+    for (arch, expected) in shapes {
+        let encoder = encoder(&arch).expect("published");
+        let architecture = Architecture { encoder, branches: false, heads: vec![], renderer: None };
+        let tensors: BTreeMap<String, Vec<usize>> =
+            Prism::tensors(&architecture).expect("tensors").into_iter().collect();
+        assert_eq!(tensors, expected, "{arch}");
+    }
+}
+
+#[test]
+fn architectures_are_read_from_words() {
+    let EncoderConfig::Swin(swin) = encoder("swin-b").expect("swin-b") else { panic!("no swin") };
+    assert_eq!((swin.dim, swin.depths, swin.heads), (48, [2, 2, 2, 2], [3, 6, 12, 24]));
+    assert_eq!((swin.window, swin.merging), (7, Merging::Repeated));
+    let words = "swin:dim=12,depths=2-2-2-2,heads=3-6-12-24,merging=corners";
+    let EncoderConfig::Swin(swin) = encoder(words).expect("words") else { panic!("no swin") };
+    assert_eq!((swin.dim, swin.merging), (12, Merging::Corners));
+    for wrong in ["", "swin", "swin-x", "swin:dim=12,depths=2-2", "swin:dim=x", "compact:width=3"] {
+        assert!(matches!(encoder(wrong), Err(ConvertError::Words(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn small_tensors_and_segmentation_heads_stay_exact() {
+    assert!(is_quantised("swinViT.patch_embed.proj.weight", &[192, 1, 2, 2, 2]));
+    assert!(!is_quantised("swinViT.patch_embed.proj.weight", &[48, 1, 2, 2, 2]));
+    assert!(!is_quantised("norm.weight", &[2048]));
+    assert!(!is_quantised("out.conv.conv.weight", &[33, 48, 1, 1, 1]));
+}
+
+#[test]
+fn patterns_match_whole_names() {
+    assert!(matches_pattern("decoder*", "decoder1.weight"));
+    assert!(matches_pattern("*.conv*.weight", "a.conv1.weight"));
+    assert!(!matches_pattern("decoder", "decoder1.weight"));
+    assert!(!matches_pattern("*.bias", "decoder1.weight"));
+}
+
+#[test]
+fn the_middle_of_a_scan_keeps_its_place_in_the_world() {
+    let affine = Affine::from_spacing([1.0, 2.0, 1.0]);
+    let data = (0..10 * 6 * 4).map(|v| v as f32).collect();
+    let scan = Volume::new(data, [10, 6, 4], affine).expect("scan");
+    let middle = middle(&scan, [4.0; 3]).expect("middle");
+    assert_eq!(middle.dims, [4, 2, 4]);
+    // Voxel (3, 2, 0) of the scan: 3 + 10 * 2.
+    assert_eq!(middle.data[0], 23.0);
+    assert_eq!(middle.affine.apply([0.0; 3]), affine.apply([3.0, 2.0, 0.0]));
+}
+
+#[test]
+fn cosines() {
+    assert!((cosine(&[1.0, 0.0], &[1.0, 1.0]) - 0.5_f64.sqrt()).abs() < 1e-12);
+    assert_eq!(cosine(&[0.0, 0.0], &[1.0, 1.0]), 0.0);
+}

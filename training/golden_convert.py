@@ -1,0 +1,145 @@
+"""Small checkpoints as others save them, and what `prism convert` must make of them.
+
+    python -m training.golden_convert
+
+Writes tests/golden/convert: seeded random MONAI weights (SwinTransformer, use_v2=True) in each form that
+is read, the forms that must be refused, and `expected.safetensors`: every tensor after int8 rounding by
+`training.quantise` (numpy), under MONAI's own names. Its metadata holds the names and shapes that MONAI
+gives the larger encoders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
+from monai.networks.nets.swin_unetr import SwinTransformer
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file as save_tensors
+from torch import nn
+
+from training import quantise
+from training.paths import REPOSITORY
+
+SEED = 20261125
+FOLDER = REPOSITORY / "tests" / "golden" / "convert"
+TINY = {"embed_dim": 2, "depths": (1, 2, 1, 1), "num_heads": (1, 2, 2, 4)}
+TINY_WINDOW = 2  # the index of a window of 7 would alone be 0.9 MB
+CLASSES = 3
+PUBLISHED = {
+    "swin-b": {"embed_dim": 48, "depths": (2, 2, 2, 2), "num_heads": (3, 6, 12, 24)},
+    "swin-l": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
+}
+
+
+def encoder(geometry: dict, window: int) -> SwinTransformer:
+    return SwinTransformer(
+        in_chans=1, window_size=(window,) * 3, patch_size=(2, 2, 2), mlp_ratio=4.0, qkv_bias=True,
+        spatial_dims=3, use_v2=True, **geometry,
+    )  # fmt: skip
+
+
+class SmallSwinUNETR(nn.Module):
+    """MONAI's SwinUNETR, block for block; its own constructor wants multiples of 12 channels."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.swinViT = encoder(TINY, TINY_WINDOW)
+        basic = {"spatial_dims": 3, "kernel_size": 3, "stride": 1, "norm_name": "instance", "res_block": True}
+        up = {"spatial_dims": 3, "kernel_size": 3, "upsample_kernel_size": 2, "norm_name": "instance", "res_block": True}  # fmt: skip
+        self.encoder1 = UnetrBasicBlock(in_channels=1, out_channels=dim, **basic)
+        for name, channels in (("encoder2", dim), ("encoder3", 2 * dim), ("encoder4", 4 * dim), ("encoder10", 16 * dim)):
+            setattr(self, name, UnetrBasicBlock(in_channels=channels, out_channels=channels, **basic))
+        for index, (inputs, outputs) in {5: (16, 8), 4: (8, 4), 3: (4, 2), 2: (2, 1), 1: (1, 1)}.items():
+            block = UnetrUpBlock(in_channels=inputs * dim, out_channels=outputs * dim, **up)
+            setattr(self, f"decoder{index}", block)
+        self.out = UnetOutBlock(spatial_dims=3, in_channels=dim, out_channels=CLASSES)
+
+
+class Call:
+    """Pickles as a call of os.system."""
+
+    def __reduce__(self):
+        return os.system, ("touch prism-was-here",)
+
+
+def shapes(geometry: dict) -> dict[str, list[int]]:
+    parameters = encoder(geometry, 7).named_parameters()
+    return {f"swinViT.{name}": list(value.shape) for name, value in parameters}
+
+
+def rounded(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """What the pack stores: NAME in int8 with NAME.scale, or NAME in float32."""
+    arrays = {name: value.float().numpy() for name, value in state.items() if value.is_floating_point()}
+    return quantise.quantise_all(arrays)
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(SEED)
+    network = SmallSwinUNETR(TINY["embed_dim"])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            # Halves have 11 bits: what is stored as half is then the same in every file.
+            spread = 0.5 if parameter.ndim == 1 else 0.1
+            parameter.copy_((spread * torch.randn(parameter.shape)).half().float())
+    whole = network.state_dict()
+    flat = {name: value for name, value in whole.items() if name.startswith("swinViT.")}
+    half = {name: v.half() if v.is_floating_point() else v for name, v in whole.items()}
+    half_flat = {name: half[name] for name in flat}
+    alone = {name.removeprefix("swinViT."): value for name, value in half_flat.items()}
+    # Views of one zero: names and shapes are all that counts in what is refused.
+    hollow = {
+        name: torch.zeros(1).expand(value.shape) if value.is_floating_point() else value
+        for name, value in flat.items()
+    }
+
+    torch.save(flat, FOLDER / "flat.pt")
+    checkpoint = {
+        "epoch": 7,
+        "best": np.float64(0.5),
+        "state_dict": {f"module.{name}": value for name, value in half.items()},
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-4}]},
+    }
+    torch.save(checkpoint, FOLDER / "wrapped.pt")
+    torch.save(half_flat, FOLDER / "legacy.pt", _use_new_zipfile_serialization=False)
+    save_tensors({name: value.contiguous() for name, value in alone.items()}, FOLDER / "alone.safetensors")
+    missing = dict(hollow)
+    del missing["swinViT.layers2.0.blocks.1.attn.qkv.bias"]
+    torch.save(missing, FOLDER / "missing.pt")
+    torch.save(hollow | {"swinViT.head.weight": torch.zeros(4, 2)}, FOLDER / "extra.pt")
+    index = "swinViT.layers1.0.blocks.0.attn.relative_position_index"
+    torch.save(hollow | {index: hollow[index].flip(0)}, FOLDER / "index.pt")
+    torch.save({"state_dict": {"weight": torch.zeros(2)}, "hook": Call()}, FOLDER / "calls.pt")
+    with open(FOLDER / "calls.pkl", "wb") as file:
+        pickle.dump({"weight": Call()}, file, protocol=2)
+    content = (FOLDER / "flat.pt").read_bytes()
+    (FOLDER / "truncated.pt").write_bytes(content[: len(content) // 8])
+    content = (FOLDER / "alone.safetensors").read_bytes()
+    (FOLDER / "truncated.safetensors").write_bytes(content[: len(content) // 8])
+
+    expected = {name: np.ascontiguousarray(v) for name, v in rounded(whole).items()}
+    restored = quantise.dequantise_all(expected)
+    relative = {
+        name: float(np.linalg.norm(restored[name].astype(float) - whole[name].numpy()) / np.linalg.norm(whole[name].double().numpy()))
+        for name in restored
+        if name + quantise.SCALE_SUFFIX in expected
+    }  # fmt: skip
+    about = {
+        "shapes": json.dumps({name: shapes(g) for name, g in PUBLISHED.items()}),
+        "relative": json.dumps(relative),
+        "sha256": hashlib.sha256((FOLDER / "flat.pt").read_bytes()).hexdigest(),
+    }
+    save_arrays(expected, FOLDER / "expected.safetensors", about)
+    for path in FOLDER.iterdir():
+        path.chmod(0o644)
+
+
+if __name__ == "__main__":
+    main()
