@@ -13,6 +13,7 @@ use web_sys::File;
 
 use crate::client::Client;
 use crate::facts::DeviceChoice;
+use crate::packs::is_pack;
 use crate::protocol::{RequestId, ToWorker};
 use crate::state::{App, Choice, Progress, Tone, store_automatic, store_choice};
 use crate::text;
@@ -50,7 +51,8 @@ impl App {
         let app = *self;
         leptos::task::spawn_local(async move {
             // A failure is said when the pack is needed.
-            let _ = app.pack_file().await;
+            let _ = app.built_in_file().await;
+            app.list_packs();
             if let Ok(blob) = JsFuture::from(fetch_blob(CARD)).await
                 && let Ok(text) =
                     JsFuture::from(blob.unchecked_into::<web_sys::Blob>().text()).await
@@ -71,7 +73,12 @@ impl App {
 
     /// Opens files that were dropped or picked.
     pub fn open(&self, files: Vec<File>) {
-        self.read(files, None);
+        let (packs, scans): (Vec<File>, Vec<File>) =
+            files.into_iter().partition(|file| is_pack(&file.name()));
+        self.keep_packs(packs);
+        if !scans.is_empty() {
+            self.read(scans, None);
+        }
     }
 
     /// Opens one series of the files that were read last.
@@ -158,11 +165,15 @@ impl App {
         if self.is_empty_untracked() || self.desk.with_value(|desk| desk.running.is_some()) {
             return;
         }
+        if !self.can_segment() {
+            return;
+        }
         self.run.set(Some(begin("Getting ready")));
         // Not a request yet, but a second start must not come between.
         self.desk.update_value(|desk| desk.running = Some((PENDING, device)));
         let app = *self;
         leptos::task::spawn_local(async move {
+            let key = app.models.chosen.get_untracked();
             let pack = app.pack_file().await;
             if app.desk.with_value(|desk| desk.running) != Some((PENDING, device)) {
                 return;
@@ -170,17 +181,22 @@ impl App {
             let Some(pack) = pack else {
                 app.desk.update_value(|desk| desk.running = None);
                 app.run.set(None);
-                app.notify(Tone::Problem, "The model could not be fetched; reload the page.");
+                let line = match key {
+                    None => "The model could not be fetched; reload the page.",
+                    Some(_) => "The model is not on this device any more; choose another one.",
+                };
+                app.notify(Tone::Problem, line);
                 return;
             };
             app.give_scan(&client);
-            let id = client.send(ToWorker::Segment { device }, &[pack]);
+            let id = client.send(ToWorker::Segment { device, pack: key }, &[pack]);
             app.desk.update_value(|desk| desk.running = Some((id, device)));
         });
     }
 
-    /// The pack, fetched once; `None` where it cannot be fetched.
-    async fn pack_file(&self) -> Option<JsValue> {
+    /// The pack that comes with the page, fetched once; `None` where it cannot be
+    /// fetched.
+    pub(crate) async fn built_in_file(&self) -> Option<JsValue> {
         let known = self.desk.with_value(|desk| desk.pack.clone());
         let promise = known.unwrap_or_else(|| {
             let promise = fetch_blob(PACK);
@@ -285,6 +301,7 @@ impl App {
             desk.worker_has_labels = false;
         });
         self.run.set(None);
+        self.models.checking.set(Vec::new());
     }
 }
 

@@ -83,6 +83,43 @@ pub struct PackCard {
     pub parameters: usize,
     /// Size of the file in bytes.
     pub bytes: usize,
+    /// What it can say of a scan.
+    pub heads: Vec<HeadFacts>,
+}
+
+/// A head of a pack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadFacts {
+    /// Its name.
+    pub name: String,
+    /// What it gives.
+    pub kind: HeadKind,
+    /// Number of classes or values.
+    pub outputs: usize,
+}
+
+/// What a head gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadKind {
+    /// A class a voxel.
+    Segmentation,
+    /// A class a scan.
+    Classification,
+    /// Numbers a scan.
+    Regression,
+}
+
+impl PackCard {
+    /// Whether it can segment.
+    pub fn segments(&self) -> bool {
+        self.heads.iter().any(|head| head.kind == HeadKind::Segmentation)
+    }
+
+    /// Whether `prism convert` made it of a checkpoint of others.
+    pub fn imported(&self) -> bool {
+        self.provenance.get("imported").is_some()
+    }
 }
 
 /// Seconds of each stage of a run.

@@ -12,6 +12,7 @@
 //! | [`actions`], [`replies`], [`exports`] | what it does, what it makes of answers, what it saves |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
+//! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
 //! | [`files`], [`download`], [`text`] | files in, files out, numbers as text |
 //!
 //! Feature `worker` (on by default) holds the worker and with it everything of core
@@ -23,6 +24,8 @@ pub mod download;
 pub mod exports;
 pub mod facts;
 pub mod files;
+pub mod kept;
+pub mod packs;
 pub mod panels;
 pub mod protocol;
 pub mod replies;

@@ -44,12 +44,26 @@ pub enum ToWorker {
     Prepare {
         /// Where to compute.
         device: DeviceChoice,
+        /// SHA-256 of a kept pack; `None` for the one that comes with the page.
+        pack: Option<String>,
     },
     /// Segment the loaded scan with the pack (a `Blob` beside), then measure and
     /// report.
     Segment {
         /// Where to compute.
         device: DeviceChoice,
+        /// As in [`ToWorker::Prepare`].
+        pack: Option<String>,
+    },
+    /// List the packs: answers [`FromWorker::Packs`]. Beside, once it is there: the
+    /// pack that comes with the page (a `Blob`).
+    ListPacks,
+    /// Check the pack beside (a `File`) and keep it: answers [`FromWorker::Packs`].
+    KeepPack,
+    /// Delete a kept pack: answers [`FromWorker::Packs`].
+    ForgetPack {
+        /// SHA-256 of its tensors.
+        sha256: String,
     },
     /// End the request `id` at the next occasion.
     Cancel {
@@ -188,6 +202,15 @@ pub enum FromWorker {
         /// What it found.
         result: Box<RunResult>,
     },
+    /// The packs there are.
+    Packs {
+        /// The one that comes with the page, when it was beside the request.
+        built_in: Option<Box<PackCard>>,
+        /// Those that are kept on this device, by title.
+        kept: Vec<PackCard>,
+        /// SHA-256 of the one that was just kept.
+        added: Option<String>,
+    },
     /// The segmentation is back.
     Restored,
     /// A file is made; its bytes are beside.
@@ -292,8 +315,11 @@ mod tests {
                 selection: Some(Selection { series: Some("series-3".into()), volume: 4 }),
                 display: false,
             },
-            ToWorker::Prepare { device: DeviceChoice::Auto },
-            ToWorker::Segment { device: DeviceChoice::Cpu },
+            ToWorker::Prepare { device: DeviceChoice::Auto, pack: None },
+            ToWorker::Segment { device: DeviceChoice::Cpu, pack: Some("0123abcd".into()) },
+            ToWorker::ListPacks,
+            ToWorker::KeepPack,
+            ToWorker::ForgetPack { sha256: "0123abcd".into() },
             ToWorker::Cancel { id: 7 },
             ToWorker::Restore { table: LabelTable::default() },
             ToWorker::ExportSegmentation,
@@ -319,6 +345,7 @@ mod tests {
             (FromWorker::Notice { text: "On the CPU.".into() }, false),
             (FromWorker::Listed { series: vec![series("a")] }, true),
             (FromWorker::Loaded { facts: Box::new(facts()) }, true),
+            (FromWorker::Packs { built_in: None, kept: vec![], added: None }, true),
             (FromWorker::Restored, true),
             (FromWorker::Exported { media_type: "application/gzip".into() }, true),
             (FromWorker::Cancelled, true),

@@ -40,6 +40,10 @@ impl App {
                 self.device.set(Some(device));
                 self.pack.set(Some(*pack));
             }
+            FromWorker::Packs { built_in, kept, added } => {
+                self.finish(id);
+                self.hear_packs(built_in.map(|card| *card), kept, added);
+            }
             FromWorker::Segmented { result } => self.segmented(id, *result, &parts),
             FromWorker::Exported { media_type } => {
                 let name = self.desk.try_update_value(|desk| {
@@ -186,6 +190,7 @@ impl App {
             self.desk.update_value(|desk| desk.opening = None);
             self.reading.set(None);
         }
+        self.models.checking.update(|checking| checking.retain(|&checked| Some(checked) != id));
         self.desk.update_value(|desk| {
             desk.rereading = desk.rereading.filter(|&rereading| Some(rereading) != id);
             desk.exporting.take_if(|(exporting, _)| Some(*exporting) == id);

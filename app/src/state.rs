@@ -11,6 +11,7 @@ use prism_core::formats::{Selection, Series};
 
 use crate::client::Client;
 use crate::facts::{DeviceChoice, DeviceReport, PackCard};
+use crate::packs::Models;
 use crate::protocol::{RequestId, RunResult, ScanFacts};
 use crate::viewer::{DisplayLabels, DisplayVolume, ViewState};
 
@@ -152,7 +153,9 @@ pub struct App {
     pub device: RwSignal<Option<DeviceReport>>,
     /// The pack, once it was opened.
     pub pack: RwSignal<Option<PackCard>>,
-    /// The model card, a text beside the pack.
+    /// The packs there are, and the one for the next run.
+    pub models: Models,
+    /// The model card, a text beside the pack that comes with the page.
     pub card: RwSignal<Option<String>>,
     /// Whether the worker has said that it listens.
     pub ready: RwSignal<bool>,
@@ -183,6 +186,7 @@ impl App {
             result: RwSignal::new(None),
             device: RwSignal::new(None),
             pack: RwSignal::new(None),
+            models: Models::new(stored(PACK_KEY)),
             card: RwSignal::new(None),
             ready: RwSignal::new(false),
             automatic: RwSignal::new(stored(AUTOMATIC_KEY).as_deref() != Some("no")),
@@ -271,6 +275,7 @@ impl Default for App {
 
 const CHOICE_KEY: &str = "prism.device";
 const AUTOMATIC_KEY: &str = "prism.automatic";
+const PACK_KEY: &str = "prism.pack";
 
 /// A word remembered on this computer.
 fn stored(key: &str) -> Option<String> {
@@ -287,6 +292,11 @@ fn store(key: &str, word: &str) {
 /// Remembers the choice of device, where the browser allows it.
 pub fn store_choice(choice: DeviceChoice) {
     store(CHOICE_KEY, choice.key());
+}
+
+/// Remembers the choice of pack: a SHA-256, or nothing for the one of the page.
+pub fn store_pack(sha256: Option<&str>) {
+    store(PACK_KEY, sha256.unwrap_or_default());
 }
 
 /// Remembers whether scans are segmented when they are opened.

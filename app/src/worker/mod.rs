@@ -9,10 +9,12 @@
 //! | `read` | files to a scan |
 //! | `half` | scan values for display |
 //! | `run` | device, pack, segmentation, measures, report |
+//! | `packs` | models that are kept on the device |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
 mod half;
+mod packs;
 mod post;
 mod read;
 mod run;
@@ -173,23 +175,26 @@ async fn answer(
         ToWorker::Read { selection, display } => {
             read(holdings, id, selection, display, parts, ending).await
         }
-        ToWorker::Prepare { device } => {
-            let (device, pack) = holdings.engine.prepare(device, parts.first()).await?;
+        ToWorker::Prepare { device, pack } => {
+            let (device, pack) = holdings.engine.prepare(device, (pack, parts.first())).await?;
             Ok((FromWorker::Prepared { device, pack: Box::new(pack) }, Vec::new()))
         }
-        ToWorker::Segment { device } => {
+        ToWorker::Segment { device, pack } => {
             let (scan, volume) = holdings
                 .scan
                 .as_ref()
                 .ok_or_else(|| Failure::missing("there is no scan to segment; open one first"))?;
             let (result, map) = holdings
                 .engine
-                .segment((scan, *volume), device, parts.first(), (id, ending))
+                .segment((scan, *volume), device, (pack, parts.first()), (id, ending))
                 .await?;
             let indices = Uint8Array::from(map.data.as_slice());
             holdings.labelled = Some(Labelled { map, table: result.pack.labels.clone() });
             Ok((FromWorker::Segmented { result: Box::new(result) }, vec![indices.buffer().into()]))
         }
+        ToWorker::ListPacks => Ok((packs::list(parts.first()).await, Vec::new())),
+        ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
+        ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
         ToWorker::Restore { table } => restore(holdings, table, parts),
         ToWorker::ExportSegmentation => {
             let labelled = holdings.labelled.as_ref().ok_or_else(|| {

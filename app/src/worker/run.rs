@@ -22,10 +22,21 @@ use crate::protocol::{FromWorker, Grid, RequestId, RunResult};
 #[derive(Default)]
 pub struct Engine {
     devices: Devices,
-    pack: Option<(Pack, PackCard)>,
+    pack: Option<OpenedPack>,
     /// The model on the device it was loaded to.
     model: Option<(DeviceKind, Prism)>,
 }
+
+/// A pack that was read.
+struct OpenedPack {
+    /// SHA-256 of a kept pack, `None` for the one that comes with the page.
+    key: Option<String>,
+    pack: Pack,
+    card: PackCard,
+}
+
+/// Which pack a request wants, and its file.
+type WantedPack<'a> = (Option<String>, Option<&'a JsValue>);
 
 impl Engine {
     /// Opens device and pack.
@@ -35,14 +46,14 @@ impl Engine {
     pub async fn prepare(
         &mut self,
         choice: DeviceChoice,
-        blob: Option<&JsValue>,
+        wanted: WantedPack<'_>,
     ) -> Result<(DeviceReport, PackCard), Failure> {
         let opened = self
             .devices
             .open(translate::choice(choice))
             .await
             .map_err(|error| Failure::device(error.to_string()))?;
-        let card = self.load(&opened, blob).await?;
+        let card = self.load(&opened, wanted).await?;
         Ok((translate::device(&opened.report), card))
     }
 
@@ -55,7 +66,7 @@ impl Engine {
         &mut self,
         (scan, volume): (&Scan, usize),
         choice: DeviceChoice,
-        blob: Option<&JsValue>,
+        wanted: WantedPack<'_>,
         (id, ending): (RequestId, &Rc<Cell<bool>>),
     ) -> Result<(RunResult, LabelMap), Failure> {
         let started = now_utc();
@@ -69,7 +80,7 @@ impl Engine {
             .map_err(|error| Failure::device(error.to_string()))?;
         watch.end()?;
         watch.say("Loading the model", 0, 0);
-        let card = self.load(&opened, blob).await?;
+        let card = self.load(&opened, wanted).await?;
         watch.end()?;
         post(
             Some(id),
@@ -80,7 +91,7 @@ impl Engine {
             &[],
         );
         let open_seconds = (now_ms() - begin) / 1000.0;
-        let (Some((pack, _)), Some((_, model))) = (&self.pack, &self.model) else {
+        let (Some(OpenedPack { pack, .. }), Some((_, model))) = (&self.pack, &self.model) else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
         let run =
@@ -140,20 +151,22 @@ impl Engine {
     async fn load(
         &mut self,
         opened: &OpenedDevice,
-        blob: Option<&JsValue>,
+        (key, blob): WantedPack<'_>,
     ) -> Result<PackCard, Failure> {
-        if self.pack.is_none() {
+        if self.pack.as_ref().is_none_or(|opened| opened.key != key) {
+            // The old one first: two would not fit on small devices.
+            self.pack = None;
+            self.model = None;
             let bytes = bytes_of(blob).await?;
             let pack = Pack::read(&bytes).map_err(|error| Failure::missing(error.to_string()))?;
             let card = translate::pack(&pack, bytes.len());
-            self.pack = Some((pack, card));
+            self.pack = Some(OpenedPack { key, pack, card });
         }
-        let Some((pack, card)) = &self.pack else {
+        let Some(OpenedPack { pack, card, .. }) = &self.pack else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
         let kind = opened.report.kind;
         if self.model.as_ref().is_none_or(|(on, _)| *on != kind) {
-            // The old one first: two would not fit on small devices.
             self.model = None;
             let model = Prism::load(pack, &opened.device)
                 .map_err(|error| Failure::missing(error.to_string()))?;
@@ -199,7 +212,7 @@ impl Watch for PageWatch {
 }
 
 /// Bytes of the pack, which the page hands over as a `Blob`.
-async fn bytes_of(blob: Option<&JsValue>) -> Result<Vec<u8>, Failure> {
+pub(super) async fn bytes_of(blob: Option<&JsValue>) -> Result<Vec<u8>, Failure> {
     let missing = || Failure::missing("the model did not arrive; reload the page");
     let blob: &Blob = blob.and_then(JsValue::dyn_ref).ok_or_else(missing)?;
     let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|_| missing())?;

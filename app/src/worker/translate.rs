@@ -1,9 +1,9 @@
 //! Core's types in the page's terms (see `facts`).
 
-use prism_core::model::Pack;
+use prism_core::model::{HeadConfig, Pack};
 use prism_core::pipeline;
 
-use crate::facts::{Answer, DeviceChoice, DeviceKind, DeviceReport, PackCard};
+use crate::facts::{Answer, DeviceChoice, DeviceKind, DeviceReport, HeadFacts, HeadKind, PackCard};
 
 /// The choice in core's terms.
 pub const fn choice(choice: DeviceChoice) -> pipeline::DeviceChoice {
@@ -40,7 +40,17 @@ pub fn pack(pack: &Pack, bytes: usize) -> PackCard {
         scores: info.scores.clone(),
         parameters: pack.parameters(),
         bytes,
+        heads: info.architecture.heads.iter().map(head).collect(),
     }
+}
+
+fn head(head: &HeadConfig) -> HeadFacts {
+    let (kind, outputs) = match head {
+        HeadConfig::Segmentation { classes, .. } => (HeadKind::Segmentation, *classes),
+        HeadConfig::Classification(head) => (HeadKind::Classification, head.outputs.len()),
+        HeadConfig::Regression(head) => (HeadKind::Regression, head.outputs.len()),
+    };
+    HeadFacts { name: head.name().to_owned(), kind, outputs }
 }
 
 /// What the pooled heads say.

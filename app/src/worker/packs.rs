@@ -1,0 +1,64 @@
+//! Models beside the one that comes with the page: checked, kept, listed, deleted.
+
+use prism_core::model::pack::LARGEST;
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::Device;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Blob;
+
+use super::run::bytes_of;
+use super::{Failure, translate};
+use crate::facts::PackCard;
+use crate::kept::{self, KeptError};
+use crate::protocol::FromWorker;
+
+/// The pack that comes with the page (a `Blob` beside, if it was fetched) and those
+/// that are kept.
+pub async fn list(blob: Option<&JsValue>) -> FromWorker {
+    let built_in = match blob {
+        Some(_) => read(blob).await.ok().map(|(_, _, card)| Box::new(card)),
+        None => None,
+    };
+    // A browser that keeps nothing has an empty list; it says why when a pack comes.
+    FromWorker::Packs { built_in, kept: kept::list().await.unwrap_or_default(), added: None }
+}
+
+/// Checks a pack and keeps it.
+///
+/// # Errors
+/// [`Failure`] in one sentence; nothing is kept then.
+pub async fn keep(blob: Option<&JsValue>) -> Result<FromWorker, Failure> {
+    let (bytes, pack, card) = read(blob).await?;
+    // Builds the network once: a tensor that is missing, left over or of another shape
+    // shall be found now and not in the middle of a run.
+    Prism::load(&pack, &Device::flex()).map_err(|error| Failure::input(error.to_string()))?;
+    drop(pack);
+    kept::keep(&card, &bytes).await.map_err(|error| not_done("kept", &error))?;
+    let kept = kept::list().await.map_err(|error| not_done("listed", &error))?;
+    Ok(FromWorker::Packs { built_in: None, kept, added: Some(card.sha256) })
+}
+
+/// Deletes a pack.
+///
+/// # Errors
+/// [`Failure`] in one sentence.
+pub async fn forget(sha256: &str) -> Result<FromWorker, Failure> {
+    kept::forget(sha256).await.map_err(|error| not_done("deleted", &error))?;
+    let kept = kept::list().await.map_err(|error| not_done("listed", &error))?;
+    Ok(FromWorker::Packs { built_in: None, kept, added: None })
+}
+
+async fn read(blob: Option<&JsValue>) -> Result<(Vec<u8>, Pack, PackCard), Failure> {
+    let size = blob.and_then(JsValue::dyn_ref::<Blob>).map_or(0.0, Blob::size);
+    if size > LARGEST as f64 {
+        return Err(Failure::input("the pack is larger than 1 GB, which is the most that is read"));
+    }
+    let bytes = bytes_of(blob).await?;
+    let pack = Pack::read(&bytes).map_err(|error| Failure::input(error.to_string()))?;
+    let card = translate::pack(&pack, bytes.len());
+    Ok((bytes, pack, card))
+}
+
+fn not_done(what: &str, error: &KeptError) -> Failure {
+    Failure::input(format!("the model was not {what}: {error}"))
+}
