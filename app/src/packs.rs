@@ -20,10 +20,12 @@ pub struct Models {
     pub kept: RwSignal<Vec<PackCard>>,
     /// SHA-256 of the kept pack for the next run; `None` for the one of the page.
     pub chosen: RwSignal<Option<String>>,
-    /// Requests whose packs are being checked.
+    /// Requests that change the list.
     pub checking: RwSignal<Vec<RequestId>>,
     /// Whether the list is open.
     pub open: RwSignal<bool>,
+    /// What became of the last change, said in the list: notices lie under it.
+    pub said: RwSignal<Option<(Tone, String)>>,
 }
 
 impl Models {
@@ -35,6 +37,7 @@ impl Models {
             chosen: RwSignal::new(remembered.filter(|sha256| !sha256.is_empty())),
             checking: RwSignal::new(Vec::new()),
             open: RwSignal::new(false),
+            said: RwSignal::new(None),
         }
     }
 
@@ -85,6 +88,7 @@ impl App {
     /// Has packs checked and kept.
     pub fn keep_packs(&self, files: Vec<File>) {
         let Some(client) = self.client() else { return };
+        self.models.said.set(None);
         for file in files {
             let id = client.send(ToWorker::KeepPack, &[file.into()]);
             self.models.checking.update(|checking| checking.push(id));
@@ -95,6 +99,31 @@ impl App {
     pub fn choose_pack(&self, sha256: Option<String>) {
         store_pack(sha256.as_deref());
         self.models.chosen.set(sha256);
+        self.models.said.set(None);
+    }
+
+    /// Opens or closes the list.
+    pub fn show_models(&self, open: bool) {
+        self.models.said.set(None);
+        self.models.open.set(open);
+    }
+
+    /// Says where it is seen why a pack was not kept or deleted; `false` when the
+    /// request was none of the list's.
+    pub(crate) fn pack_failed(&self, id: Option<RequestId>, line: &str) -> bool {
+        let ours = self
+            .models
+            .checking
+            .with_untracked(|checking| checking.iter().any(|&checked| Some(checked) == id));
+        if ours {
+            self.models.checking.update(|checking| checking.retain(|&c| Some(c) != id));
+            if self.models.open.get_untracked() {
+                self.models.said.set(Some((Tone::Problem, line.to_owned())));
+            } else {
+                self.notify(Tone::Problem, line);
+            }
+        }
+        ours
     }
 
     /// Deletes a kept model.
@@ -103,7 +132,8 @@ impl App {
             self.choose_pack(None);
         }
         if let Some(client) = self.client() {
-            client.send(ToWorker::ForgetPack { sha256: sha256.to_owned() }, &[]);
+            let id = client.send(ToWorker::ForgetPack { sha256: sha256.to_owned() }, &[]);
+            self.models.checking.update(|checking| checking.push(id));
         }
     }
 
@@ -130,7 +160,8 @@ impl App {
         if let Some(title) = title {
             self.choose_pack(added);
             self.models.open.set(true);
-            self.notify(Tone::Calm, format!("\"{title}\" is kept on this device and chosen."));
+            let line = format!("\"{title}\" is kept on this device and chosen.");
+            self.models.said.set(Some((Tone::Calm, line)));
         }
     }
 

@@ -220,6 +220,7 @@ impl App {
                     if opening { "The files were not opened." } else { "The scan stays loaded." };
                 self.notify(Tone::Problem, format!("{} {rest}", sentence(message)));
             }
+            _ if self.pack_failed(id, &sentence(message)) => {}
             _ => {
                 if self.desk.with_value(|desk| desk.rereading) == id && id.is_some() {
                     self.desk.update_value(|desk| desk.worker_has_scan = false);

@@ -93,7 +93,8 @@ fn a_decoder_that_is_not_wanted_must_be_allowed_to_be_left() {
     let patterns = ["encoder*".to_owned(), "decoder*.conv.weight".to_owned(), "out.*".to_owned()];
     let converted = converted("wrapped.pt", &tiny(&patterns)).expect("allowed");
     assert_eq!(converted.left.len(), 33);
-    assert_eq!(converted.pack.info.provenance["imported"]["left_out"][32], "out.conv.conv.weight");
+    let left_out = &converted.pack.info.provenance["imported"]["left_out"];
+    assert_eq!(left_out[2], "out.* (2 tensors)");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod broken;
 mod keyboard;
+mod models;
 mod policy;
 mod reading;
 mod segmenting;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
         reading::the_sample_scan_is_shown_in_three_planes,
         policy::the_policy_stops_a_request_to_another_host,
         broken::a_broken_file_gets_one_sentence_and_the_scan_stays,
+        models::a_broken_pack_gets_one_sentence,
+        models::a_pack_that_is_dropped_stays_runs_and_is_deleted,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::slices_move_by_key,
         segmenting::a_run_is_cancelled_within_a_second,

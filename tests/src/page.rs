@@ -51,9 +51,7 @@ impl<'browser> Page<'browser> {
         let remember = format!("localStorage.setItem('prism.automatic', '{remembered}')");
         page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": remember }));
         page.call("Page.navigate", json!({ "url": url }));
-        page.wait_until("the page to start", Duration::from_secs(180), &|page| {
-            !matches!(page.state().as_str(), "" | "starting")
-        });
+        page.wait_until_started();
         page
     }
 
@@ -215,6 +213,33 @@ impl<'browser> Page<'browser> {
             json!({ "nodeId": document["root"]["nodeId"], "selector": selector(hook) }),
         );
         self.call("DOM.setFileInputFiles", json!({ "nodeId": node["nodeId"], "files": files }));
+    }
+
+    /// Drops files onto the middle of an element, as from a file manager.
+    pub fn drop_files(&self, hook: &str, files: &[PathBuf]) {
+        let place = self.evaluate(&format!(
+            "(() => {{ const box = {}.getBoundingClientRect();
+               return [box.x + box.width / 2, box.y + box.height / 2]; }})()",
+            Self::element(hook)
+        ));
+        let data = json!({ "items": [], "files": files, "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let event = json!({ "type": kind, "x": place[0], "y": place[1], "data": data });
+            self.call("Input.dispatchDragEvent", event);
+        }
+    }
+
+    /// Loads the page again and waits as [`Page::open`] does.
+    pub fn reload(&self) {
+        self.evaluate("document.querySelector('[data-test=app]').dataset.state = 'starting'");
+        self.call("Page.reload", json!({}));
+        self.wait_until_started();
+    }
+
+    fn wait_until_started(&self) {
+        self.wait_until("the page to start", Duration::from_secs(180), &|page| {
+            !matches!(page.state().as_str(), "" | "starting")
+        });
     }
 
     /// Sets the value of a select element and tells the page.

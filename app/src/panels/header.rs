@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::icons::{Icon, icon};
+use super::models::ModelChip;
 use super::start::{FilePicker, Picker, SampleButton};
 use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
 use crate::protocol::ScanFacts;
@@ -49,6 +50,7 @@ pub fn Header(
                 </div>
             </Show>
             <span class="privacy">{icon(Icon::Lock)} <span>"Nothing leaves this device"</span></span>
+            <ModelChip app />
             <DeviceChip app />
         </header>
     }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `header` | name, scan, device |
 //! | `start` | the screen without a scan; pickers |
+//! | `models` | which model runs, packs that are kept |
 //! | `series` | choice of series and volume |
 //! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report`, `scan`, `run` (with the model's `card`) |
 //! | `progress`, `notices` | what takes time, what has to be said |
@@ -12,6 +13,7 @@
 mod card;
 mod header;
 mod icons;
+mod models;
 mod notices;
 mod progress;
 mod quality;
@@ -34,6 +36,7 @@ use crate::viewer::Viewer;
 use header::Header;
 pub use header::device_words;
 use icons::{Icon, icon};
+use models::Models;
 use notices::Notices;
 use progress::ProgressLines;
 use series::SeriesPicker;
@@ -109,6 +112,7 @@ pub fn Page() -> impl IntoView {
             }}
             <Notices app />
             <SeriesPicker app />
+            <Models app />
             <div class="drop-veil" aria-hidden="true">
                 <p>{icon(Icon::File)} "Drop to open"</p>
             </div>

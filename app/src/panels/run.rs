@@ -8,6 +8,7 @@ use super::header::device_words;
 use super::icons::{Icon, icon};
 use super::scan::Facts;
 use crate::facts::{Answer, DeviceKind, DeviceReport, PackCard};
+use crate::packs::abilities;
 use crate::protocol::RunResult;
 use crate::state::App;
 use crate::text;
@@ -30,8 +31,12 @@ pub fn RunPanel(
                     }
                 })
         }}
-        {move || app.pack.get().map(|pack| view! { <Model pack /> })}
-        {move || app.card.get().map(|card| view! { <Card card /> })}
+        {move || app.models.card().or_else(|| app.pack.get()).map(|pack| view! { <Model pack /> })}
+        {move || {
+            // The text beside the page's own pack says nothing of another.
+            let own = app.models.chosen.with(Option::is_none);
+            app.card.get().filter(|_| own).map(|card| view! { <Card card /> })
+        }}
         <Show when=move || app.device.with(Option::is_none)>
             <p class="aside">"The device is opened and tested before the first run."</p>
         </Show>
@@ -164,7 +169,7 @@ fn Model(pack: PackCard) -> impl IntoView {
     let rows = vec![
         ("Pack", pack.title.clone()),
         ("Version", pack.version.clone()),
-        ("Structures", text::grouped(pack.labels.labels.len() as u64)),
+        ("Gives", abilities(&pack)),
         ("Grid", spacing),
         (
             "Weights",
@@ -178,7 +183,7 @@ fn Model(pack: PackCard) -> impl IntoView {
     ];
     view! {
         <Facts title="Model" rows />
-        {card_section("Training", &pack.provenance)}
+        {card_section(if pack.imported() { "Not made here" } else { "Training" }, &pack.provenance)}
         {card_section("Measured scores", &pack.scores)}
     }
 }
@@ -213,6 +218,7 @@ pub fn card_rows(value: &Value) -> Vec<(String, String)> {
             let name = text::capitalised(&name.replace('_', " "));
             match value {
                 Value::Null => {}
+                Value::Array(items) if items.is_empty() => {}
                 Value::Object(_) => rows.extend(
                     card_rows(value)
                         .into_iter()

@@ -139,7 +139,7 @@ pub fn VolumeChoice(
 
 /// Opens a dialog over the page: the browser keeps the focus in it and closes it on
 /// Escape.
-fn show_modal(dialog: &JsValue) {
+pub fn show_modal(dialog: &JsValue) {
     if let Ok(show) = Reflect::get(dialog, &"showModal".into())
         && let Some(show) = show.dyn_ref::<Function>()
     {

@@ -180,7 +180,7 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
                 "arch": wanted.arch,
                 "tool": concat!("prism ", env!("CARGO_PKG_VERSION")),
                 "filled": filled,
-                "left_out": left,
+                "left_out": left_out(&left, wanted.allow_extra),
             },
             "note": "imported; neither trained nor tested by this project",
         }),
@@ -191,6 +191,12 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
     let layers = rounding(&pack, &tensors)?;
     let reference = Pack::build(info, tensors, Precision::Float32)?;
     Ok(Converted { pack, reference, layers, derived, filled, left })
+}
+
+/// The patterns say it shorter than the names: a decoder has dozens.
+fn left_out(left: &[String], patterns: &[String]) -> Vec<String> {
+    let count = |pattern: &str| left.iter().filter(|name| matches_pattern(pattern, name)).count();
+    patterns.iter().map(|pattern| format!("{pattern} ({} tensors)", count(pattern))).collect()
 }
 
 /// A Swin encoder saved on its own has no `swinViT.` before its names.

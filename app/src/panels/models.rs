@@ -1,0 +1,206 @@
+//! The models: which one runs, what each can say, where it comes from; packs are added
+//! here (or dropped anywhere on the page) and deleted.
+
+use leptos::html::{Dialog, Input};
+use leptos::prelude::*;
+use web_sys::HtmlInputElement;
+
+use super::icons::{Icon, icon};
+use super::run::card_rows;
+use super::series::show_modal;
+use crate::facts::PackCard;
+use crate::files;
+use crate::packs::abilities;
+use crate::state::{App, Tone};
+use crate::text;
+
+/// How packs come here.
+const HINT: &str = "Or drop a pack (.safetensors) onto the page. It stays on this device.";
+
+/// The button that names the model of the next run and opens the list.
+#[component]
+pub fn ModelChip(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    let title = move || app.models.card().map_or_else(|| "Model".to_owned(), |card| card.title);
+    view! {
+        <button
+            type="button"
+            class="chip model-chip"
+            data-test="models-button"
+            aria-haspopup="dialog"
+            aria-label=move || format!("Models; now: {}", title())
+            title="Models"
+            on:click=move |_| app.show_models(true)
+        >
+            {icon(Icon::Stack)}
+            <span>{title}</span>
+        </button>
+    }
+}
+
+/// The list of models, over the page while it is open.
+#[component]
+pub fn Models(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    view! { {move || app.models.open.get().then(|| view! { <ModelsDialog app /> })} }
+}
+
+#[component]
+fn ModelsDialog(app: App) -> impl IntoView {
+    let dialog = NodeRef::<Dialog>::new();
+    Effect::new(move || {
+        if let Some(dialog) = dialog.get() {
+            show_modal(&dialog);
+        }
+    });
+    let close = move || app.show_models(false);
+    let line = move || {
+        if !app.models.checking.with(Vec::is_empty) {
+            return "Checking …".to_owned();
+        }
+        app.models.said.get().map_or_else(|| HINT.to_owned(), |(_, line)| line)
+    };
+    let problem = move || app.models.said.with(|s| matches!(s, Some((Tone::Problem, _))));
+    view! {
+        <dialog
+            class="sheet"
+            aria-labelledby="models-title"
+            data-test="models"
+            node_ref=dialog
+            on:cancel=move |_: web_sys::Event| close()
+        >
+            <header class="sheet-header">
+                <h2 id="models-title">"Models"</h2>
+                <button type="button" class="icon-button" aria-label="Close" on:click=move |_| close()>
+                    {icon(Icon::Close)}
+                </button>
+            </header>
+            <ul class="models" role="radiogroup" aria-labelledby="models-title" data-test="models-list">
+                {move || {
+                    app.models
+                        .built_in
+                        .get()
+                        .map(|card| view! { <ModelRow app card built_in=true /> })
+                }}
+                <For
+                    each=move || app.models.kept.get()
+                    key=|card| card.sha256.clone()
+                    children=move |card| view! { <ModelRow app card built_in=false /> }
+                />
+            </ul>
+            <div class="models-add">
+                <PackPicker app />
+                <p role="status" class:problem=problem data-test="models-line">
+                    {line}
+                </p>
+            </div>
+        </dialog>
+    }
+}
+
+/// One model: the choice, what it can say, where it comes from.
+#[component]
+fn ModelRow(app: App, card: PackCard, built_in: bool) -> impl IntoView {
+    let key = (!built_in).then(|| card.sha256.clone());
+    let is_chosen = {
+        let key = key.clone();
+        Memo::new(move |_| app.models.chosen.get() == key)
+    };
+    let can = if card.segments() { "Segments" } else { "Gives" };
+    let origin = card.imported().then(|| {
+        view! { <span class="model-origin" data-test="model-origin">"not made here"</span> }
+    });
+    let provenance = card_rows(&card.provenance);
+    let title = card.title.clone();
+    let delete = key.clone().map(|sha256| {
+        let label = format!("Delete {title}");
+        view! {
+            <button
+                type="button"
+                class="button quiet"
+                data-test="model-delete"
+                aria-label=label.clone()
+                title=label
+                on:click=move |_| app.forget_pack(&sha256)
+            >
+                "Delete"
+            </button>
+        }
+    });
+    view! {
+        <li class="model" class:chosen=move || is_chosen.get() data-test="model">
+            <label class="model-choice">
+                <input
+                    type="radio"
+                    name="model"
+                    data-test="model-choice"
+                    prop:checked=move || is_chosen.get()
+                    on:change=move |_| app.choose_pack(key.clone())
+                />
+                <span class="model-title">{title}</span>
+                <span class="model-more">
+                    {format!("{can} {} · {}", abilities(&card), text::bytes(card.bytes as f64))}
+                    {origin}
+                </span>
+            </label>
+            {delete}
+            <details class="model-card facts">
+                <summary>"Where it comes from"</summary>
+                <dl>
+                    {provenance
+                        .into_iter()
+                        .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+                        .collect_view()}
+                    <div><dt>"SHA-256"</dt><dd>{card.sha256.clone()}</dd></div>
+                </dl>
+            </details>
+        </li>
+    }
+}
+
+/// The button that opens the browser's picker for packs.
+#[component]
+fn PackPicker(app: App) -> impl IntoView {
+    let input = NodeRef::<Input>::new();
+    let picked = move |_| {
+        let Some(input) = input.get_untracked() else { return };
+        let input: HtmlInputElement = input;
+        if let Some(list) = input.files() {
+            match files::from_list(&list) {
+                Ok(files) => app.keep_packs(files),
+                Err(error) => app.notify(Tone::Problem, error.to_string()),
+            }
+        }
+        // The same file again is a change, too.
+        input.set_value("");
+    };
+    view! {
+        <button
+            type="button"
+            class="button"
+            data-test="pick-pack"
+            on:click=move |_| {
+                if let Some(input) = input.get_untracked() {
+                    input.click();
+                }
+            }
+        >
+            {icon(Icon::File)}
+            <span>"Add a pack"</span>
+        </button>
+        <input
+            type="file"
+            class="picker"
+            accept=".safetensors"
+            data-test="pack-input"
+            tabindex="-1"
+            aria-hidden="true"
+            node_ref=input
+            on:change=picked
+        />
+    }
+}

@@ -1,0 +1,100 @@
+//! Models: a pack that is dropped stays on the device, is chosen, runs, and is deleted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prism_core::model::Pack;
+use prism_tests::page::{PATIENCE, Page};
+use prism_tests::runner::Stage;
+
+use crate::reading::open_sample;
+
+/// A run of the small network on the CPU.
+const RUN: std::time::Duration = std::time::Duration::from_secs(240);
+
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/model/tiny.safetensors")
+}
+
+fn rows(page: &Page) -> u64 {
+    let count = "document.querySelectorAll('[data-test=model]').length";
+    page.evaluate(count).as_u64().unwrap_or_default()
+}
+
+fn chosen(page: &Page) -> String {
+    page.text(".model.chosen .model-title")
+}
+
+/// Names of the files in the page's folder for packs.
+fn kept_files(page: &Page) -> u64 {
+    let count = "(async () => {
+        const root = await navigator.storage.getDirectory();
+        const folder = await root.getDirectoryHandle('packs', { create: true });
+        let count = 0;
+        for await (const _ of folder.keys()) count += 1;
+        return count;
+    })()";
+    page.evaluate(count).as_u64().unwrap_or_default()
+}
+
+pub fn a_pack_that_is_dropped_stays_runs_and_is_deleted(stage: &Stage) {
+    let expected = Pack::read(&fs::read(tiny()).expect("the pack")).expect("a pack").info;
+    let page = stage.open();
+    open_sample(&page);
+    page.drop_files("#planes", &[tiny()]);
+    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == 2);
+    assert_eq!(chosen(&page), expected.title);
+    assert!(page.texts("model").contains("4 structures, contrast, age"), "{}", page.texts("model"));
+    assert_eq!(kept_files(&page), 2, "the pack and its card");
+
+    // Another visit: still there, still chosen.
+    page.reload();
+    page.wait_until("the chosen model", PATIENCE, &|page| {
+        page.text("models-button") == expected.title
+    });
+    open_sample(&page);
+    page.choose("device-choice", "cpu");
+    page.click("run-button");
+    page.wait_for_state("done", RUN);
+    let manifest = page.download("download-manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
+    assert_eq!(manifest["pack"]["sha256"], expected.sha256.as_str());
+
+    // By keyboard back to the page's own.
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == 2);
+    page.click(".model.chosen input");
+    page.press("ArrowUp");
+    page.wait_until("the other choice", PATIENCE, &|page| chosen(page) != expected.title);
+    page.click("model-delete");
+    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == 1);
+    assert_eq!(kept_files(&page), 0);
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+    assert_eq!(page.state(), "done", "the result stays");
+}
+
+pub fn a_broken_pack_gets_one_sentence(stage: &Stage) {
+    let page = stage.open();
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == 1);
+    let whole = fs::read(tiny()).expect("the pack");
+    let mut damaged = whole.clone();
+    *damaged.last_mut().expect("bytes") ^= 1;
+    let cases: [(&str, &[u8], &str); 3] = [
+        ("short.safetensors", &whole[..whole.len() / 2], "not a safetensors file"),
+        ("damaged.safetensors", &damaged, "damaged"),
+        ("text.safetensors", b"no pack at all", "not a safetensors file"),
+    ];
+    for (name, bytes, words) in cases {
+        let path = stage.folder.join(name);
+        fs::write(&path, bytes).expect("writing the file");
+        page.choose_files("pack-input", std::slice::from_ref(&path));
+        page.wait_until("a sentence", PATIENCE, &|page| page.text("models-line").contains(words));
+        let line = page.text("models-line");
+        println!("  {line}");
+        assert!(line.ends_with('.') && line.len() < 300, "not a sentence: {line:?}");
+        assert_eq!(rows(&page), 1);
+    }
+    assert_eq!(kept_files(&page), 0);
+}
