@@ -210,3 +210,38 @@ fn cosines() {
     assert!((cosine(&[1.0, 0.0], &[1.0, 1.0]) - 0.5_f64.sqrt()).abs() < 1e-12);
     assert_eq!(cosine(&[0.0, 0.0], &[1.0, 1.0]), 0.0);
 }
+
+/// training/export.py made the pack of the averaged weights in f32, the checkpoint keeps
+/// them as halves: int8 values may differ by one step, no more.
+#[test]
+fn the_committed_checkpoint_becomes_the_pack_that_python_exported() {
+    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), ".."].iter().collect();
+    let exported = std::fs::read(root.join("public/packs/brain.safetensors")).expect("pack");
+    let heads = ["segmentation".to_owned()];
+    let extra = ["heads.contrast.*".to_owned()];
+    let wanted = Wanted {
+        arch: "compact",
+        heads: &heads,
+        labels: Some(Pack::read(&exported).expect("a pack").info.labels),
+        allow_extra: &extra,
+        ..Wanted::default()
+    };
+    let path = root.join("training/checkpoints/brain2mm.safetensors");
+    let mut checkpoint = Checkpoint::open(&path).expect("checkpoint");
+    let converted = convert(&mut checkpoint, &wanted).expect("converted").pack;
+    let bytes = converted.to_bytes().expect("pack");
+    let (converted, exported) = (
+        SafeTensors::deserialize(&bytes).expect("a"),
+        SafeTensors::deserialize(&exported).expect("b"),
+    );
+    assert_eq!(converted.len(), exported.len());
+    for (name, view) in converted.tensors() {
+        let other = exported.tensor(&name).expect("the same tensors");
+        assert_eq!((view.dtype(), view.shape()), (other.dtype(), other.shape()), "{name}");
+        if view.dtype() == safetensors::Dtype::I8 {
+            let step = |(a, b): (&u8, &u8)| (i16::from(*a as i8) - i16::from(*b as i8)).abs();
+            let largest = view.data().iter().zip(other.data()).map(step).max();
+            assert!(largest <= Some(1), "{name}: {largest:?} steps");
+        }
+    }
+}

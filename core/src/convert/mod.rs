@@ -20,7 +20,7 @@ pub use geometry::{encoder, guess, head};
 
 use crate::model::pack::{NamedTensor, Precision, SCHEMA, TensorSource, is_quantised};
 use crate::model::{Architecture, EncoderConfig, HeadConfig, Pack, PackError, PackInfo};
-use crate::model::{Preprocessing, Prism};
+use crate::model::{Preprocessing, Prism, RendererConfig};
 use crate::volume::{IntensityRule, Label, LabelTable};
 
 /// A checkpoint that cannot become a pack.
@@ -100,6 +100,8 @@ pub struct Wanted<'a> {
     pub arch: &'a str,
     /// Heads in words ([`head`]).
     pub heads: &'a [String],
+    /// Whether the decoder that renders a scan again is wanted, too.
+    pub renderer: bool,
     /// Labels of the segmentation head; numbered ones without.
     pub labels: Option<LabelTable>,
     /// Short name of the pack.
@@ -156,7 +158,8 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
     // The compact network always has its branches; an encoder of others may not.
     let branches = matches!(encoder, EncoderConfig::ResidualPyramid { .. })
         || checkpoint.tensors.keys().any(|name| name.contains("_disentanglement."));
-    let architecture = Architecture { encoder, branches, heads, renderer: None };
+    let renderer = wanted.renderer.then_some(RendererConfig::Modulated);
+    let architecture = Architecture { encoder, branches, heads, renderer };
     let derived = derived::take(checkpoint)?;
     let (tensors, filled, left) = matched(checkpoint, &architecture, wanted)?;
     let labels = labels(&architecture, wanted)?;

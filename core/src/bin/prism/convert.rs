@@ -29,6 +29,9 @@ pub struct Arguments {
     /// segmentation, or classification:name=NAME,outputs=A/B/C[,input=structure|sequence|fused], or regression:...
     #[arg(long = "head")]
     heads: Vec<String>,
+    /// Keep the decoder that renders a scan again in another style
+    #[arg(long)]
+    renderer: bool,
     /// JSON table of the segmentation's labels, in the form packs carry it [default: numbered]
     #[arg(long)]
     labels: Option<PathBuf>,
@@ -76,6 +79,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let wanted = Wanted {
         arch: &arguments.arch,
         heads: &arguments.heads,
+        renderer: arguments.renderer,
         labels,
         name: &name,
         title: &title,
