@@ -121,8 +121,6 @@ pub struct Wanted<'a> {
 pub struct Converted {
     /// As it is kept: int8.
     pub pack: Pack,
-    /// The same in full precision, to compare with.
-    pub reference: Pack,
     /// Rounding of each quantised tensor, in the network's order.
     pub layers: Vec<LayerError>,
     /// Buffers that are derived from the geometry, checked and left.
@@ -131,6 +129,22 @@ pub struct Converted {
     pub filled: Vec<String>,
     /// Tensors that were left over and allowed to be.
     pub left: Vec<String>,
+    tensors: Vec<NamedTensor>,
+}
+
+impl Converted {
+    /// The same pack in full precision, to compare with. Gives the weights away: for the
+    /// largest encoder they are more than a gigabyte.
+    ///
+    /// # Errors
+    /// As [`Pack::build`]; [`PackError::Missing`] the second time.
+    pub fn take_reference(&mut self) -> Result<Pack, PackError> {
+        if self.tensors.is_empty() {
+            return Err(PackError::Missing("(given away already)".into()));
+        }
+        let tensors = std::mem::take(&mut self.tensors);
+        Pack::build(self.pack.info.clone(), tensors, Precision::Float32)
+    }
 }
 
 /// What rounding to int8 does to one tensor.
@@ -190,10 +204,9 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
         scores: json!({}),
         sha256: String::new(),
     };
-    let pack = Pack::build(info.clone(), tensors.clone(), Precision::Int8)?;
+    let pack = Pack::build(info, tensors.clone(), Precision::Int8)?;
     let layers = rounding(&pack, &tensors)?;
-    let reference = Pack::build(info, tensors, Precision::Float32)?;
-    Ok(Converted { pack, reference, layers, derived, filled, left })
+    Ok(Converted { pack, layers, derived, filled, left, tensors })
 }
 
 /// The patterns say it shorter than the names: a decoder has dozens.

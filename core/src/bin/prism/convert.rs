@@ -87,14 +87,14 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         allow_missing: &arguments.allow_missing,
         allow_extra: &arguments.allow_extra,
     };
-    let converted = convert::convert(&mut checkpoint, &wanted).inspect_err(|error| {
+    let mut converted = convert::convert(&mut checkpoint, &wanted).inspect_err(|error| {
         if let ConvertError::Mismatch(mismatch) = error {
             list(mismatch);
         }
     })?;
     summary(&converted);
     if let Some(scan) = &arguments.check {
-        compare(&converted, scan, arguments.device).await?;
+        compare(&mut converted, scan, arguments.device).await?;
     }
     let bytes = converted.pack.to_bytes()?;
     files::write(&arguments.output, &bytes)?;
@@ -143,7 +143,7 @@ fn summary(converted: &Converted) {
 
 /// Runs both precisions over the middle of a scan.
 async fn compare(
-    converted: &Converted,
+    converted: &mut Converted,
     scan: &std::path::Path,
     device: DeviceChoice,
 ) -> Result<(), Box<dyn Error>> {
@@ -153,7 +153,8 @@ async fn compare(
     let middle = convert::middle(&scan.volume, window_mm)?;
     let opened = Devices::default().open(device).await?;
     let int8 = encode(&converted.pack, &middle, &opened.device).await?;
-    let full = encode(&converted.reference, &middle, &opened.device).await?;
+    let reference = converted.take_reference()?;
+    let full = encode(&reference, &middle, &opened.device).await?;
     let mut least = f64::INFINITY;
     for (name, int8, full) in [
         ("structure", &int8.structure, &full.structure),
