@@ -194,7 +194,7 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
                 "file": checkpoint.file_name,
                 "bytes": checkpoint.bytes,
                 "sha256": checkpoint.sha256,
-                "arch": wanted.arch,
+                "architecture": wanted.arch,
                 "tool": concat!("prism ", env!("CARGO_PKG_VERSION")),
                 "filled": filled,
                 "left_out": left_out(&left, wanted.allow_extra),
