@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use prism_core::model::Preprocessing;
-use prism_core::pipeline::postprocess::carry_labels;
+use prism_core::pipeline::postprocess::{Between, carry_labels};
 use prism_core::pipeline::preprocess::{conform, prepare};
 use prism_core::volume::{Affine, IntensityRule, Volume, offset};
 use safetensors::SafeTensors;
@@ -107,10 +107,14 @@ fn an_empty_scan_is_refused() {
     assert_eq!(error.to_string(), "the scan is empty: every voxel has the same value");
 }
 
+fn carry(labels: &[u8], dims: [usize; 3], target: [usize; 3], ratio: f64) -> Vec<u8> {
+    carry_labels(labels, &Between::new(dims, target, [ratio; 3])).0
+}
+
 #[test]
 fn labels_carried_to_a_finer_grid_and_back_stay() {
     let labels: Vec<u8> = (0..6 * 5 * 4).map(|at| u8::from(at % 6 > 2)).collect();
-    let fine = carry_labels(&labels, [6, 5, 4], [12, 10, 8], [0.5; 3]);
-    let back = carry_labels(&fine, [12, 10, 8], [6, 5, 4], [2.0; 3]);
+    let fine = carry(&labels, [6, 5, 4], [12, 10, 8], 0.5);
+    let back = carry(&fine, [12, 10, 8], [6, 5, 4], 2.0);
     assert_eq!(back, labels);
 }

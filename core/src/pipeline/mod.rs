@@ -2,7 +2,7 @@
 //!
 //! [`preprocess`] brings a scan to the pack's grid and intensities, [`windows`]
 //! covers the grid with the network's windows, `run` drives the network over
-//! them (`sliding`), [`postprocess`] cleans the labels and carries them back. [`device`] opens
+//! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. [`device`] opens
 //! and tests what it runs on.
 
 pub mod device;
@@ -13,6 +13,7 @@ mod run;
 mod self_test;
 mod sinks;
 mod sliding;
+mod to_scan;
 pub mod windows;
 
 pub use device::{

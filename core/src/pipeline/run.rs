@@ -6,12 +6,12 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-use super::postprocess::{carry_labels, remove_islands};
 use super::preprocess::{Prepared, PreprocessError, prepare};
 use super::sinks::{LabelSink, LogitSink};
 use super::sliding::infer;
+use super::to_scan::to_scan;
 use crate::model::{Pace, Pack, PackError, Prism, Stopped};
-use crate::volume::{LabelMap, Volume, offset};
+use crate::volume::{LabelMap, Volume};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,15 +154,14 @@ pub async fn segment<W: Watch>(
     }
     lap(&mut timings.prepare_seconds);
 
-    let mut sink = LabelSink { head, labels: vec![0; prepared.input.len()], dims: prepared.dims };
+    let labels = vec![0; prepared.input.len()];
+    let mut sink = LabelSink { head, labels, dims: prepared.dims, features: None };
     let (answers, windows) = infer(&prepared, model, pack, watch, &mut sink).await?;
     timings.windows = windows;
-    let mut labels = sink.labels;
     lap(&mut timings.network_seconds);
 
     watch.progress(Stage::Labels, 0, 1);
-    let island_voxels = remove_islands(&mut labels, prepared.dims);
-    let labels = to_scan(scan, &prepared, &labels);
+    let (labels, island_voxels) = to_scan(scan, &prepared, sink, watch).await?;
     watch.progress(Stage::Labels, 1, 1);
     lap(&mut timings.labels_seconds);
     Ok(Segmentation { labels, answers, island_voxels, timings })
@@ -175,27 +174,6 @@ pub async fn segment<W: Watch>(
 pub fn prepare_for(scan: &Volume, pack: &Pack) -> Result<Prepared, PreprocessError> {
     let encoder = &pack.info.architecture.encoder;
     prepare(scan, &pack.info.preprocessing, encoder.multiple(), encoder.smallest_side())
-}
-
-/// Labels of the network's input carried to the scan's own grid.
-fn to_scan(scan: &Volume, prepared: &Prepared, labels: &[u8]) -> LabelMap {
-    let mut grid = vec![0_u8; prepared.grid_dims.iter().product()];
-    let sides = prepared.crop.map(|(start, end)| end - start);
-    for z in 0..sides[2] {
-        for y in 0..sides[1] {
-            let pad = prepared.pad;
-            let from = offset(prepared.dims, [pad[0], pad[1] + y, pad[2] + z]);
-            let crop = prepared.crop;
-            let to = offset(prepared.grid_dims, [crop[0].0, crop[1].0 + y, crop[2].0 + z]);
-            grid[to..to + sides[0]].copy_from_slice(&labels[from..from + sides[0]]);
-        }
-    }
-    let spacing = prepared.grid_affine.spacing_mm();
-    let ratio = [0, 1, 2].map(|axis| prepared.ras_spacing_mm[axis] / spacing[axis]);
-    let data = carry_labels(&grid, prepared.grid_dims, prepared.ras_dims, ratio);
-    let affine = prepared.to_ras.affine(&scan.affine);
-    let ras = LabelMap { data, dims: prepared.ras_dims, affine };
-    prepared.to_ras.undo(ras, &scan.affine)
 }
 
 /// Logits of every class on the network's input grid, for comparison with a reference.

@@ -1,17 +1,28 @@
 //! What becomes of the network's full-resolution features: labels or logits.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use super::run::PipelineError;
 use super::sliding::{Sink, read};
 use crate::model::heads::SegmentationHead;
 use crate::volume::offset;
 
-/// Keeps the most likely class of each voxel, x fastest.
+/// Keeps the most likely class of each voxel, x fastest, and the features themselves
+/// where they come in one piece.
 pub(super) struct LabelSink<'a> {
     pub(super) head: &'a SegmentationHead,
     pub(super) labels: Vec<u8>,
     pub(super) dims: [usize; 3],
+    pub(super) features: Option<Tensor<5>>,
+}
+
+/// Reads classes back, in order.
+pub(super) async fn read_classes(classes: Tensor<5, Int>) -> Result<Vec<u8>, PipelineError> {
+    let failed = |what: String| PipelineError::Device(what);
+    let data = classes.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
+    let read =
+        |class| u8::try_from(class).map_err(|_| failed(format!("class {class} does not exist")));
+    data.iter::<i64>().map(read).collect()
 }
 
 impl Sink for LabelSink<'_> {
@@ -19,22 +30,21 @@ impl Sink for LabelSink<'_> {
         let mut x0 = start[0];
         for slab in self.head.classes(&features) {
             let [_, _, nx, ny, nz] = slab.dims();
-            let failed = |what: String| PipelineError::Device(what);
-            let data = slab.into_data_async().await.map_err(|e| failed(format!("{e:?}")))?;
-            let mut classes = data.iter::<i64>();
+            let mut classes = read_classes(slab).await?.into_iter();
             for x in 0..nx {
                 for y in 0..ny {
                     for z in 0..nz {
-                        let class =
-                            classes.next().ok_or_else(|| failed("labels cut off".into()))?;
                         let at = offset(self.dims, [x0 + x, start[1] + y, start[2] + z]);
-                        self.labels[at] = u8::try_from(class)
-                            .map_err(|_| failed(format!("class {class} does not exist")))?;
+                        self.labels[at] = classes
+                            .next()
+                            .ok_or_else(|| PipelineError::Device("labels cut off".into()))?;
                     }
                 }
             }
             x0 += nx;
         }
+        let [_, _, nx, ny, nz] = features.dims();
+        self.features = ([nx, ny, nz] == self.dims).then_some(features);
         Ok(())
     }
 }

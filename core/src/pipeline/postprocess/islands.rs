@@ -1,4 +1,4 @@
-//! Labels: small islands removed, carried back to the scan's own grid.
+//! Small islands removed from a label map.
 
 use crate::volume::offset;
 
@@ -120,68 +120,6 @@ fn neighbours(dims: [usize; 3], at: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Labels of a grid carried to another grid on the same axes: each target voxel
-/// takes the label with the most trilinear weight among the eight around it.
-///
-/// Target voxel `i` along an axis lies at `(i + 0.5) * ratio - 0.5` source voxels
-/// (ratio = target spacing / source spacing).
-pub fn carry_labels(
-    labels: &[u8],
-    dims: [usize; 3],
-    target: [usize; 3],
-    ratio: [f64; 3],
-) -> Vec<u8> {
-    let taps: [Vec<(usize, usize, f32)>; 3] = [0, 1, 2].map(|axis| {
-        let last = dims[axis] - 1;
-        (0..target[axis])
-            .map(|i| {
-                let centre = ((i as f64 + 0.5) * ratio[axis] - 0.5).clamp(0.0, last as f64);
-                let below = centre.floor() as usize;
-                (below, (below + 1).min(last), (centre - below as f64) as f32)
-            })
-            .collect()
-    });
-    let mut result = Vec::with_capacity(target.iter().product());
-    for &(z0, z1, wz) in &taps[2] {
-        for &(y0, y1, wy) in &taps[1] {
-            let rows = [
-                (offset(dims, [0, y0, z0]), (1.0 - wy) * (1.0 - wz)),
-                (offset(dims, [0, y1, z0]), wy * (1.0 - wz)),
-                (offset(dims, [0, y0, z1]), (1.0 - wy) * wz),
-                (offset(dims, [0, y1, z1]), wy * wz),
-            ];
-            for &(x0, x1, wx) in &taps[0] {
-                let first = labels[rows[0].0 + x0];
-                if rows
-                    .iter()
-                    .all(|(row, _)| labels[row + x0] == first && labels[row + x1] == first)
-                {
-                    result.push(first);
-                    continue;
-                }
-                let mut seen = [(0_u8, 0.0_f32); 8];
-                let mut count = 0;
-                for (row, weight) in rows {
-                    for (label, weight) in
-                        [(labels[row + x0], weight * (1.0 - wx)), (labels[row + x1], weight * wx)]
-                    {
-                        match seen[..count].iter_mut().find(|(l, _)| *l == label) {
-                            Some((_, sum)) => *sum += weight,
-                            None => {
-                                seen[count] = (label, weight);
-                                count += 1;
-                            }
-                        }
-                    }
-                }
-                let best = seen[..count].iter().max_by(|a, b| a.1.total_cmp(&b.1));
-                result.push(best.map_or(first, |(label, _)| *label));
-            }
-        }
-    }
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,19 +154,5 @@ mod tests {
         let before = labels.clone();
         assert_eq!(remove_islands(&mut labels, dims), 0);
         assert_eq!(labels, before);
-    }
-
-    #[test]
-    fn carrying_to_half_spacing_moves_the_border_by_less_than_a_voxel() {
-        // Border between 0 and 3 at 4 of 8 voxels; at half the spacing at 8 of 16.
-        let labels: Vec<u8> = [0, 0, 0, 0, 3, 3, 3, 3].to_vec();
-        let fine = carry_labels(&labels, [8, 1, 1], [16, 1, 1], [0.5, 1.0, 1.0]);
-        assert_eq!(fine, [0, 0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 3]);
-    }
-
-    #[test]
-    fn same_grid_is_unchanged() {
-        let labels: Vec<u8> = (0..60).map(|v| v % 7).collect();
-        assert_eq!(carry_labels(&labels, [3, 4, 5], [3, 4, 5], [1.0; 3]), labels);
     }
 }

@@ -1,0 +1,9 @@
+//! Labels: small islands removed, carried back to the scan's own grid.
+
+mod carry;
+mod islands;
+mod refine;
+
+pub use carry::{Between, carry_labels};
+pub use islands::remove_islands;
+pub(super) use refine::Refine;
