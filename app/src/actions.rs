@@ -104,6 +104,7 @@ impl App {
     pub fn leave_choice(&self) {
         self.choice.set(None);
         self.desk.update_value(|desk| desk.opening = None);
+        self.resume_run();
     }
 
     /// Fetches the sample scan, which is part of the page, and opens it.
@@ -130,13 +131,23 @@ impl App {
         self.desk.update_value(|desk| desk.opening = None);
         self.reading.set(None);
         self.wake();
+        self.resume_run();
+    }
+
+    /// Starts the run again that was ended to open files, when they were not opened.
+    pub(crate) fn resume_run(&self) {
+        let device = self.desk.try_update_value(|desk| desk.interrupted.take()).flatten();
+        if let Some(device) = device {
+            self.segment(device);
+        }
     }
 
     fn read(&self, files: Vec<File>, selection: Option<Selection>) {
         let Some(client) = self.client() else { return };
-        if self.desk.with_value(|desk| desk.running.is_some()) {
+        if let Some((_, device)) = self.desk.with_value(|desk| desk.running) {
             // The run belongs to the scan that is being replaced.
             self.end_worker();
+            self.desk.update_value(|desk| desk.interrupted = Some(device));
         }
         self.choice.set(None);
         // What was wrong with other files is of no interest any more.

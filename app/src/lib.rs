@@ -14,6 +14,7 @@
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
 //! | [`files`], [`download`], [`text`] | files in, files out, numbers as text |
+//! | [`offline`] | the page without a network |
 //!
 //! Feature `worker` (on by default) holds the worker and with it everything of core
 //! that needs burn; the page's module is built without it.
@@ -25,6 +26,7 @@ pub mod exports;
 pub mod facts;
 pub mod files;
 pub mod kept;
+pub mod offline;
 pub mod packs;
 pub mod panels;
 pub mod protocol;

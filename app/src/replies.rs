@@ -121,6 +121,7 @@ impl App {
             desk.files = files;
             desk.selection =
                 Selection { series: Some(facts.series.key.clone()), volume: facts.volume };
+            desk.interrupted = None;
             desk.worker_has_scan = true;
             desk.worker_has_labels = false;
         });
@@ -219,14 +220,21 @@ impl App {
                 let rest =
                     if opening { "The files were not opened." } else { "The scan stays loaded." };
                 self.notify(Tone::Problem, format!("{} {rest}", sentence(message)));
+                if opening {
+                    self.resume_run();
+                }
             }
             _ if self.pack_failed(id, &sentence(message)) => {}
             _ => {
                 if self.desk.with_value(|desk| desk.rereading) == id && id.is_some() {
                     self.desk.update_value(|desk| desk.worker_has_scan = false);
                 }
+                let opened = self.is_opening(id);
                 self.finish(id);
                 self.notify(Tone::Problem, sentence(message));
+                if opened {
+                    self.resume_run();
+                }
             }
         }
     }

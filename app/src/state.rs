@@ -118,6 +118,8 @@ pub struct Desk {
     pub selection: Selection,
     /// Files being opened: the request, the files, and the selection.
     pub opening: Option<(RequestId, Vec<web_sys::File>, Option<Selection>)>,
+    /// The run that was ended to open files: it starts again if they cannot be opened.
+    pub interrupted: Option<DeviceChoice>,
     /// A reading of the shown files by a restarted worker.
     pub rereading: Option<RequestId>,
     /// The run, and on which device.
@@ -159,6 +161,8 @@ pub struct App {
     pub card: RwSignal<Option<String>>,
     /// Whether the worker has said that it listens.
     pub ready: RwSignal<bool>,
+    /// Whether the browser keeps every file of the page, so that it opens without a network.
+    pub offline: RwSignal<bool>,
     /// Whether a scan is segmented when it is opened.
     pub automatic: RwSignal<bool>,
     /// Where the user wants to compute.
@@ -189,6 +193,7 @@ impl App {
             models: Models::new(stored(PACK_KEY)),
             card: RwSignal::new(None),
             ready: RwSignal::new(false),
+            offline: RwSignal::new(false),
             automatic: RwSignal::new(stored(AUTOMATIC_KEY).as_deref() != Some("no")),
             device_choice: RwSignal::new(
                 stored(CHOICE_KEY).map(|key| DeviceChoice::of(&key)).unwrap_or_default(),
@@ -202,6 +207,7 @@ impl App {
                 files: Vec::new(),
                 selection: Selection::default(),
                 opening: None,
+                interrupted: None,
                 rereading: None,
                 running: None,
                 exporting: None,

@@ -29,3 +29,17 @@ pub fn a_broken_file_gets_one_sentence_and_the_scan_stays(stage: &Stage) {
     }
     assert_content(&page);
 }
+
+pub fn a_run_goes_on_after_a_broken_file(stage: &Stage) {
+    let page = stage.open();
+    open_sample(&page);
+    page.choose("device-choice", "cpu");
+    page.click("run-button");
+    page.wait_for_state("running", PATIENCE);
+    page.choose_files("file-input", &[scans::not_a_scan(&stage.folder)]);
+    page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
+    page.wait_for_state("running", PATIENCE);
+    page.click("cancel-button");
+    page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}

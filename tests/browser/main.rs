@@ -27,8 +27,11 @@ fn main() -> ExitCode {
     runner::run(cases![
         reading::the_page_loads_and_asks_only_its_own_server,
         reading::the_sample_scan_is_shown_in_three_planes,
+        reading::a_zip_of_dicom_files_is_one_scan,
+        reading::the_page_opens_again_without_its_server,
         policy::the_policy_stops_a_request_to_another_host,
         broken::a_broken_file_gets_one_sentence_and_the_scan_stays,
+        broken::a_run_goes_on_after_a_broken_file,
         models::a_broken_pack_gets_one_sentence,
         models::a_pack_that_is_dropped_stays_runs_and_is_deleted,
         keyboard::everything_is_reached_without_a_mouse,

@@ -1,7 +1,11 @@
 //! Opening the page and a scan.
 
+use std::time::Duration;
+
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
+use xtask::project;
+use xtask::server::Server;
 
 /// Fails with the page's complaints, if there are any.
 pub fn assert_content(page: &Page<'_>) {
@@ -45,5 +49,35 @@ pub fn the_sample_scan_is_shown_in_three_planes(stage: &Stage) {
     assert_eq!(page.text("convention-toggle"), "Radiological");
     page.click("convention-toggle");
     assert_eq!(page.text("convention-toggle"), "Neurological");
+    assert_content(&page);
+}
+
+pub fn the_page_opens_again_without_its_server(stage: &Stage) {
+    let server = Server::start(&project::dist(), 0).expect("a server");
+    let url = server.url();
+    let page = Page::open(&stage.browser, &url, false);
+    page.wait_until("every file to be kept", Duration::from_secs(180), &|page| {
+        page.attribute("privacy", "data-offline") == "true"
+    });
+    drop(server);
+    // A new tab: page, worker, model and sample come from what was kept.
+    let page = Page::open(&stage.browser, &url, false);
+    open_sample(&page);
+    assert_eq!(page.attribute("scan-title", "data-dims"), "176x192x170");
+    page.choose("device-choice", "cpu");
+    page.click("run-button");
+    page.wait_for_state("running", PATIENCE);
+    page.click("cancel-button");
+    page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}
+
+pub fn a_zip_of_dicom_files_is_one_scan(stage: &Stage) {
+    let page = stage.open();
+    let study = project::root().join("tests/golden/formats/dicom_zip/study.zip");
+    page.choose_files("file-input", &[study]);
+    page.wait_for_state("scan", PATIENCE);
+    // As pydicom sees it: the folder's expected.json.
+    assert_eq!(page.attribute("scan-title", "data-dims"), "16x12x2");
     assert_content(&page);
 }

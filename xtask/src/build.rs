@@ -1,4 +1,5 @@
-//! The page as static files: trunk compiles and bundles, then the security policy is written into the result.
+//! The page as static files: trunk compiles and bundles, then the security policy and the list of files
+//! to keep for use without a network are written into the result.
 //!
 //! A build whose inputs are unchanged is skipped altogether: their hash is kept beside the build folder.
 
@@ -45,6 +46,7 @@ pub fn run(steps: &mut Steps, tools: &Tools) -> TaskResult {
         }
         trunk(tools)?;
         write_policy()?;
+        write_precache(&inputs)?;
         sizes::print(&project::dist(), false)?;
         let stamp = stamp();
         fs::write(&stamp, inputs).map_err(|source| TaskError::file("write", &stamp, source))
@@ -83,6 +85,25 @@ fn write_policy() -> TaskResult {
     }
     let path = project::dist().join("_headers");
     fs::write(&path, headers).map_err(|source| TaskError::file("write", &path, source))
+}
+
+/// Names every file of this version for the service worker, which keeps them for use without a network.
+fn write_precache(version: &str) -> TaskResult {
+    let dist = project::dist();
+    let kept = |name: &str| !matches!(name, "service_worker.js" | "precache.js" | "_headers");
+    let files: Vec<String> = project::files_below(&dist)?
+        .iter()
+        .filter_map(|path| path.strip_prefix(&dist).ok()?.to_str())
+        .filter(|name| kept(name))
+        .map(|name| format!("\"./{name}\""))
+        .collect();
+    let script = format!(
+        "const PRECACHE = {{ version: \"{}\", files: [{}] }};\n",
+        &version[..16],
+        files.join(", ")
+    );
+    let path = dist.join("precache.js");
+    fs::write(&path, script).map_err(|source| TaskError::file("write", &path, source))
 }
 
 /// One hash over the names and contents of everything in [`INPUTS`].

@@ -30,6 +30,7 @@ pub fn Header(
             })
         })
     };
+    let offline = app.offline;
     view! {
         <header class="header">
             <span class="brand">{icon(Icon::Prism)} <span>"Prism"</span></span>
@@ -49,7 +50,15 @@ pub fn Header(
                     <SampleButton app class="button quiet" />
                 </div>
             </Show>
-            <span class="privacy">{icon(Icon::Lock)} <span>"Nothing leaves this device"</span></span>
+            <span
+                class="privacy"
+                title=move || offline.get().then_some("This page also opens without a network")
+                data-test="privacy"
+                data-offline=move || offline.get().to_string()
+            >
+                {icon(Icon::Lock)}
+                <span>"Nothing leaves this device"</span>
+            </span>
             <ModelChip app />
             <DeviceChip app />
         </header>

@@ -50,6 +50,7 @@ pub fn Page() -> impl IntoView {
     app.fetch_ahead();
     app.wake();
     app.obey_address();
+    app.keep_for_offline();
     files::guard_window();
     // Counts entered minus left elements: a drag over children leaves and enters.
     let depth = RwSignal::new(0_i32);

@@ -100,32 +100,9 @@ pub enum ViewerError {
     Screenshot,
 }
 
-/// A structure's name for people: `Left-Cerebral-White-Matter` becomes
-/// `Left cerebral white matter`; abbreviations (`CSF`, `3rd`) stay as they are.
-pub fn display_name(name: &str) -> String {
-    let words = name.split(['-', '_', ' ']).filter(|word| !word.is_empty());
-    words
-        .enumerate()
-        .map(|(at, word)| {
-            let abbreviation = word.chars().filter(|c| c.is_alphabetic()).count() > 1
-                && word.chars().all(|c| !c.is_lowercase());
-            if at == 0 || abbreviation { word.to_owned() } else { word.to_lowercase() }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_written_for_people() {
-        assert_eq!(display_name("Left-Cerebral-White-Matter"), "Left cerebral white matter");
-        assert_eq!(display_name("Right-VentralDC"), "Right ventraldc");
-        assert_eq!(display_name("CSF"), "CSF");
-        assert_eq!(display_name("3rd-Ventricle"), "3rd ventricle");
-    }
 
     #[test]
     fn errors_name_the_limit() {

@@ -35,9 +35,7 @@ mod toolbar;
 
 pub use camera::Camera;
 pub use captions::RESEARCH_ONLY;
-pub use data::{
-    DisplayLabels, DisplayVolume, LabelsSignal, ViewerError, VolumeSignal, display_name,
-};
+pub use data::{DisplayLabels, DisplayVolume, LabelsSignal, ViewerError, VolumeSignal};
 pub use geometry::{Plane, PlaneView};
 pub use painter::Painter;
 pub use readout::{Readout, Structure};

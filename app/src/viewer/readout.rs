@@ -4,10 +4,12 @@
 //! display copy in half precision, so it is rounded to what that copy resolves
 //! (about one part in two thousand of the display range).
 
+use prism_core::measure::display_name;
 use prism_core::volume::{Affine, offset};
 
-use super::data::{DisplayLabels, DisplayVolume, display_name};
+use super::data::{DisplayLabels, DisplayVolume};
 use super::geometry::{Frame, side_letter, voxel_under};
+use crate::text;
 
 /// A structure under a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +96,11 @@ fn structure_at(world_mm: [f64; 3], labels: &DisplayLabels) -> Option<Structure>
     let at = u32::try_from(offset(labels.dims, voxel)).ok()?;
     let index = if at < labels.indices.length() { labels.indices.get_index(at) } else { 0 };
     let label = labels.table.get(index)?;
-    Some(Structure { index, name: display_name(&label.name), color: label.color })
+    Some(Structure {
+        index,
+        name: text::capitalised(&display_name(&label.name)),
+        color: label.color,
+    })
 }
 
 /// A number with at most `decimals` digits after the point, a true minus and no

@@ -120,8 +120,10 @@ impl Report {
     }
 }
 
+/// What the pack is about: its title up to the first comma or bracket.
 fn subject(input: &ReportInput) -> &str {
-    if input.pack.title.is_empty() { "MRI" } else { &input.pack.title }
+    let subject = input.pack.title.split([',', '(']).next().unwrap_or_default().trim();
+    if subject.is_empty() { "MRI" } else { subject }
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ fn input() -> ReportInput {
         }],
         pack: PackFacts {
             name: "brain".into(),
-            title: "Brain".into(),
+            title: "Brain, any contrast (2 mm)".into(),
             version: "0.3".into(),
             sha256: "0123456789abcdef0123".into(),
             note: "not the published PRISM weights".into(),
@@ -123,6 +123,7 @@ fn texts(report: &Report, key: &str) -> Vec<String> {
 #[test]
 fn sections_stand_in_the_order_of_a_radiology_report() {
     let report = Report::write(&input());
+    assert_eq!(report.title, "Brain: report of measurements");
     let titles: Vec<&str> = report.sections.iter().map(|s| s.title.as_str()).collect();
     assert_eq!(
         titles,

@@ -1,0 +1,46 @@
+// Keeps the whole page on the device, so that it opens and computes without a network.
+//
+// The build writes `precache.js`, which names every file of this version. A new version
+// is fetched as a whole beside the old one and takes over when the page asks for it or
+// was closed everywhere: files of two versions never mix.
+importScripts("./precache.js");
+
+const PREFIX = "prism-page-";
+const CACHE = PREFIX + PRECACHE.version;
+const PAGE = new URL("./index.html", self.registration.scope).href;
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(
+    caches.open(CACHE).then((cache) =>
+      // Asked of the host, not of the browser's own cache, which may hold another version.
+      cache.addAll(PRECACHE.files.map((file) => new Request(file, { cache: "no-cache" }))),
+    ),
+  );
+});
+
+self.addEventListener("activate", (event) => {
+  const old = (name) => name.startsWith(PREFIX) && name !== CACHE;
+  event.waitUntil(
+    caches
+      .keys()
+      .then((names) => Promise.all(names.filter(old).map((name) => caches.delete(name))))
+      .then(() => self.clients.claim()),
+  );
+});
+
+self.addEventListener("message", (event) => {
+  if (event.data === "take over") self.skipWaiting();
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== "GET" || url.origin !== self.location.origin) return;
+  const page = request.mode === "navigate" && [self.registration.scope, PAGE].includes(url.origin + url.pathname);
+  event.respondWith(
+    caches
+      .open(CACHE)
+      .then((cache) => cache.match(page ? PAGE : request, { ignoreSearch: true }))
+      .then((kept) => kept ?? fetch(request)),
+  );
+});
