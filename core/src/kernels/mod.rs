@@ -1,15 +1,17 @@
 //! The operations the network is made of, on every device.
 //!
 //! Each function has one meaning and may have several implementations; the model
-//! never knows which one runs. On the CPU they are ours (`cpu`, tied to burn's
-//! tensors in `flex`), elsewhere burn's operations.
+//! never knows which one runs. They are ours: on the CPU in `cpu`, tied to burn's
+//! tensors in `flex`; on the GPU in `gpu`. Only a 1x1x1 convolution on the CPU is
+//! burn's, a matrix product.
 
 mod cpu;
 mod flex;
+mod gpu;
 mod rows;
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::{Tensor, module};
 pub use rows::{gelu, layer_norm};
 
 /// Slope of the leaky ReLU for negative inputs, everywhere in the network.
@@ -29,8 +31,11 @@ pub fn conv3d(
     bias: Option<&Tensor<1>>,
     stride: usize,
 ) -> Tensor<5> {
+    if gpu::runs_on(&x.device()) {
+        return gpu::conv3d(x, weight, bias, stride);
+    }
     let padding = weight.dims()[2] / 2;
-    if padding == 1 && bias.is_none() && flex::runs_on(&x.device()) {
+    if padding == 1 && bias.is_none() {
         return flex::conv3d(x, weight, stride);
     }
     let options = ConvOptions::new([stride; 3], [padding; 3], [1; 3], 1);
@@ -50,24 +55,11 @@ pub fn instance_norm(
     residual: Option<Tensor<5>>,
     activate: bool,
 ) -> Tensor<5> {
-    if flex::runs_on(&x.device()) {
-        return flex::instance_norm(x, scale, shift, residual, activate);
+    if gpu::runs_on(&x.device()) {
+        gpu::instance_norm(x, scale, shift, residual, activate)
+    } else {
+        flex::instance_norm(x, scale, shift, residual, activate)
     }
-    let shape = x.dims();
-    let [batch, channels, nx, ny, nz] = shape;
-    // Mean in two steps: one reduction over all voxels of a whole head comes out wrong
-    // on the GPU (burn 0.22.1, 96^3 and up).
-    let mean = |x: Tensor<4>| x.mean_dim(3).mean_dim(2);
-    let x = x.reshape([batch, channels, nx, ny * nz]);
-    let centred = x.clone() - mean(x);
-    let variance = mean(centred.clone().powi_scalar(2));
-    let gain = scale.clone().reshape([1, channels, 1, 1]) / (variance + NORM_EPSILON).sqrt();
-    let shift = shift.clone().reshape([1, channels, 1, 1]);
-    let mut x = (centred * gain + shift).reshape(shape);
-    if let Some(residual) = residual {
-        x = x + residual;
-    }
-    if activate { activation::leaky_relu(x, LEAKY_SLOPE) } else { x }
 }
 
 /// Trilinear upsampling by two (voxel centres as in `align_corners=False`), then
@@ -76,26 +68,5 @@ pub fn instance_norm(
 /// # Shapes
 /// `x` `[batch, channels, x, y, z]`, `skip` `[batch, channels, 2x, 2y, 2z]`
 pub fn upsample_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
-    if flex::runs_on(&x.device()) {
-        return flex::upsample_add(x, skip);
-    }
-    let mut x = x;
-    for axis in 2..5 {
-        x = upsample_axis(x, axis);
-    }
-    x + skip
-}
-
-fn upsample_axis(x: Tensor<5>, axis: usize) -> Tensor<5> {
-    let mut shape = x.dims();
-    let n = shape[axis];
-    let first = x.clone().narrow(axis, 0, 1);
-    let last = x.clone().narrow(axis, n - 1, 1);
-    let before = Tensor::cat(vec![first, x.clone().narrow(axis, 0, n - 1)], axis);
-    let after = Tensor::cat(vec![x.clone().narrow(axis, 1, n - 1), last], axis);
-    let even = x.clone() * 0.75 + before * 0.25;
-    let odd = x * 0.75 + after * 0.25;
-    shape[axis] = 2 * n;
-    // Interleave: stack behind the axis and merge the two.
-    Tensor::stack::<6>(vec![even, odd], axis + 1).reshape(shape)
+    if gpu::runs_on(&x.device()) { gpu::upsample_add(x, skip) } else { flex::upsample_add(x, skip) }
 }

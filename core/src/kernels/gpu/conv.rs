@@ -1,0 +1,286 @@
+//! Cubic convolution, 3x3x3 or 1x1x1: a thread computes a tile of voxels along x times
+//! output channels, held in registers while inputs and taps pass by.
+
+use burn::tensor::Tensor;
+use burn_wgpu::CubeTensor;
+use cubecl::prelude::*;
+
+use super::{UNITS, empty, groups, primitive, tensor};
+
+/// Output channels in a vector.
+const LANES: usize = 4;
+
+type Lanes = Vector<f32, Const<4>>;
+
+/// Most voxels along x in a tile.
+const MOST_VOXELS: usize = 8;
+
+/// Vectors of output channels in a tile.
+const VECTORS: usize = 2;
+
+/// Most multiplications in one dispatch: slow adapters must answer within a second.
+const DISPATCH_WORK: usize = 1 << 30;
+
+/// Sizes of a convolution.
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+struct Sizes {
+    inputs: u32,
+    outputs: u32,
+    nx: u32,
+    ny: u32,
+    nz: u32,
+    ox: u32,
+    oy: u32,
+    oz: u32,
+    /// First tile along x of this dispatch.
+    first: u32,
+}
+
+/// What is fixed when a kernel is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Plan {
+    kernel: usize,
+    stride: usize,
+    voxels: usize,
+    vectors: usize,
+    /// The last tile sticks out.
+    ragged: bool,
+}
+
+impl Plan {
+    /// Inputs along x under a tile.
+    fn span(&self) -> usize {
+        self.stride * (self.voxels - 1) + self.kernel
+    }
+
+    /// Whether an input under a tile may lie outside the volume.
+    fn may_miss(&self, at: usize) -> bool {
+        let pad = self.kernel / 2;
+        self.ragged || at < pad || at >= self.stride * self.voxels + pad
+    }
+}
+
+/// As [`crate::kernels::conv3d`].
+pub fn conv3d(
+    x: Tensor<5>,
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    stride: usize,
+) -> Tensor<5> {
+    let [batch, inputs, nx, ny, nz] = x.dims();
+    let [outputs, _, kernel, _, _] = weight.dims();
+    let [ox, oy, oz] = [nx, ny, nz].map(|side| (side - 1) / stride + 1);
+    let x = primitive(x);
+    let output = empty(&x, &[batch, outputs, ox, oy, oz]);
+    let taps = inputs * kernel * kernel * kernel;
+    let blocks = outputs.div_ceil(VECTORS * LANES);
+    let packed = pack(weight, bias, VECTORS);
+    // Tiles of equal length.
+    let tiles = ox.div_ceil(MOST_VOXELS);
+    let voxels = ox.div_ceil(tiles);
+    let ragged = !ox.is_multiple_of(voxels) || nx != ox * stride;
+    let plan = Plan { kernel, stride, voxels, vectors: VECTORS, ragged };
+    let step = (DISPATCH_WORK / (batch * outputs * voxels * oy * oz * taps)).clamp(1, tiles);
+    for first in (0..tiles).step_by(step) {
+        let sizes = [inputs, outputs, nx, ny, nz, ox, oy, oz, first].map(|size| size as u32);
+        let [inputs, outputs, nx, ny, nz, ox, oy, oz, first] = sizes;
+        conv_kernel::launch(
+            &x.client,
+            groups((oy * oz) as usize, step.min(tiles - first as usize), batch * blocks),
+            CubeDim::new_1d(UNITS as u32),
+            x.clone().into_buffer_arg(),
+            packed.clone().into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            SizesLaunch::new(inputs, outputs, nx, ny, nz, ox, oy, oz, first),
+            plan,
+        );
+    }
+    tensor(output)
+}
+
+/// Bias (or zeros) and weights in the order in which tiles read them:
+/// `[blocks of outputs][1 + inputs * y * z * x][outputs of a block]`.
+fn pack(weight: &Tensor<5>, bias: Option<&Tensor<1>>, vectors: usize) -> CubeTensor {
+    let [outputs, inputs, kernel, _, _] = weight.dims();
+    let weight = primitive(weight.clone());
+    let taps = inputs * kernel * kernel * kernel;
+    let block = vectors * LANES;
+    let shape = [outputs.div_ceil(block), 1 + taps, block];
+    let packed = empty(&weight, &shape);
+    let client = weight.client.clone();
+    let has_bias = bias.is_some();
+    // What is not read still has to be bound, and no buffer may be bound twice.
+    let bias = bias.map_or_else(
+        || weight.as_tensor_alias(0),
+        |bias| primitive(bias.clone()).into_tensor_arg(),
+    );
+    pack_kernel::launch(
+        &client,
+        groups(block, 1 + taps, shape[0]),
+        CubeDim::new_1d(UNITS as u32),
+        weight.into_buffer_arg(),
+        bias.into_buffer_arg(),
+        packed.clone().into_buffer_arg(),
+        taps as u32,
+        outputs as u32,
+        block,
+        kernel,
+        has_bias,
+    );
+    packed
+}
+
+#[cube(launch)]
+fn pack_kernel(
+    weight: &[f32],
+    bias: &[f32],
+    packed: &mut [f32],
+    taps: u32,
+    outputs: u32,
+    #[comptime] block: usize,
+    #[comptime] kernel: usize,
+    #[comptime] has_bias: bool,
+) {
+    let block = comptime!(block as u32);
+    let kernel = comptime!(kernel as u32);
+    let lane = ABSOLUTE_POS_X;
+    if lane >= block {
+        terminate!();
+    }
+    let row = CUBE_POS_Y;
+    let output = CUBE_POS_Z * block + lane;
+    let to = (CUBE_POS_Z * (taps + 1) + row) * block + lane;
+    let mut value = 0.0f32;
+    if output < outputs {
+        if row == 0 {
+            if has_bias {
+                value = bias[output as usize];
+            }
+        } else {
+            // From x, y, z to y, z, x: a thread's voxels lie along x.
+            let tap = row - 1;
+            let x = tap % kernel;
+            let z = tap / kernel % kernel;
+            let y = tap / (kernel * kernel) % kernel;
+            let input = tap / (kernel * kernel * kernel);
+            let from = ((input * kernel + x) * kernel + y) * kernel + z;
+            value = weight[(output * taps + from) as usize];
+        }
+    }
+    packed[to as usize] = value;
+}
+
+#[cube(launch)]
+fn conv_kernel(
+    input: &[f32],
+    weight: &[Lanes],
+    output: &mut [f32],
+    sizes: Sizes,
+    #[comptime] plan: Plan,
+) {
+    let kernel = comptime!(plan.kernel as u32);
+    let stride = comptime!(plan.stride as u32);
+    let pad = comptime!(plan.kernel as u32 / 2);
+    let vectors = comptime!(plan.vectors);
+    let voxels = comptime!(plan.voxels);
+    let span = comptime!(plan.span());
+
+    let plane = sizes.oy * sizes.oz;
+    let at = ABSOLUTE_POS_X;
+    if at >= plane {
+        terminate!();
+    }
+    let y = at / sizes.oz;
+    let z = at % sizes.oz;
+    let x = (sizes.first + CUBE_POS_Y) * comptime!(plan.voxels as u32);
+    let block = comptime!(vectors as u32 * 4);
+    let blocks = sizes.outputs.div_ceil(block);
+    let batch = CUBE_POS_Z / blocks;
+    let block_at = CUBE_POS_Z % blocks;
+
+    // Coordinates outside wrap around to large numbers and fail the comparison with the side.
+    let step = sizes.ny * sizes.nz;
+    let mut offsets = Sequence::<u32>::new();
+    let mut inside = Sequence::<f32>::new();
+    #[unroll]
+    for i in 0..span {
+        let ix = x * stride + comptime!(i as u32) - pad;
+        let hit = ix < sizes.nx;
+        if comptime!(plan.may_miss(i)) {
+            offsets.push(select(hit, ix, 0) * step);
+            inside.push(select(hit, 1.0f32, 0.0f32));
+        } else {
+            offsets.push(ix * step);
+            inside.push(1.0f32.runtime());
+        }
+    }
+
+    let taps = sizes.inputs * comptime!(kernel * kernel * kernel);
+    let mut at_weight = block_at * (taps + 1) * comptime!(vectors as u32);
+    let mut sums = Sequence::<RuntimeCell<Lanes>>::new();
+    #[unroll]
+    for _ in 0..voxels {
+        #[unroll]
+        for v in 0..vectors {
+            sums.push(RuntimeCell::<Lanes>::new(weight[at_weight as usize + v]));
+        }
+    }
+    at_weight += comptime!(vectors as u32);
+
+    for channel in 0..sizes.inputs {
+        let start = (batch * sizes.inputs + channel) * sizes.nx * step;
+        for ky in 0..kernel {
+            let iy = y * stride + ky - pad;
+            for kz in 0..kernel {
+                let iz = z * stride + kz - pad;
+                if iy < sizes.ny && iz < sizes.nz {
+                    let row = start + iy * sizes.nz + iz;
+                    let mut values = Sequence::<f32>::new();
+                    #[unroll]
+                    for i in 0..span {
+                        let value = input[(row + offsets[i]) as usize];
+                        if comptime!(plan.may_miss(i)) {
+                            values.push(value * inside[i]);
+                        } else {
+                            values.push(value);
+                        }
+                    }
+                    #[unroll]
+                    for kx in 0..comptime!(plan.kernel) {
+                        #[unroll]
+                        for v in 0..vectors {
+                            let w = weight[at_weight as usize + comptime!(kx * vectors + v)];
+                            #[unroll]
+                            for i in 0..voxels {
+                                let value = values[comptime!(i * plan.stride + kx)];
+                                let sum = &sums[comptime!(i * vectors + v)];
+                                sum.store(sum.read() + Lanes::new(value) * w);
+                            }
+                        }
+                    }
+                }
+                at_weight += comptime!(vectors as u32) * kernel;
+            }
+        }
+    }
+
+    let first = block_at * block;
+    #[unroll]
+    for i in 0..voxels {
+        let ox = x + comptime!(i as u32);
+        if ox < sizes.ox {
+            #[unroll]
+            for v in 0..vectors {
+                let sum = sums[comptime!(i * vectors + v)].read();
+                #[unroll]
+                for lane in 0..4usize {
+                    let channel = first + comptime!((v * 4 + lane) as u32);
+                    if channel < sizes.outputs {
+                        let to = ((batch * sizes.outputs + channel) * sizes.ox + ox) * plane + at;
+                        output[to as usize] = sum.extract(lane);
+                    }
+                }
+            }
+        }
+    }
+}
