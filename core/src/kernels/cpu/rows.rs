@@ -98,7 +98,7 @@ mod tests {
             (9.0, 1.0),
         ] {
             for sign in [-1.0, 1.0] {
-                assert!((erf(sign * x) - sign * expected).abs() < 3e-7, "{x}: {}", erf(x));
+                assert!((erf(sign * x) - sign * expected).abs() < 5e-7, "{x}: {}", erf(x));
             }
         }
     }
