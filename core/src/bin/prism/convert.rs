@@ -156,14 +156,9 @@ async fn compare(
     let reference = converted.take_reference()?;
     let full = encode(&reference, &middle, &opened.device).await?;
     let mut least = f64::INFINITY;
-    for (name, int8, full) in [
-        ("structure", &int8.structure, &full.structure),
-        ("sequence", &int8.sequence, &full.sequence),
-    ] {
-        if full.is_empty() {
-            continue;
-        }
-        let cosine = convert::cosine(int8, full);
+    for (int8, full) in int8.pooled.iter().zip(&full.pooled) {
+        let name = full.name;
+        let cosine = convert::cosine(&int8.values, &full.values);
         least = least.min(cosine);
         println!("pooled {name} feature: cosine similarity of int8 and f32 {cosine:.6}");
     }
