@@ -12,16 +12,19 @@
 //! | [`kernels`] | our own kernels behind the same functions as burn's |
 //! | `convert` | checkpoints of others into packs (native only) |
 //! | [`pipeline`] | scan to labels on the scan's own grid; device choice and self-test |
+//! | [`features`] | what an encoder without heads is good for: colours, similarity, fitted heads |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 //!
-//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline` and `facts`.
+//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features` and `facts`.
 
 #[cfg(all(feature = "network", not(target_arch = "wasm32")))]
 pub mod convert;
 #[cfg(feature = "network")]
 pub mod facts;
+#[cfg(feature = "network")]
+pub mod features;
 pub mod formats;
 #[cfg(feature = "network")]
 pub mod kernels;

@@ -5,7 +5,7 @@
 //! tensors in `flex`; on the GPU in `gpu`. Only a 1x1x1 convolution on the CPU is
 //! burn's, a matrix product.
 
-mod cpu;
+pub(crate) mod cpu;
 mod flex;
 mod gpu;
 mod rows;

@@ -60,6 +60,15 @@ pub enum EncoderConfig {
     Swin(SwinConfig),
 }
 
+/// Channels and resolution of one of an encoder's maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapShape {
+    /// Channels.
+    pub channels: usize,
+    /// Input voxels per voxel along each axis, a power of two.
+    pub stride: usize,
+}
+
 /// One head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -70,6 +79,15 @@ pub enum HeadConfig {
         name: String,
         /// Classes, background (0) counted.
         classes: usize,
+    },
+    /// One class a voxel, linear in the encoder's maps: what [`crate::features`] fits.
+    LinearSegmentation {
+        /// Name of its tensors under `heads.`
+        name: String,
+        /// Classes, background (0) counted.
+        classes: usize,
+        /// The maps it reads, finest first.
+        maps: Vec<usize>,
     },
     /// One class a scan.
     Classification(PooledHeadConfig),
@@ -167,6 +185,18 @@ impl EncoderConfig {
         }
     }
 
+    /// The maps, finest first.
+    pub fn maps(&self) -> Vec<MapShape> {
+        match self {
+            Self::ResidualPyramid { channels, .. } => channels
+                .iter()
+                .enumerate()
+                .map(|(level, &channels)| MapShape { channels, stride: 1 << level })
+                .collect(),
+            Self::Swin(swin) => swin.maps(),
+        }
+    }
+
     /// Channels of the decoder's full-resolution features.
     pub fn finest_channels(&self) -> usize {
         match self {
@@ -248,10 +278,20 @@ impl Architecture {
 }
 
 impl HeadConfig {
+    /// Classes of a voxel, background counted, for heads that give one.
+    pub fn voxel_classes(&self) -> Option<usize> {
+        match self {
+            Self::Segmentation { classes, .. } | Self::LinearSegmentation { classes, .. } => {
+                Some(*classes)
+            }
+            Self::Classification(_) | Self::Regression(_) => None,
+        }
+    }
+
     /// Name of the head and of its tensors under `heads.`
     pub fn name(&self) -> &str {
         match self {
-            Self::Segmentation { name, .. } => name,
+            Self::Segmentation { name, .. } | Self::LinearSegmentation { name, .. } => name,
             Self::Classification(pooled) | Self::Regression(pooled) => &pooled.name,
         }
     }

@@ -24,8 +24,8 @@ pub mod renderer;
 pub mod unetr;
 
 pub use config::{
-    Architecture, EncoderConfig, Fusion, HeadConfig, Merging, PooledHeadConfig, PooledInput,
-    Preprocessing, RendererConfig, SwinConfig,
+    Architecture, EncoderConfig, Fusion, HeadConfig, MapShape, Merging, PooledHeadConfig,
+    PooledInput, Preprocessing, RendererConfig, SwinConfig,
 };
 pub use pack::{Pack, PackError, PackInfo};
 pub use prism::{Features, Pace, Prism, Stopped, Unpaced};

@@ -193,15 +193,8 @@ fn check(info: &PackInfo) -> Result<(), PackError> {
     if let Some(problem) = info.architecture.problem() {
         return wrong(problem);
     }
-    let segmentations: Vec<usize> = info
-        .architecture
-        .heads
-        .iter()
-        .filter_map(|head| match head {
-            HeadConfig::Segmentation { classes, .. } => Some(*classes),
-            _ => None,
-        })
-        .collect();
+    let heads = &info.architecture.heads;
+    let segmentations: Vec<usize> = heads.iter().filter_map(HeadConfig::voxel_classes).collect();
     match segmentations[..] {
         [] => {}
         [classes] if !(2..=256).contains(&classes) => {
@@ -217,6 +210,14 @@ fn check(info: &PackInfo) -> Result<(), PackError> {
             }
         }
         _ => return wrong("more than one segmentation head".into()),
+    }
+    let levels = info.architecture.encoder.maps().len();
+    for head in heads {
+        if let HeadConfig::LinearSegmentation { name, maps, .. } = head
+            && !(maps.is_sorted_by(|a, b| a < b) && maps.last().is_some_and(|&map| map < levels))
+        {
+            return wrong(format!("head {name} reads maps {maps:?} of {levels}"));
+        }
     }
     let p = &info.preprocessing;
     if p.orientation != "RAS" {

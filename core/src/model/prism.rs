@@ -8,7 +8,7 @@ use super::config::{Architecture, HeadConfig};
 use super::decoder::Decoder;
 use super::disentangle::{Disentangle, Disentangled};
 use super::encoder::Encoder;
-use super::heads::{PooledHead, SegmentationHead};
+use super::heads::{LinearReader, PooledHead, SegmentationHead};
 use super::pack::{Pack, PackError, TensorSource};
 use super::renderer::Renderer;
 
@@ -52,6 +52,7 @@ pub struct Prism {
     disentangle: Option<Disentangle>,
     decoder: Option<Decoder>,
     renderer: Option<Renderer>,
+    linear: Option<LinearReader>,
     segmentation: Option<SegmentationHead>,
     pooled: Vec<(String, PooledHead)>,
     device: Device,
@@ -97,7 +98,8 @@ impl Prism {
             true => Some(Disentangle::load(source, config, device)?),
             false => None,
         };
-        let (mut decoder, mut segmentation, mut pooled) = (None, None, Vec::new());
+        let (mut decoder, mut linear, mut segmentation) = (None, None, None);
+        let mut pooled = Vec::new();
         for head in &architecture.heads {
             match head {
                 HeadConfig::Segmentation { name, classes } => {
@@ -110,6 +112,13 @@ impl Prism {
                         Decoder::SwinUnetr(_) => SegmentationHead::of_logits(*classes),
                     });
                     decoder = Some(loaded);
+                }
+                HeadConfig::LinearSegmentation { name, classes, maps } => {
+                    let shapes = config.maps();
+                    linear = Some(LinearReader::load(
+                        source, name, *classes, maps, &shapes, device,
+                    )?);
+                    segmentation = Some(SegmentationHead::of_logits(*classes));
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
                     let loaded = PooledHead::load(source, head, deepest, device)?;
@@ -128,6 +137,7 @@ impl Prism {
             disentangle,
             decoder,
             renderer,
+            linear,
             segmentation,
             pooled,
             device: device.clone(),
@@ -179,7 +189,7 @@ impl Prism {
     /// pack without segmentation.
     ///
     /// # Shapes
-    /// as [`Decoder::forward`]
+    /// as [`Decoder::forward`]; of a linear head `[batch, classes, x, y, z]`
     ///
     /// # Errors
     /// [`Stopped`] when `pace` says so.
@@ -188,9 +198,10 @@ impl Prism {
         features: Features,
         pace: &mut P,
     ) -> Result<Option<Tensor<5>>, Stopped> {
-        match &self.decoder {
-            Some(decoder) => decoder.forward(features, pace).await.map(Some),
-            None => Ok(None),
+        match (&self.decoder, &self.linear) {
+            (Some(decoder), _) => decoder.forward(features, pace).await.map(Some),
+            (None, Some(linear)) => Ok(linear.forward(&features.maps)),
+            (None, None) => Ok(None),
         }
     }
 

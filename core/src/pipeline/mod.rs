@@ -20,6 +20,8 @@ pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,
 };
 pub use encode::{Encoding, FeatureMap, PooledFeature, encode, input_affine};
+pub(crate) use run::Pacer;
 pub use run::{
     Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for, segment,
 };
+pub(crate) use sliding::{Windows, read};

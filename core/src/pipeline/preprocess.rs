@@ -7,7 +7,7 @@ use crate::volume::{
 };
 
 /// A normalised value above this is foreground.
-const FOREGROUND: f32 = 0.1;
+pub(crate) const FOREGROUND: f32 = 0.1;
 
 /// Voxels kept around the foreground on each side.
 const MARGIN: usize = 8;

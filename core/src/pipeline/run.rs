@@ -105,10 +105,10 @@ pub enum PipelineError {
 }
 
 /// Ties the network's blocks to a [`Watch`].
-pub(super) struct Pacer<'a, W> {
-    pub(super) watch: &'a mut W,
-    pub(super) done: usize,
-    pub(super) total: usize,
+pub(crate) struct Pacer<'a, W> {
+    pub(crate) watch: &'a mut W,
+    pub(crate) done: usize,
+    pub(crate) total: usize,
 }
 
 impl<W: Watch> Pace for Pacer<'_, W> {

@@ -53,12 +53,12 @@ pub(super) async fn infer<W: Watch, S: Sink>(
 }
 
 /// The windows that cover a prepared scan.
-pub(super) struct Windows {
+pub(crate) struct Windows {
     axes: [Axis; 3],
 }
 
 impl Windows {
-    pub(super) fn new(prepared: &Prepared, pack: &Pack) -> Self {
+    pub(crate) fn new(prepared: &Prepared, pack: &Pack) -> Self {
         let p = &pack.info.preprocessing;
         let any_size = pack.info.architecture.encoder.any_size();
         let one_pass = any_size && prepared.input.len() <= ONE_PASS_VOXELS;
@@ -69,24 +69,40 @@ impl Windows {
         Self { axes }
     }
 
-    pub(super) fn count(&self) -> usize {
+    /// The same windows, each moved back to start at a multiple of `multiple` voxels, as
+    /// maps of that stride need it. Their intervals are void: nothing can be blended by
+    /// cells any more.
+    pub(crate) fn aligned(mut self, multiple: usize) -> Self {
+        for axis in &mut self.axes {
+            axis.starts.iter_mut().for_each(|start| *start -= *start % multiple);
+            axis.cuts.clear();
+        }
+        self
+    }
+
+    /// First voxel of a window.
+    pub(crate) fn start(&self, index: [usize; 3]) -> [usize; 3] {
+        [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]])
+    }
+
+    pub(crate) fn count(&self) -> usize {
         self.axes.iter().map(|axis| axis.starts.len()).product()
     }
 
     /// Window indices along x, y, z; x slowest, so that few cells wait at a time.
-    pub(super) fn indices(&self) -> impl Iterator<Item = [usize; 3]> {
+    pub(crate) fn indices(&self) -> impl Iterator<Item = [usize; 3]> {
         let [nx, ny, nz] = [0, 1, 2].map(|axis| self.axes[axis].starts.len());
         (0..nx * ny * nz).map(move |i| [i / (ny * nz), i / nz % ny, i % nz])
     }
 
     /// Network input of a window: `[1, 1, x, y, z]`, z fastest.
-    pub(super) fn input(
+    pub(crate) fn input(
         &self,
         prepared: &Prepared,
         index: [usize; 3],
         device: &Device,
     ) -> Tensor<5> {
-        let start = [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]]);
+        let start = self.start(index);
         let [nx, ny, nz] = [0, 1, 2].map(|axis| self.axes[axis].window);
         let step = prepared.dims[0] * prepared.dims[1];
         let mut values = Vec::with_capacity(nx * ny * nz);
@@ -190,7 +206,7 @@ impl<'a> Answers<'a> {
             let (output, names) = match head {
                 HeadConfig::Classification(head) => (activation::softmax(output, 1), &head.outputs),
                 HeadConfig::Regression(head) => (output, &head.outputs),
-                HeadConfig::Segmentation { .. } => continue,
+                HeadConfig::Segmentation { .. } | HeadConfig::LinearSegmentation { .. } => continue,
             };
             let values: Vec<f32> = read(output).await?;
             match self.sums.iter_mut().find(|sum| sum.head == name) {
@@ -211,7 +227,7 @@ impl<'a> Answers<'a> {
 }
 
 /// Reads floats back from the device.
-pub(super) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, PipelineError> {
+pub(crate) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, PipelineError> {
     let failed = |what: String| PipelineError::Device(what);
     let data = tensor.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
     data.try_into_vec().map_err(|error| failed(format!("{error:?}")))

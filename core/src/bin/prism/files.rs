@@ -73,6 +73,11 @@ impl ScanArguments {
     }
 }
 
+/// The scan at a path, its first series and volume.
+pub fn whole_scan(path: &Path) -> ScanArguments {
+    ScanArguments { scan: path.to_owned(), series: None, volume: 0 }
+}
+
 impl ModelArguments {
     /// Reads the pack.
     pub fn pack(&self) -> Result<Pack, Box<dyn Error>> {

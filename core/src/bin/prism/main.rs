@@ -6,8 +6,10 @@
 mod convert;
 mod encode;
 mod files;
+mod fit;
 mod info;
 mod segment;
+mod similarity;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,10 @@ enum Command {
     Encode(encode::Arguments),
     /// Make a pack of a PyTorch or safetensors checkpoint
     Convert(convert::Arguments),
+    /// Find the place that looks most like a given one, in the same or another scan
+    Similarity(similarity::Arguments),
+    /// Fit a segmentation on a few labelled scans and save it as a pack
+    Fit(fit::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +45,8 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
+        Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),
+        Command::Fit(arguments) => pollster::block_on(fit::run(&arguments)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -27,6 +27,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MapShape;
+
 /// MONAI `SwinTransformer`, `use_v2=True`, patches of 2x2x2, MLP four times as wide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwinConfig {
@@ -112,6 +114,12 @@ impl SwinConfig {
     /// Channels in a stage, counted from 0.
     pub fn channels(&self, stage: usize) -> usize {
         self.dim << stage
+    }
+
+    /// The maps, finest first: after the patch embedding, then after each stage.
+    pub fn maps(&self) -> Vec<MapShape> {
+        let shape = |stage| MapShape { channels: self.channels(stage), stride: 2 << stage };
+        (0..=Self::STAGES).map(shape).collect()
     }
 
     /// Channels of the deepest map.

@@ -8,6 +8,7 @@ use safetensors::tensor::{TensorView, serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Pack, PackError, PackInfo, Stored, check, hex};
+use crate::model::Prism;
 
 /// Smaller tensors stay F32.
 const SMALLEST_QUANTISED: usize = 1024;
@@ -67,7 +68,7 @@ impl Pack {
     /// [`PackError`] when the description contradicts itself, a value is not a finite
     /// number, or values and shape of a tensor disagree.
     pub fn build(
-        mut info: PackInfo,
+        info: PackInfo,
         tensors: Vec<NamedTensor>,
         precision: Precision,
     ) -> Result<Self, PackError> {
@@ -90,9 +91,40 @@ impl Pack {
                 stored.insert(name, floats(shape, &values));
             }
         }
-        let bytes = serialise(&stored, None)?;
-        info.sha256 = hex(&Sha256::digest(&bytes[data_start(&bytes)..]));
-        Ok(Self { info, tensors: stored })
+        let mut pack = Self { info, tensors: stored };
+        pack.seal()?;
+        Ok(pack)
+    }
+
+    /// A pack with the same encoder and other heads: `tensors` come, all F32, and of its
+    /// own stay those that the new architecture wants. `info.sha256` is set here.
+    ///
+    /// # Errors
+    /// As [`Pack::build`].
+    pub fn with_heads(
+        &self,
+        info: PackInfo,
+        tensors: Vec<NamedTensor>,
+    ) -> Result<Self, PackError> {
+        let mut pack = Self::build(info, tensors, Precision::Float32)?;
+        for (name, _) in Prism::tensors(&pack.info.architecture)? {
+            for name in [format!("{name}.scale"), name] {
+                if let (false, Some(stored)) =
+                    (pack.tensors.contains_key(&name), self.tensors.get(&name))
+                {
+                    pack.tensors.insert(name, stored.clone());
+                }
+            }
+        }
+        pack.seal()?;
+        Ok(pack)
+    }
+
+    /// Sets `info.sha256` to that of the tensors.
+    fn seal(&mut self) -> Result<(), PackError> {
+        let bytes = serialise(&self.tensors, None)?;
+        self.info.sha256 = hex(&Sha256::digest(&bytes[data_start(&bytes)..]));
+        Ok(())
     }
 
     /// The pack as a file, which [`Pack::read`] reads.

@@ -57,6 +57,12 @@ pub fn remove_islands(labels: &mut [u8], dims: [usize; 3]) -> usize {
     changed
 }
 
+/// 6-connected pieces of equal label: for each voxel its piece, and each piece's label.
+pub(crate) fn pieces(labels: &[u8], dims: [usize; 3]) -> (Vec<u32>, Vec<u8>) {
+    let Pieces { of, list } = Pieces::find(labels, dims);
+    (of, list.into_iter().map(|piece| piece.label).collect())
+}
+
 struct Piece {
     label: u8,
     size: usize,

@@ -5,5 +5,6 @@ mod islands;
 mod refine;
 
 pub use carry::{Between, carry_labels};
+pub(crate) use islands::pieces;
 pub use islands::remove_islands;
 pub(super) use refine::Refine;
