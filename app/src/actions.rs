@@ -313,6 +313,7 @@ impl App {
         });
         self.run.set(None);
         self.models.checking.set(Vec::new());
+        self.features_ended();
     }
 }
 
@@ -340,7 +341,8 @@ fn address_words(query: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-fn begin(stage: &str) -> Progress {
+/// Progress of something that begins now.
+pub(crate) fn begin(stage: &str) -> Progress {
     Progress { stage: stage.into(), done: 0, total: 0, started_ms: now_ms(), cancelling: false }
 }
 

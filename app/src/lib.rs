@@ -10,6 +10,7 @@
 //! | `worker` | the worker's end: device, model, volumes |
 //! | [`state`] | what the page knows |
 //! | [`actions`], [`replies`], [`exports`] | what it does, what it makes of answers, what it saves |
+//! | [`features`] | what is done with the encoder's features: colours, similar places, teaching |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
@@ -24,6 +25,7 @@ pub mod client;
 pub mod download;
 pub mod exports;
 pub mod facts;
+pub mod features;
 pub mod files;
 pub mod kept;
 pub mod offline;

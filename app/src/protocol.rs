@@ -14,6 +14,7 @@ use prism_core::volume::{Affine, LabelTable};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Answer, DeviceChoice, DeviceReport, PackCard, Times};
+use crate::features::messages as features;
 
 /// Names a request; later requests have larger ids.
 pub type RequestId = u32;
@@ -64,6 +65,15 @@ pub enum ToWorker {
     ForgetPack {
         /// SHA-256 of its tensors.
         sha256: String,
+    },
+    /// Something about the features of the loaded scan (the pack, a `Blob`, beside).
+    Features {
+        /// Where to compute.
+        device: DeviceChoice,
+        /// As in [`ToWorker::Prepare`].
+        pack: Option<String>,
+        /// What.
+        ask: features::Ask,
     },
     /// End the request `id` at the next occasion.
     Cancel {
@@ -211,6 +221,11 @@ pub enum FromWorker {
         /// SHA-256 of the one that was just kept.
         added: Option<String>,
     },
+    /// What was asked about features; what is beside, the answer says.
+    Features {
+        /// It.
+        answer: features::Answer,
+    },
     /// The segmentation is back.
     Restored,
     /// A file is made; its bytes are beside.
@@ -320,6 +335,11 @@ mod tests {
             ToWorker::ListPacks,
             ToWorker::KeepPack,
             ToWorker::ForgetPack { sha256: "0123abcd".into() },
+            ToWorker::Features {
+                device: DeviceChoice::Auto,
+                pack: None,
+                ask: features::Ask::Similar(features::Place::Here([1.5, -2.0, 30.25])),
+            },
             ToWorker::Cancel { id: 7 },
             ToWorker::Restore { table: LabelTable::default() },
             ToWorker::ExportSegmentation,

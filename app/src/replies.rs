@@ -23,9 +23,13 @@ impl App {
     /// What the page makes of a reply.
     pub fn hear(&self, reply: Reply, parts: Vec<JsValue>) {
         let id = reply.id;
+        if self.is_about_features(id) {
+            self.hear_features(reply, &parts);
+            return;
+        }
         match reply.body {
             FromWorker::Ready => self.ready.set(true),
-            FromWorker::Restored => {}
+            FromWorker::Restored | FromWorker::Features { .. } => {}
             FromWorker::Progress { stage, done, total } => self.advance(id, stage, done, total),
             FromWorker::Notice { text } => self.notify(Tone::Calm, sentence(&text)),
             FromWorker::Listed { series } => {
@@ -128,6 +132,7 @@ impl App {
         let fits = fits_pack(facts.acquisition());
         self.labels.set(None);
         self.result.set(None);
+        self.features.forget_scan();
         self.reset_view(&facts);
         self.volume.set(Some(Rc::new(DisplayVolume {
             dims: facts.grid.dims,
@@ -136,6 +141,8 @@ impl App {
             half,
         })));
         self.scan.set(Some(Arc::new(facts)));
+        // What was shown of the features of the last scan is shown of this one.
+        self.show_features(self.features.mode.get_untracked());
         if !self.automatic.get_untracked() {
             return;
         }

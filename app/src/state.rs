@@ -11,6 +11,7 @@ use prism_core::formats::{Selection, Series};
 
 use crate::client::Client;
 use crate::facts::{DeviceChoice, DeviceReport, PackCard};
+use crate::features::Features;
 use crate::packs::Models;
 use crate::protocol::{RequestId, RunResult, ScanFacts};
 use crate::viewer::{DisplayLabels, DisplayVolume, ViewState};
@@ -28,12 +29,14 @@ pub enum Tab {
     Scan,
     /// Device, timings, pack.
     Run,
+    /// The encoder's features: colours, similar places, teaching.
+    Features,
 }
 
 impl Tab {
     /// All tabs in their order.
-    pub const ALL: [Self; 5] =
-        [Self::Structures, Self::Quality, Self::Report, Self::Scan, Self::Run];
+    pub const ALL: [Self; 6] =
+        [Self::Structures, Self::Quality, Self::Report, Self::Scan, Self::Run, Self::Features];
 
     /// The word on the tab.
     pub const fn title(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Tab {
             Self::Report => "Report",
             Self::Scan => "Scan",
             Self::Run => "Run",
+            Self::Features => "Features",
         }
     }
 
@@ -54,6 +58,7 @@ impl Tab {
             Self::Report => "report",
             Self::Scan => "scan",
             Self::Run => "run",
+            Self::Features => "features",
         }
     }
 
@@ -173,6 +178,8 @@ pub struct App {
     pub tab: RwSignal<Tab>,
     /// How planes are shown.
     pub view: ViewState,
+    /// What is done with the encoder's features.
+    pub features: Features,
     /// For actions only.
     pub desk: StoredValue<Desk, LocalStorage>,
 }
@@ -201,6 +208,7 @@ impl App {
             notices: RwSignal::new(Vec::new()),
             tab: RwSignal::new(Tab::Structures),
             view: ViewState::new(),
+            features: Features::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
                 pack: None,
@@ -317,7 +325,7 @@ mod tests {
     #[test]
     fn tabs_go_around() {
         assert_eq!(Tab::Structures.step(1), Tab::Quality);
-        assert_eq!(Tab::Structures.step(-1), Tab::Run);
-        assert_eq!(Tab::Run.step(1), Tab::Structures);
+        assert_eq!(Tab::Structures.step(-1), Tab::Features);
+        assert_eq!(Tab::Features.step(1), Tab::Structures);
     }
 }

@@ -6,11 +6,12 @@
 //! | `start` | the screen without a scan; pickers |
 //! | `models` | which model runs, packs that are kept |
 //! | `series` | choice of series and volume |
-//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report`, `scan`, `run` (with the model's `card`) |
+//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report`, `scan`, `run` (with the model's `card`), `features` (with `teach`) |
 //! | `progress`, `notices` | what takes time, what has to be said |
 //! | `icons` | line icons |
 
 mod card;
+mod features;
 mod header;
 mod icons;
 mod models;
@@ -25,6 +26,7 @@ mod side;
 mod start;
 mod structures;
 mod table;
+mod teach;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -51,6 +53,8 @@ pub fn Page() -> impl IntoView {
     app.wake();
     app.obey_address();
     app.keep_for_offline();
+    app.watch_brush();
+    app.watch_crosshair();
     files::guard_window();
     // Counts entered minus left elements: a drag over children leaves and enters.
     let depth = RwSignal::new(0_i32);
@@ -127,7 +131,12 @@ fn Reading(app: App) -> impl IntoView {
     view! {
         <main class="main">
             <div class="stage" id="planes">
-                <Viewer state=app.view volume=app.volume labels=app.labels />
+                <Viewer
+                    state=app.view
+                    volume=app.volume
+                    labels=app.features.shown_labels(app.labels)
+                    colours=app.features.shown_colours()
+                />
             </div>
             <Side app />
         </main>

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::features::FeaturesPanel;
 use super::icons::{Icon, icon};
 use super::progress::ProgressLines;
 use super::quality::QualityPanel;
@@ -35,6 +36,7 @@ pub fn Side(
                     Tab::Report => view! { <ReportPanel app /> }.into_any(),
                     Tab::Scan => view! { <ScanPanel app /> }.into_any(),
                     Tab::Run => view! { <RunPanel app /> }.into_any(),
+                    Tab::Features => view! { <FeaturesPanel app /> }.into_any(),
                 }}
             </div>
             <Outcome app />

@@ -34,10 +34,23 @@ pub struct DisplayLabels {
     pub table: LabelTable,
 }
 
+/// Colours for display, laid over the scan.
+#[derive(Clone, Debug)]
+pub struct DisplayColours {
+    /// Voxels along x, y, z; any grid will do.
+    pub dims: [usize; 3],
+    /// World (RAS+, mm) from voxel indices.
+    pub affine: Affine,
+    /// Red, green, blue and alpha of each voxel, x fastest; colours multiplied by alpha.
+    pub rgba: js_sys::Uint8Array,
+}
+
 /// The scan on show, if there is one.
 pub type VolumeSignal = Signal<Option<Rc<DisplayVolume>>, LocalStorage>;
 /// The labels on show, if there are any.
 pub type LabelsSignal = Signal<Option<Rc<DisplayLabels>>, LocalStorage>;
+/// The colours on show, if there are any; structures are then not drawn in planes.
+pub type ColoursSignal = Signal<Option<Rc<DisplayColours>>, LocalStorage>;
 
 /// Why the planes cannot be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -43,6 +43,8 @@ pub enum Drag {
     Pan,
     /// Zooms around where the drag began.
     Zoom,
+    /// Paints.
+    Paint,
     /// Turns the three-dimensional view.
     Turn,
 }
@@ -70,11 +72,12 @@ pub fn meaning(press: Press, tool: Tool, pane: Pane) -> Option<Drag> {
         Press { button: 2, .. } | Press { button: 0, shift: true, .. } => Some(Drag::Window),
         Press { button: 0, ctrl: true, .. } => Some(Drag::Zoom),
         Press { button: 0, .. } => Some(match (tool, pane) {
-            (Tool::Crosshair, Pane::Solid) => Drag::Turn,
+            (Tool::Crosshair | Tool::Brush, Pane::Solid) => Drag::Turn,
             (Tool::Crosshair, Pane::Plane(_)) => Drag::Point,
             (Tool::Window, _) => Drag::Window,
             (Tool::Pan, _) => Drag::Pan,
             (Tool::Zoom, _) => Drag::Zoom,
+            (Tool::Brush, Pane::Plane(_)) => Drag::Paint,
         }),
         Press { .. } => None,
     }
@@ -123,6 +126,8 @@ pub struct Gestures {
     began: [f64; 2],
     /// A finger that has not moved yet.
     tap: bool,
+    /// A stroke of a finger begins with its first movement.
+    stroke: bool,
     wheel: WheelSteps,
     /// The space bar is held: the next left drag moves the image.
     pub space: bool,
@@ -169,9 +174,13 @@ impl Gestures {
         let drag = meaning(press, shown.state.tool.get_untracked(), pane);
         self.drag = drag.map(|drag| (pane, drag));
         self.tap = event.pointer_type() == "touch";
+        self.stroke = self.tap;
         match (drag, pane) {
             // A finger may be the first of two: it points once it moves or lifts.
             (Some(Drag::Point), Pane::Plane(plane)) if !self.tap => shown.point_at(plane, pixel),
+            (Some(Drag::Paint), Pane::Plane(plane)) if !self.tap => {
+                shown.paint_at(plane, pixel, true);
+            }
             (Some(Drag::Turn), _) => shown.turning.set(true),
             _ => {}
         }
@@ -209,15 +218,23 @@ impl Gestures {
             (Drag::Window, _) => shown.drag_window(by),
             (Drag::Pan, _) => shown.pan(pane, by),
             (Drag::Zoom, _) => shown.zoom(pane, Some(self.began), zoom_factor(by[1])),
-            (Drag::Turn, _) | (Drag::Point, Pane::Solid) => shown.turn(by),
+            (Drag::Paint, Pane::Plane(plane)) => {
+                let first = std::mem::take(&mut self.stroke);
+                shown.paint_at(plane, pixel, first);
+            }
+            (Drag::Turn, _) | (Drag::Point | Drag::Paint, Pane::Solid) => shown.turn(by),
         }
     }
 
     /// A pointer goes up, or the browser takes it away.
     pub fn up(&mut self, shown: &Shown, event: &PointerEvent) {
         self.pointers.retain(|(id, _)| *id != event.pointer_id());
-        if let (true, Some((Pane::Plane(plane), Drag::Point))) = (self.tap, self.drag) {
-            shown.point_at(plane, self.began);
+        match (self.tap, self.drag) {
+            (true, Some((Pane::Plane(plane), Drag::Point))) => shown.point_at(plane, self.began),
+            (true, Some((Pane::Plane(plane), Drag::Paint))) => {
+                shown.paint_at(plane, self.began, true);
+            }
+            _ => shown.state.brush.set(None),
         }
         self.tap = false;
         self.drag = None;

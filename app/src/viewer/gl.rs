@@ -14,7 +14,7 @@ use web_sys::{
     WebGlProgram, WebGlTexture, WebGlUniformLocation,
 };
 
-use super::data::{DisplayLabels, DisplayVolume, ViewerError};
+use super::data::{DisplayColours, DisplayLabels, DisplayVolume, ViewerError};
 use super::shaders;
 
 /// `UNMASKED_RENDERER_WEBGL` of the extension `WEBGL_debug_renderer_info`.
@@ -104,7 +104,7 @@ impl Gpu {
     pub fn upload_scan(&self, volume: &DisplayVolume) -> Result<WebGlTexture, ViewerError> {
         let what = "scan";
         self.check(what, volume.dims, volume.half.length() as usize)?;
-        let format = (Gl::R16F, Gl::HALF_FLOAT, Gl::LINEAR, 2);
+        let format = (Gl::R16F, Gl::RED, Gl::HALF_FLOAT, Gl::LINEAR, 2);
         self.upload(what, volume.dims, format, &volume.half)
     }
 
@@ -115,8 +115,55 @@ impl Gpu {
     pub fn upload_labels(&self, labels: &DisplayLabels) -> Result<WebGlTexture, ViewerError> {
         let what = "label map";
         self.check(what, labels.dims, labels.indices.length() as usize)?;
-        let format = (Gl::R8, Gl::UNSIGNED_BYTE, Gl::NEAREST, 1);
+        let format = (Gl::R8, Gl::RED, Gl::UNSIGNED_BYTE, Gl::NEAREST, 1);
         self.upload(what, labels.dims, format, &labels.indices)
+    }
+
+    /// Uploads colours.
+    ///
+    /// # Errors
+    /// As [`Gpu::upload_scan`].
+    pub fn upload_colours(&self, colours: &DisplayColours) -> Result<WebGlTexture, ViewerError> {
+        let what = "colour map";
+        self.check(what, colours.dims, colours.rgba.length() as usize / 4)?;
+        let format = (Gl::RGBA8, Gl::RGBA, Gl::UNSIGNED_BYTE, Gl::LINEAR, 4);
+        self.upload(what, colours.dims, format, &colours.rgba)
+    }
+
+    /// Uploads a box of the labels again, `[first, end)` along x, y, z.
+    pub fn patch_labels(
+        &self,
+        texture: &WebGlTexture,
+        labels: &DisplayLabels,
+        part: [[usize; 2]; 3],
+    ) {
+        let gl = &self.gl;
+        self.bind(0, Gl::TEXTURE_3D, Some(texture));
+        let [first, size] = [part.map(|[a, _]| a as i32), part.map(|[a, b]| (b - a) as i32)];
+        let within = [
+            (Gl::UNPACK_ROW_LENGTH, labels.dims[0] as i32),
+            (Gl::UNPACK_IMAGE_HEIGHT, labels.dims[1] as i32),
+            (Gl::UNPACK_SKIP_PIXELS, first[0]),
+            (Gl::UNPACK_SKIP_ROWS, first[1]),
+            (Gl::UNPACK_SKIP_IMAGES, first[2]),
+        ];
+        gl.pixel_storei(Gl::UNPACK_ALIGNMENT, 1);
+        within.iter().for_each(|&(name, value)| gl.pixel_storei(name, value));
+        // A refusal leaves the old picture of a few voxels.
+        let _refused = gl.tex_sub_image_3d_with_opt_array_buffer_view(
+            Gl::TEXTURE_3D,
+            0,
+            first[0],
+            first[1],
+            first[2],
+            size[0],
+            size[1],
+            size[2],
+            Gl::RED,
+            Gl::UNSIGNED_BYTE,
+            Some(&labels.indices),
+        );
+        within.iter().for_each(|&(name, _)| gl.pixel_storei(name, 0));
     }
 
     fn check(
@@ -136,7 +183,7 @@ impl Gpu {
         &self,
         what: &'static str,
         dims: [usize; 3],
-        (stored, kind, filter, bytes): (u32, u32, u32, i32),
+        (stored, format, kind, filter, bytes): (u32, u32, u32, u32, i32),
         data: &js_sys::Object,
     ) -> Result<WebGlTexture, ViewerError> {
         let gl = &self.gl;
@@ -155,7 +202,7 @@ impl Gpu {
             y,
             z,
             0,
-            Gl::RED,
+            format,
             kind,
             Some(data),
         );

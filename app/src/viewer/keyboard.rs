@@ -223,7 +223,7 @@ pub fn perform(command: Command, shown: &Shown) {
                 Tool::Crosshair => Tool::Window,
                 Tool::Window => Tool::Pan,
                 Tool::Pan => Tool::Zoom,
-                Tool::Zoom => Tool::Crosshair,
+                Tool::Zoom | Tool::Brush => Tool::Crosshair,
             };
         }),
         Command::Help => state.help.update(|on| *on = !*on),

@@ -35,12 +35,15 @@ mod toolbar;
 
 pub use camera::Camera;
 pub use captions::RESEARCH_ONLY;
-pub use data::{DisplayLabels, DisplayVolume, LabelsSignal, ViewerError, VolumeSignal};
+pub use data::{
+    ColoursSignal, DisplayColours, DisplayLabels, DisplayVolume, LabelsSignal, ViewerError,
+    VolumeSignal,
+};
 pub use geometry::{Plane, PlaneView};
 pub use painter::Painter;
 pub use readout::{Readout, Structure};
 pub use screenshot::screenshot;
-pub use state::{Layout, Pane, SolidMode, Tool, ViewState, Window};
+pub use state::{Layout, Pane, SolidMode, Tool, Touch, ViewState, Window};
 
 use leptos::ev::{keydown, keyup};
 use leptos::html::Section;
@@ -65,8 +68,11 @@ pub fn Viewer(
     /// Its labels.
     #[prop(into)]
     labels: LabelsSignal,
+    /// Colours laid over the scan, which take the place of its labels in planes.
+    #[prop(into)]
+    colours: ColoursSignal,
 ) -> impl IntoView {
-    let shown = Shown::new(state, volume, labels);
+    let shown = Shown::new(state, volume, labels, colours);
     let painter = Painter::new(shown);
     state.painter.set_value(Some(painter));
     on_cleanup(move || {

@@ -59,10 +59,12 @@ impl Painter {
 
     /// Draws whenever something that is shown changes. Called once, by the component.
     pub fn watch(self) {
-        let Shown { state, volume, labels, frame, dragging, turning, .. } = self.shown;
+        let Shown { state, volume, labels, colours, frame, dragging, turning, .. } = self.shown;
         Effect::new(move |_| {
             volume.track();
             labels.track();
+            colours.track();
+            state.touched_labels.track();
             frame.track();
             dragging.track();
             turning.track();

@@ -12,7 +12,7 @@ use prism_core::volume::Affine;
 use web_sys::{WebGl2RenderingContext as Gl, WebGlFramebuffer, WebGlTexture};
 
 use super::camera::Camera;
-use super::data::{DisplayLabels, DisplayVolume, ViewerError};
+use super::data::{DisplayColours, DisplayLabels, DisplayVolume, ViewerError};
 use super::geometry::Plane;
 use super::gl::Gpu;
 use super::shown::Shown;
@@ -56,6 +56,7 @@ pub struct Scene {
     pub gpu: Gpu,
     scan: Option<(Rc<DisplayVolume>, WebGlTexture)>,
     labels: Option<(Rc<DisplayLabels>, WebGlTexture)>,
+    colours: Option<(Rc<DisplayColours>, WebGlTexture)>,
     table: Option<WebGlTexture>,
     hidden: Option<BTreeSet<u8>>,
     picture: Option<(WebGlFramebuffer, WebGlTexture, [i32; 2])>,
@@ -69,6 +70,7 @@ impl Scene {
             gpu,
             scan: None,
             labels: None,
+            colours: None,
             table: None,
             hidden: None,
             picture: None,
@@ -111,6 +113,25 @@ impl Scene {
             if let Some(labels) = labels {
                 let texture = self.gpu.upload_labels(&labels)?;
                 self.labels = Some((labels, texture));
+            }
+        }
+        let touched = shown.state.touched_labels.try_update_untracked(Option::take).flatten();
+        if let (Some((labels, texture)), Some(part), true) = (&self.labels, touched, same) {
+            self.gpu.patch_labels(texture, labels, part);
+            self.solid = None;
+        }
+        let colours = shown.colours.get_untracked();
+        let same = match (&self.colours, &colours) {
+            (Some((held, ..)), Some(wanted)) => Rc::ptr_eq(held, wanted),
+            (held, wanted) => held.is_none() && wanted.is_none(),
+        };
+        if !same {
+            if let Some((_, texture)) = self.colours.take() {
+                gl.delete_texture(Some(&texture));
+            }
+            if let Some(colours) = colours {
+                let texture = self.gpu.upload_colours(&colours)?;
+                self.colours = Some((colours, texture));
             }
         }
         let hidden = shown.state.hidden.get_untracked();
@@ -194,9 +215,24 @@ impl Scene {
             .quad("cross_colour", [red, green, blue, cross_alpha])
             .float("cross_gap", 7.0 * surface.density)
             .float("opacity", 0.0)
-            .int("highlighted", 0);
+            .int("highlighted", 0)
+            .int("colours", 4)
+            .float("colours_opacity", 0.0);
+        if let Some((colours, texture)) = &self.colours
+            && let Some(matrix) = other_from_voxel(volume, colours.affine)
+        {
+            gpu.bind(4, Gl::TEXTURE_3D, Some(texture));
+            uniforms = uniforms
+                .matrix4("colours_from_voxel", matrix)
+                .triple("colours_size", colours.dims.map(|n| n as f64))
+                .float("colours_opacity", untrack(|| state.opacity()));
+        } else {
+            gpu.bind(4, Gl::TEXTURE_3D, Some(scan));
+            uniforms = uniforms.triple("colours_size", [1.0; 3]);
+        }
         if let Some((labels, texture)) = &self.labels
-            && let Some(matrix) = label_from_voxel(volume, labels)
+            && self.colours.is_none()
+            && let Some(matrix) = other_from_voxel(volume, labels.affine)
         {
             gpu.bind(1, Gl::TEXTURE_3D, Some(texture));
             gpu.bind(2, Gl::TEXTURE_2D, self.table.as_ref());
@@ -367,10 +403,10 @@ impl Scene {
     }
 }
 
-/// Label voxel from scan voxel, column by column.
-fn label_from_voxel(volume: &DisplayVolume, labels: &DisplayLabels) -> Option<[[f64; 4]; 4]> {
-    let label_from_world: Affine = labels.affine.inverse().ok()?;
-    let of = |voxel: [f64; 3]| label_from_world.apply(volume.affine.apply(voxel));
+/// Voxel of another grid from scan voxel, column by column.
+fn other_from_voxel(volume: &DisplayVolume, other: Affine) -> Option<[[f64; 4]; 4]> {
+    let other_from_world = other.inverse().ok()?;
+    let of = |voxel: [f64; 3]| other_from_world.apply(volume.affine.apply(voxel));
     let zero = of([0.0; 3]);
     let column = |voxel: [f64; 3]| {
         let [x, y, z] = difference(of(voxel), zero);

@@ -30,6 +30,10 @@ uniform mat4 label_from_voxel;
 uniform vec3 label_size;
 uniform float opacity;
 uniform float outlines;       // 1: outlines only
+uniform sampler3D colours;    // laid over the scan, multiplied by their alpha
+uniform mat4 colours_from_voxel;
+uniform vec3 colours_size;
+uniform float colours_opacity;
 uniform int highlighted;
 uniform float line;           // width of a line in pixels
 uniform vec2 cross_at;        // pixel of the crosshair
@@ -61,6 +65,15 @@ void main() {
     float grey = 0.0;
     if (inside(at)) grey = clamp((texture(scan, at).r + window.x) * window.y, 0.0, 1.0);
     vec3 picture = vec3(grey);
+
+    if (colours_opacity > 0.0) {
+        vec3 there = (colours_from_voxel * vec4(voxel_at(pixel), 1.0)).xyz;
+        there = (there + 0.5) / colours_size;
+        if (inside(there)) {
+            vec4 tint = texture(colours, there) * colours_opacity;
+            picture = picture * (1.0 - tint.a) + tint.rgb;
+        }
+    }
 
     if (opacity > 0.0) {
         int here = structure_at(pixel);

@@ -6,10 +6,10 @@
 
 use leptos::prelude::*;
 
-use super::data::{DisplayLabels, LabelsSignal, VolumeSignal};
+use super::data::{ColoursSignal, DisplayLabels, LabelsSignal, VolumeSignal};
 use super::geometry::{Frame, Plane, PlaneView, Projection, content_box, fit_scale};
 use super::readout::Readout;
-use super::state::{Layout, Pane, SolidMode, ViewState};
+use super::state::{Layout, Pane, SolidMode, Touch, ViewState};
 
 /// What the three-dimensional view turns around.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct Shown {
     pub volume: VolumeSignal,
     /// The labels.
     pub labels: LabelsSignal,
+    /// The colours laid over it.
+    pub colours: ColoursSignal,
     /// The scan's frame; none without a scan, or with one that cannot be placed.
     pub frame: Memo<Option<Frame>>,
     /// What the three-dimensional view turns around.
@@ -45,7 +47,12 @@ pub struct Shown {
 
 impl Shown {
     /// Ties state and data together.
-    pub fn new(state: ViewState, volume: VolumeSignal, labels: LabelsSignal) -> Self {
+    pub fn new(
+        state: ViewState,
+        volume: VolumeSignal,
+        labels: LabelsSignal,
+        colours: ColoursSignal,
+    ) -> Self {
         let frame = Memo::new(move |_| {
             volume.with(|volume| volume.as_ref().and_then(|v| Frame::new(v.dims, v.affine).ok()))
         });
@@ -60,7 +67,7 @@ impl Shown {
         });
         let sizes = RwSignal::new([[0.0; 2]; 4]);
         let (dragging, turning) = (RwSignal::new(false), RwSignal::new(false));
-        Self { state, volume, labels, frame, content, sizes, dragging, turning }
+        Self { state, volume, labels, colours, frame, content, sizes, dragging, turning }
     }
 
     /// Pixels and frame of a plane; none while there is no scan or no room.
@@ -117,6 +124,13 @@ impl Shown {
                 self.state.crosshair_mm.set(frame.clamped(world));
             }
         });
+    }
+
+    /// Puts the brush on a pixel of a plane.
+    pub fn paint_at(&self, plane: Plane, pixel: [f64; 2], first: bool) {
+        if let Some(world_mm) = untrack(|| self.world_at(plane, pixel)) {
+            self.state.brush.set(Some(Touch { plane, world_mm, first }));
+        }
     }
 
     /// Moves the crosshair `by` slices along a frame axis.

@@ -99,6 +99,19 @@ pub enum Tool {
     Pan,
     /// Zooms.
     Zoom,
+    /// Paints, where the page listens to [`ViewState::brush`].
+    Brush,
+}
+
+/// Where the brush touches a plane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Touch {
+    /// The plane.
+    pub plane: Plane,
+    /// World point (RAS+, mm).
+    pub world_mm: [f64; 3],
+    /// Whether a stroke begins here.
+    pub first: bool,
 }
 
 /// Which intensities are drawn from black to white, in scan units.
@@ -177,6 +190,11 @@ pub struct ViewState {
     pub layout: RwSignal<Layout>,
     /// What a plain drag does.
     pub tool: RwSignal<Tool>,
+    /// Where the brush is, while it is down.
+    pub brush: RwSignal<Option<Touch>>,
+    /// Box of the labels, `[first, end)` along x, y, z, whose indices were changed in
+    /// place and are drawn anew.
+    pub touched_labels: RwSignal<Option<[[usize; 2]; 3]>>,
     /// Pane that keys act on.
     pub active: RwSignal<Pane>,
     /// Whether the list of keys is open.
@@ -210,6 +228,8 @@ impl ViewState {
             blended: RwSignal::new(false),
             layout: RwSignal::new(Layout::Grid),
             tool: RwSignal::new(Tool::Crosshair),
+            brush: RwSignal::new(None),
+            touched_labels: RwSignal::new(None),
             active: RwSignal::new(Pane::Plane(Plane::Axial)),
             help: RwSignal::new(false),
             hovered: RwSignal::new(None),

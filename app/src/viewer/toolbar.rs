@@ -94,7 +94,9 @@ pub fn Toolbar(
                     {move || sides(state.radiological.get())[0]}
                 </button>
             </div>
-            <Show when=move || shown.labels.with(Option::is_some)>
+            <Show when=move || {
+                shown.labels.with(Option::is_some) || shown.colours.with(Option::is_some)
+            }>
                 <OverlayTools state />
             </Show>
             <div class="tool-group tool-last" role="group" aria-label="Help">

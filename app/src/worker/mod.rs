@@ -10,9 +10,11 @@
 //! | `half` | scan values for display |
 //! | `run` | device, pack, segmentation, measures, report |
 //! | `packs` | models that are kept on the device |
+//! | `features` | colours, similar places, fitted heads |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
+mod features;
 mod half;
 mod packs;
 mod post;
@@ -31,11 +33,13 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessageEvent;
 
+use crate::facts::DeviceChoice;
+use crate::features::messages::Ask;
 use crate::protocol::{FailureKind, FromWorker, Request, RequestId, ToWorker, decode};
 use crate::wire::unpack;
 use post::post;
 use read::Outcome;
-use run::Engine;
+use run::{Engine, Weights};
 
 /// A request that did not succeed.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +77,7 @@ struct Holdings {
     scan: Option<(Scan, usize)>,
     labelled: Option<Labelled>,
     engine: Engine,
+    held: features::Held,
 }
 
 #[derive(Default)]
@@ -180,17 +185,14 @@ async fn answer(
             Ok((FromWorker::Prepared { device, pack: Box::new(pack) }, Vec::new()))
         }
         ToWorker::Segment { device, pack } => {
-            let (scan, volume) = holdings
-                .scan
-                .as_ref()
-                .ok_or_else(|| Failure::missing("there is no scan to segment; open one first"))?;
-            let (result, map) = holdings
-                .engine
-                .segment((scan, *volume), device, (pack, parts.first()), (id, ending))
-                .await?;
-            let indices = Uint8Array::from(map.data.as_slice());
-            holdings.labelled = Some(Labelled { map, table: result.pack.labels.clone() });
-            Ok((FromWorker::Segmented { result: Box::new(result) }, vec![indices.buffer().into()]))
+            let weights = Weights::Pack((pack, parts.first()));
+            segment(holdings, device, weights, (id, ending)).await
+        }
+        ToWorker::Features { device, ask: Ask::Segment, .. } => {
+            segment(holdings, device, Weights::Fitted, (id, ending)).await
+        }
+        ToWorker::Features { device, pack, ask } => {
+            features::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
         ToWorker::ListPacks => Ok((packs::list(parts.first()).await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
@@ -211,6 +213,22 @@ async fn answer(
         // Taken care of on arrival.
         ToWorker::Cancel { .. } => Err(Failure::Cancelled),
     }
+}
+
+async fn segment(
+    holdings: &mut Holdings,
+    device: DeviceChoice,
+    weights: Weights<'_>,
+    watch: (RequestId, &Rc<Cell<bool>>),
+) -> Result<(FromWorker, Vec<JsValue>), Failure> {
+    let (scan, volume) = holdings
+        .scan
+        .as_ref()
+        .ok_or_else(|| Failure::missing("there is no scan to segment; open one first"))?;
+    let (result, map) = holdings.engine.segment((scan, *volume), device, weights, watch).await?;
+    let indices = Uint8Array::from(map.data.as_slice());
+    holdings.labelled = Some(Labelled { map, table: result.pack.labels.clone() });
+    Ok((FromWorker::Segmented { result: Box::new(result) }, vec![indices.buffer().into()]))
 }
 
 async fn read(
@@ -238,6 +256,7 @@ async fn read(
             };
             holdings.scan = Some((loaded.scan, loaded.facts.volume));
             holdings.labelled = None;
+            holdings.held.forget_scan();
             Ok((FromWorker::Loaded { facts: Box::new(loaded.facts) }, parts))
         }
     }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use prism_core::facts::Run;
+use prism_core::features::{Fitted, Naming};
 use prism_core::formats::Scan;
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceKind, Devices, OpenedDevice, PipelineError, Stage, Watch};
@@ -25,6 +26,8 @@ pub struct Engine {
     pack: Option<OpenedPack>,
     /// The model on the device it was loaded to.
     model: Option<(DeviceKind, Prism)>,
+    /// A pack whose head was fitted here.
+    fitted: Option<(Pack, PackCard)>,
 }
 
 /// A pack that was read.
@@ -36,7 +39,15 @@ struct OpenedPack {
 }
 
 /// Which pack a request wants, and its file.
-type WantedPack<'a> = (Option<String>, Option<&'a JsValue>);
+pub type WantedPack<'a> = (Option<String>, Option<&'a JsValue>);
+
+/// What segments.
+pub enum Weights<'a> {
+    /// A pack.
+    Pack(WantedPack<'a>),
+    /// The head that was fitted last.
+    Fitted,
+}
 
 impl Engine {
     /// Opens device and pack.
@@ -66,12 +77,12 @@ impl Engine {
         &mut self,
         (scan, volume): (&Scan, usize),
         choice: DeviceChoice,
-        wanted: WantedPack<'_>,
+        weights: Weights<'_>,
         (id, ending): (RequestId, &Rc<Cell<bool>>),
     ) -> Result<(RunResult, LabelMap), Failure> {
         let started = now_utc();
         let begin = now_ms();
-        let mut watch = PageWatch { id, ending: Rc::clone(ending) };
+        let mut watch = PageWatch::new(id, Rc::clone(ending), "Segmenting");
         watch.say("Opening and testing the device", 0, 0);
         let opened = self
             .devices
@@ -80,7 +91,19 @@ impl Engine {
             .map_err(|error| Failure::device(error.to_string()))?;
         watch.end()?;
         watch.say("Loading the model", 0, 0);
-        let card = self.load(&opened, wanted).await?;
+        // A fitted head is small and its encoder may be another's: built for each run.
+        let mut built = None;
+        let card = match (weights, &self.fitted) {
+            (Weights::Pack(wanted), _) => self.load(&opened, wanted).await?,
+            (Weights::Fitted, Some((pack, card))) => {
+                let card = card.clone();
+                built = Some(loaded(pack, &opened)?);
+                card
+            }
+            (Weights::Fitted, None) => {
+                return Err(Failure::missing("nothing is fitted any more; fit again"));
+            }
+        };
         watch.end()?;
         post(
             Some(id),
@@ -91,7 +114,11 @@ impl Engine {
             &[],
         );
         let open_seconds = (now_ms() - begin) / 1000.0;
-        let (Some(OpenedPack { pack, .. }), Some((_, model))) = (&self.pack, &self.model) else {
+        let chosen = match (&built, &self.fitted) {
+            (Some(model), Some((pack, _))) => Some((pack, model)),
+            _ => self.pack.as_ref().zip(self.model.as_ref()).map(|(p, (_, m))| (&p.pack, m)),
+        };
+        let Some((pack, model)) = chosen else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
         let run =
@@ -147,6 +174,41 @@ impl Engine {
         Ok((result, run.labels))
     }
 
+    /// Opens device and pack, and gives both to work with.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    pub async fn open(
+        &mut self,
+        choice: DeviceChoice,
+        wanted: WantedPack<'_>,
+    ) -> Result<(&Pack, &Prism), Failure> {
+        self.prepare(choice, wanted).await?;
+        match (&self.pack, &self.model) {
+            (Some(opened), Some((_, model))) => Ok((&opened.pack, model)),
+            _ => Err(Failure::missing("the model could not be loaded; reload the page")),
+        }
+    }
+
+    /// Keeps a head that was fitted on the pack's encoder; returns the new pack's file.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is no pack or the new one cannot be written.
+    pub fn keep_fitted(&mut self, fitted: &Fitted, naming: Naming) -> Result<Vec<u8>, Failure> {
+        let encoder = self
+            .pack
+            .as_ref()
+            .ok_or_else(|| Failure::missing("the model is not loaded any more; reload the page"))?;
+        let written = fitted.to_pack(&encoder.pack, naming, 1).and_then(|pack| {
+            let bytes = pack.to_bytes()?;
+            Ok((pack, bytes))
+        });
+        let (pack, bytes) = written.map_err(|error| Failure::input(error.to_string()))?;
+        let card = translate::pack(&pack, bytes.len());
+        self.fitted = Some((pack, card));
+        Ok(bytes)
+    }
+
     /// Has the model on the opened device.
     async fn load(
         &mut self,
@@ -167,22 +229,30 @@ impl Engine {
         };
         let kind = opened.report.kind;
         if self.model.as_ref().is_none_or(|(on, _)| *on != kind) {
-            self.model = None;
-            let model = Prism::load(pack, &opened.device)
-                .map_err(|error| Failure::missing(error.to_string()))?;
-            self.model = Some((kind, model));
+            self.model = Some((kind, loaded(pack, opened)?));
         }
         Ok(card.clone())
     }
 }
 
+fn loaded(pack: &Pack, opened: &OpenedDevice) -> Result<Prism, Failure> {
+    Prism::load(pack, &opened.device).map_err(|error| Failure::missing(error.to_string()))
+}
+
 /// Passes a run's progress to the page and the page's cancel to the run.
-struct PageWatch {
+pub struct PageWatch {
     id: RequestId,
     ending: Rc<Cell<bool>>,
+    /// What the network is run for, in words.
+    network: &'static str,
 }
 
 impl PageWatch {
+    /// Of a request that ends when `ending` says so.
+    pub const fn new(id: RequestId, ending: Rc<Cell<bool>>, network: &'static str) -> Self {
+        Self { id, ending, network }
+    }
+
     fn say(&self, stage: &str, done: usize, total: usize) {
         post(Some(self.id), FromWorker::Progress { stage: stage.into(), done, total }, &[]);
     }
@@ -196,7 +266,7 @@ impl Watch for PageWatch {
     fn progress(&mut self, stage: Stage, done: usize, total: usize) {
         let words = match stage {
             Stage::Prepare => "Preparing the scan",
-            Stage::Network => "Segmenting",
+            Stage::Network => self.network,
             Stage::Labels => "Bringing labels to the scan's grid",
         };
         self.say(words, done, total);

@@ -1,0 +1,211 @@
+//! Questions about features to the worker, and what the page makes of the answers.
+
+use std::rc::Rc;
+
+use js_sys::{ArrayBuffer, Uint8Array};
+use leptos::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::File;
+
+use super::messages::{Answer, Ask, Place};
+use super::{Found, Mode};
+use crate::actions::{begin, sentence};
+use crate::download;
+use crate::facts::DeviceChoice;
+use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::state::{App, Tone};
+use crate::viewer::DisplayColours;
+
+/// Name of the file that a fitted head is saved as.
+const FITTED_FILE: &str = "fitted.safetensors";
+
+impl App {
+    /// Asks for the principal components.
+    pub fn ask_colours(&self) {
+        self.ask("Computing features", Ask::Colours, Vec::new());
+    }
+
+    /// Looks for the place at the crosshair, or for the kept one.
+    pub fn ask_similar(&self) {
+        if self.features.desk.with_value(|desk| desk.asking.is_some()) {
+            self.features.desk.update_value(|desk| desk.moved = true);
+            return;
+        }
+        let place = if self.features.kept.get_untracked() == Some(true) {
+            Place::Kept
+        } else {
+            Place::Here(self.view.crosshair_mm.get_untracked())
+        };
+        self.ask("Comparing places", Ask::Similar(place), Vec::new());
+    }
+
+    /// Looks again whenever the crosshair moves. Called once.
+    pub fn watch_crosshair(&self) {
+        let app = *self;
+        Effect::new(move |_| {
+            app.view.crosshair_mm.track();
+            let kept = app.features.kept.get_untracked() == Some(true);
+            if app.features.mode.get_untracked() == Mode::Similar && !kept {
+                app.ask_similar();
+            }
+        });
+    }
+
+    /// Keeps the place at the crosshair, to look for it in another scan.
+    pub fn keep_place(&self) {
+        let place = self.view.crosshair_mm.get_untracked();
+        self.ask("Keeping the place", Ask::Keep(place), Vec::new());
+    }
+
+    /// Fits a head on what was painted.
+    pub fn ask_fit(&self) {
+        let Some(painted) = self.features.painted.get_untracked() else { return };
+        let copy = painted.indices.slice(0, painted.indices.length());
+        let table = self.features.table();
+        self.ask("Fitting", Ask::Fit { table }, vec![copy.buffer().into()]);
+    }
+
+    /// Segments the scan with the head that was fitted last.
+    pub fn segment_fitted(&self) {
+        self.show_features(Mode::Off);
+        self.run_features(Ask::Segment);
+    }
+
+    /// Keeps the fitted head on this device, among the models.
+    pub fn keep_fitted(&self) {
+        let Some(bytes) = self.features.pack.with_value(Clone::clone) else { return };
+        let file = File::new_with_buffer_source_sequence(&js_sys::Array::of1(&bytes), FITTED_FILE);
+        if let Ok(file) = file {
+            self.keep_packs(vec![file]);
+        }
+    }
+
+    /// Saves the fitted head as a pack.
+    pub fn save_fitted(&self) {
+        let Some(bytes) = self.features.pack.with_value(Clone::clone) else { return };
+        let media_type = "application/octet-stream";
+        if let Err(message) = download::save(FITTED_FILE, media_type, &bytes.into()) {
+            self.notify(Tone::Problem, sentence(&message));
+        }
+    }
+
+    /// Starts a run with the fitted head.
+    fn run_features(&self, ask: Ask) {
+        let Some(client) = self.client() else { return };
+        let busy = self.desk.with_value(|desk| desk.running.is_some());
+        if busy || self.features.busy.with_untracked(Option::is_some) {
+            return;
+        }
+        self.run.set(Some(begin("Getting ready")));
+        let device = self.device_choice.get_untracked();
+        let id = client.send(ToWorker::Features { device, pack: None, ask }, &[]);
+        // Kept as a run on the CPU: a worker that ends takes the head with it, so
+        // there is nothing to start again on another device.
+        self.desk.update_value(|desk| desk.running = Some((id, DeviceChoice::Cpu)));
+    }
+
+    fn ask(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {
+        let features = self.features;
+        let Some(client) = self.client() else { return };
+        if features.busy.with_untracked(Option::is_some) {
+            return;
+        }
+        features.busy.set(Some(words.into()));
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let key = app.models.chosen.get_untracked();
+            let Some(pack) = app.pack_file().await else {
+                features.busy.set(None);
+                app.notify(
+                    Tone::Problem,
+                    "The model could not be read; choose another one, or reload the page.",
+                );
+                return;
+            };
+            app.give_scan(&client);
+            let parts: Vec<JsValue> = std::iter::once(pack).chain(parts).collect();
+            let device = app.device_choice.get_untracked();
+            let id = client.send(ToWorker::Features { device, pack: key, ask }, &parts);
+            features.desk.update_value(|desk| desk.asking = Some(id));
+        });
+    }
+
+    /// Ends the question that the worker is at.
+    pub fn cancel_features(&self) {
+        let asking = self.features.desk.with_value(|desk| desk.asking);
+        if let (Some(id), Some(client)) = (asking, self.client()) {
+            client.send(ToWorker::Cancel { id }, &[]);
+        }
+    }
+
+    /// Whether a reply belongs to a question about features.
+    pub fn is_about_features(&self, id: Option<RequestId>) -> bool {
+        id.is_some() && self.features.desk.with_value(|desk| desk.asking) == id
+    }
+
+    /// What the page makes of a reply to a question about features.
+    pub fn hear_features(&self, reply: Reply, parts: &[JsValue]) {
+        let features = self.features;
+        if !reply.body.is_final() {
+            match reply.body {
+                FromWorker::Progress { stage, done, total } if total > 1 => {
+                    features.busy.set(Some(format!("{stage}, {done} of {total}")));
+                }
+                FromWorker::Progress { stage, .. } => features.busy.set(Some(stage)),
+                _ => {}
+            }
+            return;
+        }
+        self.features_ended();
+        match reply.body {
+            FromWorker::Features { answer } => self.features_answered(answer, parts),
+            FromWorker::Failed { message, .. } => {
+                self.notify(Tone::Problem, sentence(&message));
+            }
+            _ => {}
+        }
+        let moved =
+            features.desk.try_update_value(|desk| std::mem::take(&mut desk.moved)).unwrap_or(false);
+        if moved && features.mode.get_untracked() == Mode::Similar {
+            self.ask_similar();
+        }
+    }
+
+    /// No question is open any more.
+    pub fn features_ended(&self) {
+        self.features.busy.set(None);
+        self.features.desk.update_value(|desk| desk.asking = None);
+    }
+
+    fn features_answered(&self, answer: Answer, parts: &[JsValue]) {
+        let features = self.features;
+        match answer {
+            Answer::Colours { grid, explained } => {
+                features.colours.set(display(grid, parts));
+                features.explained.set(Some(explained));
+            }
+            Answer::Similar { grid, place, best_mm, score } => {
+                let kept = place == Place::Kept;
+                features.heat.set(display(grid, parts));
+                features.found.set(Some(Found { best_mm, score, kept }));
+            }
+            Answer::Kept => {
+                features.kept.set(Some(false));
+                self.notify(
+                    Tone::Calm,
+                    "The place is kept: open another scan and look for it there.",
+                );
+            }
+            Answer::Fitted(fit) => {
+                let bytes = parts.first().and_then(|part| part.dyn_ref::<ArrayBuffer>().cloned());
+                features.pack.set_value(bytes);
+                features.fit.set(Some(fit));
+            }
+        }
+    }
+}
+
+fn display(grid: Grid, parts: &[JsValue]) -> Option<Rc<DisplayColours>> {
+    let rgba = Uint8Array::new(parts.first()?);
+    Some(Rc::new(DisplayColours { dims: grid.dims, affine: grid.affine, rgba }))
+}

@@ -1,0 +1,185 @@
+//! What can be done with the encoder's features in the page: see them as colours,
+//! find places that look alike, teach a new segmentation with a brush.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `messages` | what is asked of the worker and answered |
+//! | `ask` | questions to the worker, and what the page makes of the answers |
+//! | `paint` | classes, strokes, undo |
+//! | `brush` | which voxels a touch covers |
+
+mod ask;
+mod brush;
+pub mod messages;
+mod paint;
+
+use std::rc::Rc;
+
+use leptos::prelude::*;
+use prism_core::volume::Label;
+
+use crate::protocol::RequestId;
+use crate::viewer::{ColoursSignal, DisplayColours, DisplayLabels, LabelsSignal};
+use brush::Stroke;
+use messages::Fit;
+
+/// What the planes show of the features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing: the structures as ever.
+    #[default]
+    Off,
+    /// The principal components as colours.
+    Colours,
+    /// Places that look like the one at the crosshair.
+    Similar,
+    /// What was painted.
+    Paint,
+}
+
+impl Mode {
+    /// All, in the order of the switch.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Colours, Self::Similar, Self::Paint];
+
+    /// The word on the switch.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Off => "Structures",
+            Self::Colours => "Colours",
+            Self::Similar => "Similar places",
+            Self::Paint => "Teach",
+        }
+    }
+
+    /// The word in attributes.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Colours => "colours",
+            Self::Similar => "similar",
+            Self::Paint => "paint",
+        }
+    }
+}
+
+/// The most similar place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// World point (RAS+, mm).
+    pub best_mm: [f64; 3],
+    /// Mean cosine of the features, at most 1.
+    pub score: f32,
+    /// Whether the kept place was looked for, not the crosshair's.
+    pub kept: bool,
+}
+
+/// What only actions need.
+#[derive(Default)]
+pub struct Desk {
+    /// The question that the worker is at.
+    asking: Option<RequestId>,
+    /// Whether the crosshair moved while it was at one about similarity.
+    moved: bool,
+    /// What can be taken back, oldest first.
+    strokes: Vec<Stroke>,
+    /// Last point of the stroke being drawn.
+    last_mm: Option<[f64; 3]>,
+}
+
+/// Everything the page knows about features. `Copy`: a bundle of signals.
+#[derive(Clone, Copy)]
+pub struct Features {
+    /// What is shown.
+    pub mode: RwSignal<Mode>,
+    /// What is being computed, as a short sentence.
+    pub busy: RwSignal<Option<String>>,
+    /// The principal components.
+    pub colours: RwSignal<Option<Rc<DisplayColours>>, LocalStorage>,
+    /// Share of the features' variance in red, green and blue.
+    pub explained: RwSignal<Option<[f64; 3]>>,
+    /// How similar every place is.
+    pub heat: RwSignal<Option<Rc<DisplayColours>>, LocalStorage>,
+    /// The most similar place.
+    pub found: RwSignal<Option<Found>>,
+    /// Whether a place is kept for another scan, and whether it is the one looked for.
+    pub kept: RwSignal<Option<bool>>,
+    /// What was painted: 0 nothing, else class + 1, the first class is background.
+    pub painted: RwSignal<Option<Rc<DisplayLabels>>, LocalStorage>,
+    /// The classes; their indices are the painted values.
+    pub classes: RwSignal<Vec<Label>>,
+    /// Value that the brush paints; 0 erases.
+    pub value: RwSignal<u8>,
+    /// Diameter of the brush in millimetres.
+    pub brush_mm: RwSignal<f64>,
+    /// How many strokes can be taken back.
+    pub strokes: RwSignal<usize>,
+    /// The last fit.
+    pub fit: RwSignal<Option<Fit>>,
+    /// The pack it made, a buffer.
+    pub pack: StoredValue<Option<js_sys::ArrayBuffer>, LocalStorage>,
+    desk: StoredValue<Desk, LocalStorage>,
+}
+
+impl Features {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            mode: RwSignal::new(Mode::Off),
+            busy: RwSignal::new(None),
+            colours: RwSignal::new_local(None),
+            explained: RwSignal::new(None),
+            heat: RwSignal::new_local(None),
+            found: RwSignal::new(None),
+            kept: RwSignal::new(None),
+            painted: RwSignal::new_local(None),
+            classes: RwSignal::new(paint::first_classes()),
+            value: RwSignal::new(2),
+            brush_mm: RwSignal::new(6.0),
+            strokes: RwSignal::new(0),
+            fit: RwSignal::new(None),
+            pack: StoredValue::new_local(None),
+            desk: StoredValue::new_local(Desk::default()),
+        }
+    }
+
+    /// The colours that the planes show.
+    pub fn shown_colours(self) -> ColoursSignal {
+        Signal::derive_local(move || match self.mode.get() {
+            Mode::Colours => self.colours.get(),
+            Mode::Similar => self.heat.get(),
+            Mode::Off | Mode::Paint => None,
+        })
+    }
+
+    /// The labels that the planes show: those of the segmentation, or what was painted.
+    pub fn shown_labels(
+        self,
+        labels: RwSignal<Option<Rc<DisplayLabels>>, LocalStorage>,
+    ) -> LabelsSignal {
+        Signal::derive_local(move || match self.mode.get() {
+            Mode::Paint => self.painted.get(),
+            _ => labels.get(),
+        })
+    }
+
+    /// Forgets what belongs to a scan that is replaced; a kept place and classes stay.
+    pub fn forget_scan(self) {
+        self.colours.set(None);
+        self.explained.set(None);
+        self.heat.set(None);
+        self.found.set(None);
+        self.painted.set(None);
+        self.strokes.set(0);
+        self.desk.update_value(|desk| {
+            desk.strokes.clear();
+            desk.last_mm = None;
+            desk.moved = false;
+        });
+    }
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,224 @@
+//! Painting: classes, strokes on the scan's own grid, and taking them back.
+
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use leptos::prelude::*;
+use prism_core::volume::{Label, LabelTable};
+
+use super::brush::{MOST_STROKES, along, bounds, disc};
+use super::{Features, Mode};
+use crate::state::App;
+use crate::viewer::{DisplayLabels, Plane, Tool, Touch};
+
+/// Most classes, background counted, that the worker fits.
+pub const MOST_CLASSES: usize = 16;
+
+/// Colours of classes in turn, after the grey of background (Okabe and Ito's palette).
+const COLOURS: [[u8; 3]; 7] = [
+    [230, 159, 0],
+    [86, 180, 233],
+    [0, 158, 115],
+    [240, 228, 66],
+    [0, 114, 178],
+    [213, 94, 0],
+    [204, 121, 167],
+];
+
+fn class(index: u8, name: String) -> Label {
+    let color = match index {
+        0 | 1 => [150, 155, 160],
+        _ => COLOURS[usize::from(index - 2) % COLOURS.len()],
+    };
+    Label { index, id: u16::from(index), name, color, side: None, pair: None }
+}
+
+/// Background and one class.
+pub fn first_classes() -> Vec<Label> {
+    vec![class(1, "Background".into()), class(2, "Class 1".into())]
+}
+
+impl App {
+    /// Listens to the brush. Called once.
+    pub fn watch_brush(&self) {
+        let app = *self;
+        Effect::new(move |_| {
+            let touch = app.view.brush.get();
+            match touch {
+                Some(touch) => app.paint(touch),
+                None => app.features.desk.update_value(|desk| desk.last_mm = None),
+            }
+        });
+    }
+
+    /// Shows something else of the features.
+    pub fn show_features(&self, mode: Mode) {
+        let features = self.features;
+        if mode == Mode::Paint {
+            self.begin_painting();
+        } else if self.view.tool.get_untracked() == Tool::Brush {
+            self.view.tool.set(Tool::Crosshair);
+        }
+        features.mode.set(mode);
+        self.view.overlay_shown.set(true);
+        match mode {
+            Mode::Colours if features.colours.with_untracked(Option::is_none) => self.ask_colours(),
+            Mode::Similar => self.ask_similar(),
+            _ => {}
+        }
+    }
+
+    fn begin_painting(&self) {
+        let features = self.features;
+        self.view.tool.set(Tool::Brush);
+        if features.painted.with_untracked(Option::is_some) {
+            return;
+        }
+        let Some(scan) = self.scan.get_untracked() else { return };
+        let voxels = scan.grid.dims.iter().product::<usize>() as u32;
+        features.painted.set(Some(Rc::new(DisplayLabels {
+            dims: scan.grid.dims,
+            affine: scan.grid.affine,
+            indices: Uint8Array::new_with_length(voxels),
+            table: LabelTable { labels: features.classes.get_untracked() },
+        })));
+    }
+
+    /// Paints from the last point of the stroke to this one.
+    fn paint(&self, touch: Touch) {
+        let features = self.features;
+        let Some(painted) = features.painted.get_untracked() else { return };
+        let radius = features.brush_mm.get_untracked() / 2.0;
+        let last = features.desk.with_value(|desk| desk.last_mm.filter(|_| !touch.first));
+        let mut points =
+            last.map_or(vec![touch.world_mm], |last| along(last, touch.world_mm, radius));
+        points.dedup();
+        let mut voxels: Vec<u32> = points
+            .into_iter()
+            .flat_map(|point| {
+                disc(painted.dims, &painted.affine, touch.plane.through(), point, radius)
+            })
+            .collect();
+        voxels.sort_unstable();
+        voxels.dedup();
+        let value = features.value.get_untracked();
+        let changed: Vec<(u32, u8)> = voxels
+            .into_iter()
+            .map(|voxel| (voxel, painted.indices.get_index(voxel)))
+            .filter(|&(_, before)| before != value)
+            .collect();
+        changed.iter().for_each(|&(voxel, _)| painted.indices.set_index(voxel, value));
+        self.touched(&painted, changed.iter().map(|&(voxel, _)| voxel));
+        features.desk.update_value(|desk| {
+            desk.last_mm = Some(touch.world_mm);
+            if touch.first || desk.strokes.is_empty() {
+                desk.strokes.push(Vec::new());
+                if desk.strokes.len() > MOST_STROKES {
+                    desk.strokes.remove(0);
+                }
+            }
+            if let Some(stroke) = desk.strokes.last_mut() {
+                stroke.extend(changed);
+            }
+        });
+        features.strokes.set(features.desk.with_value(|desk| desk.strokes.len()));
+    }
+
+    /// Paints at the crosshair, as one touch in the active plane.
+    pub fn paint_at_crosshair(&self) {
+        let plane = match self.view.active.get_untracked() {
+            crate::viewer::Pane::Plane(plane) => plane,
+            crate::viewer::Pane::Solid => Plane::Axial,
+        };
+        let world_mm = self.view.crosshair_mm.get_untracked();
+        self.paint(Touch { plane, world_mm, first: true });
+    }
+
+    /// Takes the last stroke back.
+    pub fn undo_stroke(&self) {
+        let features = self.features;
+        let Some(painted) = features.painted.get_untracked() else { return };
+        let stroke = features.desk.try_update_value(|desk| desk.strokes.pop()).flatten();
+        let Some(stroke) = stroke else { return };
+        // Backwards: a voxel may have changed twice.
+        for &(voxel, before) in stroke.iter().rev() {
+            painted.indices.set_index(voxel, before);
+        }
+        self.touched(&painted, stroke.iter().map(|&(voxel, _)| voxel));
+        features.strokes.set(features.desk.with_value(|desk| desk.strokes.len()));
+    }
+
+    /// Draws changed voxels anew.
+    fn touched(&self, painted: &DisplayLabels, voxels: impl Iterator<Item = u32>) {
+        let Some(part) = bounds(painted.dims, voxels) else { return };
+        // What was not drawn yet is drawn with it.
+        let waiting = self.view.touched_labels.get_untracked();
+        let part = waiting.map_or(part, |held| {
+            [0, 1, 2]
+                .map(|axis| [held[axis][0].min(part[axis][0]), held[axis][1].max(part[axis][1])])
+        });
+        self.view.touched_labels.set(Some(part));
+    }
+
+    /// Adds a class and chooses it.
+    pub fn add_class(&self) {
+        let features = self.features;
+        features.classes.update(|classes| {
+            if classes.len() < MOST_CLASSES {
+                let index = classes.len() as u8 + 1;
+                classes.push(class(index, format!("Class {}", index - 1)));
+            }
+        });
+        features.value.set(features.classes.with_untracked(Vec::len) as u8);
+        self.show_classes();
+    }
+
+    /// Changes a class by its painted value.
+    pub fn change_class(&self, value: u8, change: impl FnOnce(&mut Label)) {
+        self.features.classes.update(|classes| {
+            if let Some(class) = classes.iter_mut().find(|class| class.index == value) {
+                change(class);
+            }
+        });
+        self.show_classes();
+    }
+
+    /// Gives the painted labels the classes' names and colours.
+    fn show_classes(&self) {
+        let features = self.features;
+        let table = LabelTable { labels: features.classes.get_untracked() };
+        features.painted.update(|painted| {
+            if let Some(held) = painted {
+                *held = Rc::new(DisplayLabels { table, ..DisplayLabels::clone(held) });
+            }
+        });
+    }
+}
+
+impl Features {
+    /// The classes as the fitted head has them: background has no entry, the others
+    /// count from 1.
+    pub fn table(self) -> LabelTable {
+        let classes = self.classes.get_untracked();
+        let fitted = classes.into_iter().skip(1).map(|class| Label {
+            index: class.index - 1,
+            id: u16::from(class.index - 1),
+            ..class
+        });
+        LabelTable { labels: fitted.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fitted_classes_count_from_one_without_background() {
+        let features = Features::new();
+        let table = features.table();
+        assert_eq!(table.check(), Ok(()));
+        let [only] = &table.labels[..] else { unreachable!("one class besides background") };
+        assert_eq!((only.index, only.name.as_str()), (1, "Class 1"));
+    }
+}
