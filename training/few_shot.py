@@ -74,6 +74,7 @@ def main() -> None:
                     "subjects": found,
                     "cross_validated_dice": report["scores"]["mean"],
                     "lambda": report["lambda"],
+                    "shift": round(report["shift"], 2),
                     "seconds_to_fit": round(seconds, 1),
                 }
                 print(structure, count, rows[count], flush=True)

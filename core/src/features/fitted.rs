@@ -65,6 +65,7 @@ impl Fitted {
                 "examples": examples,
                 "voxels": self.voxels,
                 "lambda": self.lambda,
+                "shift": self.shift,
                 "encoder": {
                     "name": source.name,
                     "version": source.version,

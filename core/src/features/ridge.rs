@@ -20,9 +20,6 @@ const CHUNK: usize = 2048;
 /// Shrinkage values that cross-validation chooses from.
 pub(super) const LAMBDAS: [f64; 4] = [1e-3, 1e-2, 1e-1, 1.0];
 
-/// Shrinkage without cross-validation.
-pub(super) const DEFAULT_LAMBDA: f64 = 1e-2;
-
 /// Sums of weighted products of (features, targets, 1).
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Moments {

@@ -6,8 +6,11 @@ use super::{DenseFeatures, FeatureError};
 use crate::pipeline::postprocess::pieces;
 use crate::volume::{LabelMap, offset};
 
-/// Most voxels drawn from each class of a scan, and from each kind of background.
-const PER_STRATUM: usize = 5000;
+/// Most voxels drawn from each class of a scan.
+const PER_CLASS: usize = 5000;
+
+/// Most voxels drawn from each kind of background.
+const OF_BACKGROUND: usize = 10_000;
 
 /// Background up to this many network voxels from a class counts as near: it is where
 /// the border is decided, so as much is drawn from it as from all the rest.
@@ -59,7 +62,8 @@ pub(super) fn from_scan(features: &DenseFeatures, grid: &[u8], classes: usize) -
     let mut samples = Samples::default();
     let sampler = Sampler::new(features);
     for (stratum, places) in strata.iter().enumerate() {
-        let count = places.len().min(PER_STRATUM);
+        let background = stratum == 0 || stratum == classes;
+        let count = places.len().min(if background { OF_BACKGROUND } else { PER_CLASS });
         let class = if stratum == classes { 0 } else { stratum as u8 };
         for at in 0..count {
             let index = places[at * places.len() / count];
@@ -96,7 +100,7 @@ pub(super) fn from_paint(
         if value == 0 || places.is_empty() {
             continue;
         }
-        let count = places.len().min(PER_STRATUM);
+        let count = places.len().min(PER_CLASS);
         let mut samples = Samples::default();
         for at in 0..count {
             samples.push(&sampler, features, places[at * places.len() / count], value - 1, 1.0);

@@ -94,6 +94,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             "scans": examples.len(),
             "voxels": fitted.voxels,
             "lambda": fitted.lambda,
+            "shift": fitted.shift,
             "classes": names,
             "scores": fitted.scores,
         });
