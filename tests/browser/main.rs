@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod broken;
+mod features;
 mod keyboard;
 mod models;
 mod policy;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         models::a_pack_that_is_dropped_stays_runs_and_is_deleted,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::slices_move_by_key,
+        features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
+        features::a_few_strokes_teach_a_segmentation,
         segmenting::a_run_is_cancelled_within_a_second,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
         segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,

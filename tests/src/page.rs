@@ -152,6 +152,11 @@ impl<'browser> Page<'browser> {
 
     /// Clicks the middle of an element with the mouse.
     pub fn click(&self, hook: &str) {
+        self.click_at(hook, [0.5, 0.5]);
+    }
+
+    /// Clicks an element with the mouse at shares of its width and height.
+    pub fn click_at(&self, hook: &str, [across, down]: [f64; 2]) {
         let element = Self::element(hook);
         self.wait_until(&format!("{hook} to be usable"), PATIENCE, &|page| {
             page.evaluate(&format!("{element} !== null && !{element}.disabled")) == true
@@ -159,7 +164,7 @@ impl<'browser> Page<'browser> {
         let place = self.evaluate(&format!(
             "(() => {{ const element = {element}; element.scrollIntoView({{ block: 'center' }});
                const box = element.getBoundingClientRect();
-               return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+               return [box.x + box.width * {across}, box.y + box.height * {down}]; }})()"
         ));
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
@@ -292,6 +297,17 @@ impl<'browser> Page<'browser> {
     ///
     /// The browser takes the picture, as the canvas itself cannot be read back after it was shown.
     pub fn contrast_shown(&self, hook: &str) -> f64 {
+        self.shown(hook, "Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2))")
+    }
+
+    /// Mean difference between the strongest and the weakest of red, green and blue (0 to 255) that an element
+    /// shows: near 0 for a grey one.
+    pub fn colour_shown(&self, hook: &str) -> f64 {
+        self.shown(hook, "colour / count")
+    }
+
+    /// A statistic of the pixels that an element shows.
+    fn shown(&self, hook: &str, statistic: &str) -> f64 {
         let place = self.evaluate(&format!(
             "(() => {{ const box = {}.getBoundingClientRect();
                return [box.x, box.y, box.width, box.height]; }})()",
@@ -310,12 +326,14 @@ impl<'browser> Page<'browser> {
                 const context = canvas.getContext('2d');
                 context.drawImage(image, 0, 0);
                 const pixels = context.getImageData(0, 0, image.width, image.height).data;
-                let sum = 0, squares = 0, count = pixels.length / 4;
+                let sum = 0, squares = 0, colour = 0, count = pixels.length / 4;
                 for (let at = 0; at < pixels.length; at += 4) {{
-                    const grey = (pixels[at] + pixels[at + 1] + pixels[at + 2]) / 3;
+                    const [red, green, blue] = pixels.slice(at, at + 3);
+                    const grey = (red + green + blue) / 3;
                     sum += grey; squares += grey * grey;
+                    colour += Math.max(red, green, blue) - Math.min(red, green, blue);
                 }}
-                return Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
+                return {statistic};
             }})()",
             picture["data"]
         ));
