@@ -13,7 +13,7 @@ use web_sys::File;
 
 use crate::client::Client;
 use crate::facts::DeviceChoice;
-use crate::packs::is_pack;
+use crate::packs::{CHECKPOINT, is_checkpoint, is_pack};
 use crate::protocol::{RequestId, ToWorker};
 use crate::state::{App, Choice, Progress, Tone, store_automatic, store_choice};
 use crate::text;
@@ -76,6 +76,10 @@ impl App {
         let (packs, scans): (Vec<File>, Vec<File>) =
             files.into_iter().partition(|file| is_pack(&file.name()));
         self.keep_packs(packs);
+        if scans.iter().any(|file| is_checkpoint(&file.name())) {
+            self.notify(Tone::Problem, CHECKPOINT);
+            return;
+        }
         if !scans.is_empty() {
             self.read(scans, None);
         }

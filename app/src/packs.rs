@@ -57,6 +57,16 @@ pub fn is_pack(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with(".safetensors")
 }
 
+/// What to do with a checkpoint.
+pub const CHECKPOINT: &str =
+    "This is a PyTorch checkpoint; the command prism convert makes a pack of it.";
+
+/// Whether a file is a PyTorch checkpoint by its name.
+pub fn is_checkpoint(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".pt", ".pth", ".ckpt"].iter().any(|suffix| name.ends_with(suffix))
+}
+
 /// What a model can say of a scan, in a few words.
 pub fn abilities(card: &PackCard) -> String {
     let words = card
@@ -198,6 +208,7 @@ mod tests {
     fn packs_are_told_from_scans_by_name() {
         assert!(is_pack("swin-b.safetensors") && is_pack("BRAIN.SAFETENSORS"));
         assert!(!is_pack("scan.nii.gz") && !is_pack("safetensors.dcm"));
+        assert!(is_checkpoint("PRISM.pt") && !is_checkpoint("script") && !is_checkpoint("pt"));
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn ModelsDialog(app: App) -> impl IntoView {
                     {icon(Icon::Close)}
                 </button>
             </header>
-            <ul class="models" role="radiogroup" aria-labelledby="models-title" data-test="models-list">
+            <ul class="models" aria-labelledby="models-title" data-test="models-list">
                 {move || {
                     app.models
                         .built_in
