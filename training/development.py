@@ -64,6 +64,13 @@ class Development:
         np.savez(path, **{key: stored[key] for key in stored.files}, truth_grid=truth)
         return truth
 
+    def dice(self, labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Dice of the 16 structures for class indices on the padded grid."""
+        joint = np.bincount(
+            self.lookup[labels].ravel().astype(np.int64) * 17 + truth.ravel(), minlength=17 * 17
+        ).reshape(17, 17)
+        return (2 * np.diag(joint) / np.maximum(joint.sum(0) + joint.sum(1), 1))[1:]
+
     @torch.no_grad()
     def score(self, network: torch.nn.Module, device: str = "cpu") -> dict:
         """Mean Dice, Dice per structure (mean over scans) and the lowest scan."""
@@ -73,12 +80,7 @@ class Development:
             x = torch.from_numpy(image)[None, None].to(device)
             with torch.autocast(device, torch.bfloat16):
                 logits = network(x)["heads"]["segmentation"]
-            predicted = self.lookup[logits[0].argmax(0).cpu().numpy()]
-            joint = np.bincount(
-                predicted.ravel().astype(np.int64) * 17 + truth.ravel(), minlength=17 * 17
-            ).reshape(17, 17)
-            hit = np.diag(joint)
-            table.append((2 * hit / np.maximum(joint.sum(0) + joint.sum(1), 1))[1:])
+            table.append(self.dice(logits[0].argmax(0).cpu().numpy(), truth))
         network.train()
         table = np.array(table)
         return {

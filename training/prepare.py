@@ -40,33 +40,50 @@ def brain_tissue(ids: np.ndarray) -> np.ndarray:
     return np.isin(ids, tissue)
 
 
+def brain_cut(tissue: np.ndarray) -> tuple[tuple[slice, ...], list[float]]:
+    """The brain's box enlarged by the margin, and the brain's centre in the voxels of that box."""
+    where = np.argwhere(tissue)
+    start = np.maximum(where.min(0) - MARGIN_MM, 0)
+    stop = np.minimum(where.max(0) + 1 + MARGIN_MM, tissue.shape)
+    centre = (where.min(0) + where.max(0)) / 2.0 - start
+    return tuple(slice(a, b) for a, b in zip(start, stop)), centre.tolist()
+
+
+def pack_voxels(ids: np.ndarray, generation: np.ndarray) -> np.ndarray:
+    """FreeSurfer ids (RAS, 1 mm) -> label position and distance from the brain in one uint16 a voxel."""
+    lookup = np.zeros(ids.max() + 1, dtype=np.uint16)
+    for index, identifier in enumerate(generation):
+        if identifier <= ids.max():
+            lookup[identifier] = index
+    distance = ndimage.distance_transform_edt(~brain_tissue(ids))
+    packed = lookup[ids] + 64 * np.minimum(np.rint(distance), MAXIMUM_DISTANCE).astype(np.uint16)
+    # A border of air, so that sampling outside the cut (clamped) finds nothing.
+    border(packed, np.uint16(64 * MAXIMUM_DISTANCE))
+    return packed
+
+
+def border(volume: np.ndarray, value: int) -> None:
+    """Sets the six faces, in place."""
+    for axis in range(3):
+        for end in (0, -1):
+            face = [slice(None)] * 3
+            face[axis] = end
+            volume[tuple(face)] = value
+
+
 def pack_label_map(path: Path, generation: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """The packed uint16 volume (RAS, 1 mm) and the centre of the brain in its voxels."""
     image = nibabel.load(path)
     ids, affine = preprocess.reorient(np.asarray(image.dataobj).astype(np.int32), image.affine)
     if not np.allclose(preprocess.spacing_of(affine), 1.0, atol=1e-3):
         raise ValueError(f"{path.name}: spacing {preprocess.spacing_of(affine)} is not 1 mm")
-    tissue = brain_tissue(ids)
-    where = np.argwhere(tissue)
-    start = np.maximum(where.min(0) - MARGIN_MM, 0)
-    stop = np.minimum(where.max(0) + 1 + MARGIN_MM, ids.shape)
-    cut = tuple(slice(a, b) for a, b in zip(start, stop))
-    ids, tissue = ids[cut], tissue[cut]
-    lookup = np.zeros(ids.max() + 1, dtype=np.uint16)
-    for index, identifier in enumerate(generation):
-        if identifier <= ids.max():
-            lookup[identifier] = index
-    distance = ndimage.distance_transform_edt(~tissue)
-    packed = lookup[ids] + 64 * np.minimum(np.rint(distance), MAXIMUM_DISTANCE).astype(np.uint16)
-    # A border of air, so that sampling outside the cut (clamped) finds nothing.
-    air = np.uint16(64 * MAXIMUM_DISTANCE)
-    for axis in range(3):
-        for end in (0, -1):
-            face = [slice(None)] * 3
-            face[axis] = end
-            packed[tuple(face)] = air
-    centre = (where.min(0) + where.max(0)) / 2.0 - start
-    return packed, centre.tolist()
+    cut, centre = brain_cut(brain_tissue(ids))
+    return pack_voxels(ids[cut], generation), centre
+
+
+def ventricle_millilitres(packed: np.ndarray, generation: np.ndarray) -> float:
+    """Volume of both lateral ventricles with their inferior horns."""
+    return float(np.isin(generation[packed & 63], [4, 5, 43, 44]).sum() / 1000)
 
 
 def ventricle_field(packed: np.ndarray, generation: np.ndarray) -> np.ndarray:
@@ -104,7 +121,7 @@ def prepare_brain(data: Path, cache: Path) -> None:
         np.save(folder / f"{name}.npy", packed)
         np.save(folder / f"{name}-ventricles.npy", ventricle_field(packed, generation))
         centres[name] = centre
-        millilitres[name] = float(np.isin(generation[packed & 63], [4, 5, 43, 44]).sum() / 1000)
+        millilitres[name] = ventricle_millilitres(packed, generation)
         print(name, packed.shape, [round(value, 1) for value in centre], flush=True)
     (folder / "index.json").write_text(json.dumps({"centres": centres, "ventricles_ml": millilitres}, indent=1))
 

@@ -5,6 +5,9 @@ neighbour at the voxel's centre for the target, and at four points around it (a 
 the variance of the antialiasing filter) for the image, so that boundaries carry the mixed
 intensities that resampled real scans have. Coarse random fields are upsampled for the deformation and
 the bias. Every sample depends on (seed, index) only, which makes interrupted runs resume exactly.
+
+The maps of `training.self_training` come in the same form, with the scan that they were made from. Such a
+map serves as anatomy for synthetic contrasts like any other, or gives its own scan, deformed with it.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ LABELS = 54
 NEUTRAL = 18  # generation labels 0..17 have no side, 18..35 are left, 36..53 right
 DISTANCES = 21
 SPACING = 2.0
+# A voxel of a packed map: label position (6 bits), distance from the brain in mm (5), doubt (4; 0 is sure).
+DISTANCE_BIT, DOUBT_BIT, DOUBTS = 6, 11, 15
 
 # Mean intensities (white matter = 100) of tissues in three sequences at 1.5-3 T; rough textbook values, then
 # jittered. Keys: CSF, cortex, white matter, deep grey (thalamus, caudate, putamen, pallidum),
@@ -58,13 +63,14 @@ class Plan:
     size: tuple[int, int, int]
     shares: tuple[float, ...]  # T1w, T2w, FLAIR, PD, other
     strength: float  # 0..1, scales deformation and artefacts (the curriculum)
+    real: float = 0.0  # share of real scans with predicted labels
+    predicted: float = 0.0  # share of synthetic scans whose anatomy is a predicted label map
 
 
-class Brain:
-    """The packed label maps (memory-mapped) and the intensity priors."""
+class Maps:
+    """Packed label maps of one folder of the cache (memory-mapped), and their scans where there are any."""
 
-    def __init__(self, cache: Path, priors: Path):
-        folder = cache / "brain"
+    def __init__(self, folder: Path):
         index = json.loads((folder / "index.json").read_text())
         centres, ventricles = index["centres"], index["ventricles_ml"]
         self.names = sorted(centres)
@@ -73,8 +79,20 @@ class Brain:
         self.narrow = np.array([ventricles[name] < 22 for name in self.names])
         odds = np.where(self.narrow, 2.5, 1.0)
         self.odds = odds / odds.sum()
-        self.volumes = [np.load(folder / f"{name}.npy") for name in self.names]
-        self.ventricles = [np.load(folder / f"{name}-ventricles.npy") for name in self.names]
+        # Copy-on-write: nothing is written, and PyTorch wants writable memory.
+        read = lambda kind: [np.load(folder / f"{name}{kind}.npy", mmap_mode="c") for name in self.names]  # noqa: E731
+        self.volumes, self.ventricles = read(""), read("-ventricles")
+        scanned = (folder / f"{self.names[0]}-scan.npy").exists()
+        self.scans = read("-scan") if scanned else None
+
+
+class Brain:
+    """The drawn label maps, the predicted ones if there are any, and the intensity priors."""
+
+    def __init__(self, cache: Path, priors: Path):
+        self.drawn = Maps(cache / "brain")
+        found = (cache / "self_training" / "index.json").exists()
+        self.predicted = Maps(cache / "self_training") if found else None
         self.ids = np.load(priors / "generation_labels.npy")
         self.classes = np.load(priors / "generation_classes.npy")
         self.t1_classes = np.load(priors / "generation_classes_contrast_specific.npy")
@@ -193,10 +211,26 @@ def squeeze(positions: list[Tensor], outward: np.ndarray, amount: float) -> None
         position += flat[index].float().mul_(amount).reshape(position.shape)
 
 
-def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Generator, plan: Plan):
-    """Deformed label codes: four reads around every voxel's centre, the centre, and two coarser grids."""
-    which = int(rng.choice(len(brain.volumes), p=brain.odds))
-    volume = brain.volumes[which]
+@dataclass
+class Scene:
+    """A deformed head on the output grid, as packed voxels (int32)."""
+
+    corners: list[Tensor]
+    """Four reads around every voxel's centre."""
+    centre: Tensor
+    half: Tensor
+    quarter: Tensor
+    flip: bool
+    scan: list[Tensor] | None
+    """The head's own scan at the four corners, 0..1."""
+
+
+def sample_labels(
+    maps: Maps, rng: np.random.Generator, torch_rng: torch.Generator, plan: Plan, scan: bool = False
+) -> Scene:
+    """Draws a head and a deformation; `scan` reads the head's own scan as well."""
+    which = int(rng.choice(len(maps.volumes), p=maps.odds))
+    volume = maps.volumes[which]
     flip = rng.random() < 0.5
     size = plan.size
     matrix = affine(rng, plan.strength)
@@ -227,12 +261,12 @@ def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Gener
         position += (
             (axes[0] * matrix[axis, 0])[:, None, None]
             + (axes[1] * matrix[axis, 1])[None, :, None]
-            + (axes[2] * matrix[axis, 2] + brain.centres[which][axis])[None, None, :]
+            + (axes[2] * matrix[axis, 2] + maps.centres[which][axis])[None, None, :]
         )
         positions.append(position)
     if rng.random() < 0.85:
-        widest = 2.0 if brain.narrow[which] else 4.5
-        squeeze(positions, brain.ventricles[which], uniform(rng, -1.0, widest))
+        widest = 2.0 if maps.narrow[which] else 4.5
+        squeeze(positions, maps.ventricles[which], uniform(rng, -1.0, widest))
     for axis, position in enumerate(positions):
         centres.append(index(position, axis))
         lows.append(index(position - spread, axis))
@@ -241,25 +275,42 @@ def sample_labels(brain: Brain, rng: np.random.Generator, torch_rng: torch.Gener
         halves.append(index(half[0, 0], axis))
         quarters.append(index(functional.avg_pool3d(half, 2)[0, 0], axis))
 
-    def read(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return flat[(x + y + z).reshape(-1)].reshape(x.shape).to(torch.int32)
+    def read(x: Tensor, y: Tensor, z: Tensor, source: Tensor = flat) -> Tensor:
+        return source[(x + y + z).reshape(-1)].reshape(x.shape)
 
-    corners = [
-        read(lows[0], lows[1], lows[2]),
-        read(lows[0], highs[1], highs[2]),
-        read(highs[0], lows[1], highs[2]),
-        read(highs[0], highs[1], lows[2]),
+    tetrahedron = [
+        (lows[0], lows[1], lows[2]),
+        (lows[0], highs[1], highs[2]),
+        (highs[0], lows[1], highs[2]),
+        (highs[0], highs[1], lows[2]),
     ]
-    return corners, read(*centres), read(*halves), read(*quarters), flip
+    corners = [read(*corner).to(torch.int32) for corner in tetrahedron]
+    grey = None
+    if scan:
+        source = torch.from_numpy(maps.scans[which].reshape(-1))
+        grey = [read(*corner, source).float().div_(255) for corner in tetrahedron]
+    codes = [read(*place).to(torch.int32) for place in (centres, halves, quarters)]
+    return Scene(corners, *codes, flip, grey)
 
 
 def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Tensor]:
-    """One sample: image [1, x, y, z] in 0..1, target (uint8), target_half, target_quarter, contrast."""
+    """One sample: image [1, x, y, z] in 0..1, target (uint8), target_half, target_quarter, contrast.
+
+    Predicted maps add the voxels' weights: certainty, certainty_half, certainty_quarter in 0..1.
+    """
     rng = np.random.default_rng([seed, index])
     torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    corners, centre, half, quarter, flip = sample_labels(brain, rng, torch_rng, plan)
-    kind = int(rng.choice(len(CONTRASTS), p=np.array(plan.shares) / sum(plan.shares)))
-    means, spread = contrast(brain, rng, CONTRASTS[kind])
+    draw = rng.random()
+    real, predicted = draw < plan.real, draw < plan.real + plan.predicted
+    if predicted and brain.predicted is None:
+        raise FileNotFoundError("no predicted label maps in the cache: run training.self_training")
+    scene = sample_labels(brain.predicted if predicted else brain.drawn, rng, torch_rng, plan, real)
+    centre, half, quarter, flip = scene.centre, scene.half, scene.quarter, scene.flip
+    if real:
+        kind, means, spread = CONTRASTS.index("T1w"), np.ones(LABELS), np.zeros(LABELS)
+    else:
+        kind = int(rng.choice(len(CONTRASTS), p=np.array(plan.shares) / sum(plan.shares)))
+        means, spread = contrast(brain, rng, CONTRASTS[kind])
 
     # Look-up tables over label and distance code. A skull-strip keeps brain and what lies within a
     # few millimetres of it; some strips leave no CSF, some leave the meninges.
@@ -275,10 +326,11 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         keep = np.where(csf[None], distance <= reach_csf, keep)
     table = torch.from_numpy((keep * means[None]).reshape(-1)).float()
     widths = torch.from_numpy((keep * spread[None]).reshape(-1)).float()
-    code = lambda values: (values >> 6) * LABELS + (values & 63)  # noqa: E731
+    code = lambda v: ((v >> DISTANCE_BIT) & 31) * LABELS + (v & 63)  # noqa: E731
     image = torch.zeros(plan.size)
-    for values in corners:
-        image += table[code(values)]
+    for number, values in enumerate(scene.corners):
+        seen = table[code(values)]
+        image += seen * scene.scan[number] if real else seen
     image *= 0.25
     if stripped:
         inside = image > 0
@@ -315,7 +367,7 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
     low, high = np.percentile(positive, [uniform(rng, 0.2, 1.0), uniform(rng, 98.8, 99.8)])
     image = ((image - low) / max(high - low, 1e-6)).clamp_(0, 1)
     if rng.random() < 0.7:
-        image = image ** math.exp(rng.normal(0, 0.2 if kind < 4 else 0.35))
+        image = image ** math.exp(rng.normal(0, 0.3 if real else 0.2 if kind < 4 else 0.35))
 
     target = torch.from_numpy(
         brain.target[brain.mirror] if flip else brain.target
@@ -327,6 +379,9 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         "target_quarter": target[(quarter & 63).long()],
         "contrast": torch.tensor(kind),
     }
+    if predicted:
+        for name, values in (("", centre), ("_half", half), ("_quarter", quarter)):
+            result["certainty" + name] = 1 - (values >> DOUBT_BIT).float() / DOUBTS
     if stripped:
         # Where the strip took the tissue away there is nothing to segment.
         kept = torch.from_numpy(keep.reshape(-1) > 0)

@@ -2,9 +2,9 @@
 
     python -m training.train training/configs/brain2mm.toml
 
-A sample depends on (seed, step) only, so a checkpoint holds the weights, their moving average, the
-optimisers' states and the step. One JSON line per log interval and per development score goes to the
-run's log.jsonl.
+Samples and dropout depend on (seed, step) only, so a checkpoint holds the weights, their moving average,
+the optimisers' states and the step. The averaged weights with the best development score are kept beside
+it (best.pt). One JSON line per log interval and per development score goes to the run's log.jsonl.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import nn
 
 from training import losses, optimiser
@@ -56,7 +56,10 @@ class Samples(torch.utils.data.Dataset):
         size = sizes[int(rng.choice(len(sizes), p=odds / odds.sum()))]
         shares = interpolate(curriculum["contrast_shares"], progress)
         strength = min(1.0, 0.3 + progress / max(curriculum["full_strength_at"], 1e-6) * 0.7)
-        return Plan(tuple(size), tuple(shares), strength)
+        real = self.config.get("self_training", {})
+        return Plan(
+            tuple(size), tuple(shares), strength, real.get("real", 0.0), real.get("predicted", 0.0)
+        )
 
     def __getitem__(self, step: int) -> dict:
         if self.brain is None:
@@ -117,13 +120,18 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
         logits = functional.linear(rows(decoded[0])[index], head.weight.flatten(1), head.bias)
         half = auxiliary.level1(rows(decoded[1]))
         quarter = auxiliary.level2(rows(decoded[2]))
-    dice, entropy = losses.dice_cross_entropy(logits, target[index], weight.to(device))
-    loss = dice + entropy
+    weight = weight.to(device)
+    if "certainty" in batch:
+        weight = weight * batch["certainty"].reshape(-1).to(device)[index]
+    dice, entropy = losses.dice_cross_entropy(logits, target[index], weight)
+    loss = config["dice_weight"] * dice + entropy
     for share, values, name in ((0.3, half, "target_half"), (0.15, quarter, "target_quarter")):
         small = batch[name].reshape(-1).to(device)
-        ones = torch.ones(small.numel(), device=device)
-        small_dice, small_entropy = losses.dice_cross_entropy(values, small, ones)
-        loss = loss + share * (small_dice + small_entropy)
+        sure = batch.get(name.replace("target", "certainty"), torch.ones(small.numel()))
+        small_dice, small_entropy = losses.dice_cross_entropy(
+            values, small, sure.reshape(-1).to(device)
+        )
+        loss = loss + share * (config["dice_weight"] * small_dice + small_entropy)
     contrast = functional.cross_entropy(
         network.heads["contrast"](features["sequence"]).float(),
         batch["contrast"].reshape(1).to(device),
@@ -138,6 +146,18 @@ def save(path: Path, state: dict) -> None:
     os.replace(temporary, path)
 
 
+def earlier(source: str, device: str) -> tuple[dict, int, float]:
+    """Averaged weights, steps and seconds of an earlier run: its checkpoint, or its float16 export."""
+    if source.endswith(".pt"):
+        state = torch.load(source, map_location=device, weights_only=True)
+        before, spent = state.get("before", {"steps": 0, "seconds": 0.0}).values()
+        return state["average"], before + state["step"], spent + state["seconds"]
+    with safe_open(source, "pt", device=device) as file:
+        about = file.metadata()
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}
+    return weights, int(about["step"]), float(about["seconds"])
+
+
 def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_at: int) -> None:
     torch.manual_seed(config["seed"])
     network = Network(brain_network())
@@ -149,7 +169,8 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
     optimisers = optimiser.build(network, auxiliary, config["optimiser"])
     base = [[group["lr"] for group in opt.param_groups] for opt in optimisers]
     checkpoint = run / "checkpoint.pt"
-    step, seconds = 0, 0.0
+    step, seconds, best = 0, 0.0, 0.0
+    before = {"steps": 0, "seconds": 0.0}
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(state["network"])
@@ -157,11 +178,11 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
         average.load_state_dict(state["average"])
         for opt, saved in zip(optimisers, state["optimisers"]):
             opt.load_state_dict(saved)
-        step, seconds = state["step"], state["seconds"]
-        torch.set_rng_state(state["rng"].cpu())
+        step, seconds, best = state["step"], state["seconds"], state.get("best", 0.0)
+        before = state.get("before", before)
     elif config.get("start_from"):
-        # Averaged weights of an earlier run (training.export --half); new optimiser states.
-        weights = {name: value.float() for name, value in load_file(config["start_from"]).items()}
+        # New optimiser states: the rates begin again.
+        weights, before["steps"], before["seconds"] = earlier(config["start_from"], device)
         network.load_state_dict(weights)
         average.load_state_dict(weights)
     log = open(run / "log.jsonl", "a", buffering=1)
@@ -186,6 +207,7 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
             for group, rate in zip(opt.param_groups, rates):
                 group["lr"] = rate * factor
         generator = torch.Generator().manual_seed(config["seed"] * 1000003 + step)
+        torch.manual_seed(config["seed"] * 7919 + step)  # dropout
         loss, parts = training_loss(network, auxiliary, batch, config, generator, device)
         loss.backward()
         for opt in optimisers:
@@ -205,19 +227,25 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
             line |= {"waited": round(waited, 1), "factor": round(factor, 4)}
             log.write(json.dumps(line) + "\n")
             totals, waited = {}, 0.0
-        if step % config["score_every"] == 0:
-            score = development.score(average, device)
-            line = {"kind": "development", "step": step, "seconds": round(total_seconds, 1), **score}
-            log.write(json.dumps(line) + "\n")
         if "until" in config:
             ended = time.time() >= config["until"] or step == stop_at
         else:
             ended = step in (config["steps"], stop_at)
+        if step % config["score_every"] == 0 or ended:
+            score = development.score(average, device)
+            line = {"kind": "development", "step": step, "seconds": round(total_seconds, 1), **score}
+            log.write(json.dumps(line) + "\n")
+            if score["mean"] > best:
+                best = score["mean"]
+                save(run / "best.pt", {
+                    "average": average.state_dict(), "step": step, "seconds": total_seconds,
+                    "before": before, "development": score,
+                })  # fmt: skip
         if step % config["save_every"] == 0 or ended:
             save(checkpoint, {
                 "network": network.state_dict(), "auxiliary": auxiliary.state_dict(),
                 "average": average.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
-                "step": step, "seconds": total_seconds, "rng": torch.get_rng_state(),
+                "step": step, "seconds": total_seconds, "before": before, "best": best,
             })  # fmt: skip
         if ended:
             break
@@ -236,7 +264,7 @@ def main() -> None:
     parser.add_argument("--stop-at", type=int, default=-1)
     parser.add_argument("--set", nargs="*", default=[], help="section.key=value overrides")
     arguments = parser.parse_args()
-    config = tomllib.loads(arguments.config.read_text())
+    config = {"dice_weight": 1.0, **tomllib.loads(arguments.config.read_text())}
     if arguments.steps:
         config["steps"] = arguments.steps
     if arguments.minutes:

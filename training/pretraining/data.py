@@ -120,8 +120,8 @@ class Source:
             return Sample(image, np.full(3, np.nan, np.float32), part, sequence)
         if kind == "brain":
             plan = Plan(self.size, (1.0,), 1.0)
-            _, labels, _, _, _ = sample_labels(self.brain, rng, torch_rng, plan)
-            labels, part = labels & 63, BODY_PARTS.index("head")
+            scene = sample_labels(self.brain.drawn, rng, torch_rng, plan)
+            labels, part = scene.centre & 63, BODY_PARTS.index("head")
         else:
             volume = self.maps[kind]
             cut, start = crop(volume, self.size, rng)
