@@ -20,10 +20,11 @@ from training.paths import REPOSITORY, runs_folder
 from training.prepare import PREPROCESSING
 from training.train import brain_network
 
-DATA = [
-    {"name": "SynthSeg training label maps (20 whole heads) and intensity priors", "licence": "Apache-2.0"}
-]
-NOTE = "Prism's own weights, trained from scratch on synthetic scans; not the published PRISM weights"
+LABEL_MAPS = {
+    "name": "SynthSeg training label maps (20 whole heads) and intensity priors", "licence": "Apache-2.0",
+}  # fmt: skip
+HEADS = {"name": "OpenNeuro ds002748, 48 T1w heads with labels predicted by the first phase", "licence": "CC0"}
+NOTE = "Prism's own weights, trained from scratch{}; not the published PRISM weights"
 
 
 def commit() -> str:
@@ -33,7 +34,11 @@ def commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
-def document(steps: int, seed: int, seconds: float, version: str, scores: dict) -> dict:
+def document(state: dict, settings: dict, version: str, scores: dict) -> dict:
+    """The pack's description, of a checkpoint and the settings of its run."""
+    before = state.get("before", {"steps": 0, "seconds": 0.0})
+    real = settings.get("self_training", {}).get("real", 0) > 0
+    minutes = (before["seconds"] + state["seconds"]) / 60
     return {
         "name": "brain",
         "title": "Brain, any contrast, 32 structures (2 mm)",
@@ -41,13 +46,13 @@ def document(steps: int, seed: int, seconds: float, version: str, scores: dict) 
         "preprocessing": PREPROCESSING,
         "labels": labels.label_table(),
         "provenance": {
-            "data": DATA,
+            "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
             "commit": commit(),
-            "steps": steps,
-            "seed": seed,
-            "hardware": f"2 shared CPU cores, bfloat16, {seconds / 60:.0f} minutes",
+            "steps": before["steps"] + state["step"],
+            "seed": settings["seed"],
+            "hardware": f"2 shared CPU cores, bfloat16, {minutes:.0f} minutes",
             "trained": time.strftime("%Y-%m-%d"),
-            "note": NOTE,
+            "note": NOTE.format(" on synthetic scans, then on real ones as well" if real else " on synthetic scans"),
         },
         "scores": scores,
     }
@@ -57,6 +62,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=runs_folder() / "brain2mm")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/brain.safetensors")
+    parser.add_argument("--best", action="store_true",
+                        help="the weights with the best development score instead of the last")  # fmt: skip
     parser.add_argument("--weights", choices=["average", "network"], default="average")
     parser.add_argument("--heads", nargs="+", default=["segmentation"],
                         help="heads that have earned their place in the pack")  # fmt: skip
@@ -64,9 +71,10 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, help="JSON of training.evaluate to embed")
     parser.add_argument("--half", type=Path, help="also write the averaged weights as float16")
     arguments = parser.parse_args()
-    state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    stored = arguments.run / ("best.pt" if arguments.best else "checkpoint.pt")
+    state = torch.load(stored, map_location="cpu", weights_only=True)
     first = (arguments.run / "log.jsonl").read_text().split("\n", 1)[0]
-    seed = json.loads(first)["seed"]
+    settings = json.loads(first)
     scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
     config = brain_network()
     config.heads = tuple(head for head in config.heads if head.name in arguments.heads)
@@ -74,15 +82,17 @@ def main() -> None:
     dropped = tuple(f"heads.{h.name}." for h in brain_network().heads if h.name not in arguments.heads)
     weights = {k: v for k, v in state[arguments.weights].items() if not k.startswith(dropped or ("-",))}
     network.load_state_dict(weights)
-    described = document(state["step"], seed, state["seconds"], arguments.version, scores)
+    described = document(state, settings, arguments.version, scores)
     size = pack.write(arguments.out, network, described)
-    print(f"{arguments.out}: {size / 1e6:.2f} MB, step {state['step']}")
+    steps = described["provenance"]["steps"]
+    print(f"{arguments.out}: {size / 1e6:.2f} MB, step {steps}")
     if arguments.half:
         arguments.half.parent.mkdir(parents=True, exist_ok=True)
         save_file(
             {k: v.half().contiguous() for k, v in state[arguments.weights].items()},
             arguments.half,
-            {"step": str(state["step"]), "seconds": f"{state['seconds']:.0f}", "seed": str(seed)},
+            {"step": str(steps), "seed": str(settings["seed"]),
+             "seconds": f"{state['seconds'] + state.get('before', {}).get('seconds', 0):.0f}"},
         )
         print(f"{arguments.half}: {arguments.half.stat().st_size / 1e6:.2f} MB")
 

@@ -22,7 +22,7 @@ NORM_EPSILON = 1e-5
 
 @dataclass
 class HeadConfig:
-    """One task head; `outputs` are class or quantity names, `input` one of the pooled maps."""
+    """One task head; `outputs` are class or quantity names, `input` one of the pooled features."""
 
     kind: str
     name: str
@@ -163,8 +163,32 @@ class Encoder(nn.Module):
         return maps
 
 
+def wide(x: Tensor) -> Tensor:
+    """At least float32: sums over a scan need it."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def statistics(x: Tensor) -> Tensor:
+    """[batch, channels, x, y, z] -> [batch, 2 channels]: means, then logarithms of the deviations.
+
+    The deviation is the population's, with the norm's epsilon added to the variance.
+    """
+    variance, mean = torch.var_mean(wide(x), dim=(2, 3, 4), correction=0)
+    return torch.cat([mean, 0.5 * (variance + NORM_EPSILON).log()], dim=1)
+
+
+def vector_size(channels: int, source: str = "sequence") -> int:
+    """Length of a pooled feature: statistics of a branch, or the mean of the fused map."""
+    return channels if source == "fused" else 2 * channels
+
+
 class Disentangle(nn.Module):
-    """Splits the deepest map into anatomy ("structure") and acquisition ("sequence") features."""
+    """Splits the deepest map into anatomy ("structure") and acquisition ("sequence") features.
+
+    A branch gives a map and a vector. The vector is taken from the convolution's output before its
+    instance norm: the norm sets mean and deviation of every channel to constants, and with them goes
+    most of what pooling could tell about the scan.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -172,11 +196,18 @@ class Disentangle(nn.Module):
         self.sequence = ConvNorm(channels, channels, kernel=1)
         self.fuse = nn.Conv3d(2 * channels, channels, 1)
 
-    def forward(self, deepest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        structure = leaky(self.structure(deepest))
-        sequence = leaky(self.sequence(deepest))
-        fused = deepest + self.fuse(torch.cat([structure, sequence], dim=1))
-        return structure, sequence, fused
+    def forward(self, deepest: Tensor) -> dict:
+        """structure, sequence, fused: maps; vectors: the pooled feature of each."""
+        result, vectors = {}, {}
+        for name in ("structure", "sequence"):
+            branch = getattr(self, name)
+            raw = branch.conv(deepest)
+            vectors[name] = statistics(raw)
+            result[name] = leaky(branch.norm(raw))
+        joined = torch.cat([result["structure"], result["sequence"]], dim=1)
+        result["fused"] = deepest + self.fuse(joined)
+        vectors["fused"] = wide(result["fused"]).mean(dim=(2, 3, 4))
+        return {**result, "vectors": vectors}
 
 
 class DecoderLevel(nn.Module):
@@ -215,17 +246,16 @@ class Decoder(nn.Module):
 
 
 class PooledHead(nn.Module):
-    """Global average pool, Linear, LayerNorm, GELU (exact), dropout, Linear (DESIGN.md section 4)."""
+    """Pooled feature [batch, inputs] -> Linear, LayerNorm, GELU (exact), dropout, Linear [batch, outputs]."""
 
-    def __init__(self, channels: int, outputs: int):
+    def __init__(self, inputs: int, hidden: int, outputs: int):
         super().__init__()
-        self.hidden = nn.Linear(channels, channels // 2)
-        self.norm = nn.LayerNorm(channels // 2)
+        self.hidden = nn.Linear(inputs, hidden)
+        self.norm = nn.LayerNorm(hidden)
         self.dropout = nn.Dropout(0.3)
-        self.output = nn.Linear(channels // 2, outputs)
+        self.output = nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.mean(dim=(2, 3, 4), dtype=self.hidden.weight.dtype)
         x = functional.gelu(self.norm(self.hidden(x)))
         return self.output(self.dropout(x))
 
@@ -246,18 +276,19 @@ class Network(nn.Module):
                 heads[head.name] = nn.Conv3d(config.channels[0], head.classes, 1)
                 has_decoder = True
             else:
-                heads[head.name] = PooledHead(config.channels[-1], len(head.outputs))
+                deepest = config.channels[-1]
+                inputs = vector_size(deepest, head.input)
+                heads[head.name] = PooledHead(inputs, deepest // 2, len(head.outputs))
                 self.pooled[head.name] = head.input
         self.heads = nn.ModuleDict(heads)
         self.decoder = Decoder(config) if has_decoder else None
 
     def features(self, x: Tensor) -> dict:
         maps = self.encoder(x)
-        structure, sequence, fused = self.disentangle(maps[-1])
-        return {"maps": maps, "structure": structure, "sequence": sequence, "fused": fused}
+        return {"maps": maps, **self.disentangle(maps[-1])}
 
     def forward(self, x: Tensor) -> dict:
-        """`x` [batch, in_channels, x, y, z] -> maps, structure, sequence, fused, decoded, heads."""
+        """`x` [batch, in_channels, x, y, z] -> maps, structure, sequence, fused, vectors, decoded, heads."""
         result = self.features(x)
         outputs = {}
         if self.decoder is not None:
@@ -267,7 +298,7 @@ class Network(nn.Module):
             if head.kind == "segmentation":
                 outputs[head.name] = module(result["decoded"][0])
             else:
-                outputs[head.name] = module(result[head.input])
+                outputs[head.name] = module(result["vectors"][head.input])
         result["heads"] = outputs
         return result
 

@@ -2,10 +2,11 @@
 
     python -m training.pretrain training/configs/pretrain.toml
 
-Each step: corrupt, encode, reconstruct; re-render the same anatomy in a random style, encode it again and
-pull the two structure features together; read the sequence parameters from the sequence feature and the
-body part from the structure feature; and let the encoder judge real against rendered. Resumes from its
-checkpoint. `--probe` runs the linear probes and the retrieval on unseen samples and stops.
+A batch holds every anatomy twice, in two acquisitions. Each step: corrupt, encode, reconstruct; re-render
+the anatomy in a random style; encode the clean and the rendered volumes, judge real against rendered, and
+pull the structure features of one anatomy together, away from others; read the sequence parameters from
+the sequence feature and the body part from the structure feature. Interrupt at will: the same command
+goes on, and samples and noise depend on (seed, step) only. `training.probes` measures what came out.
 """
 
 from __future__ import annotations
@@ -20,105 +21,169 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from torch import Tensor, nn
 
+from training import optimiser
 from training.model import NetworkConfig
 from training.paths import cache_folder, data_folder, runs_folder
 from training.pretraining.corruption import corrupt
 from training.pretraining.data import Source, prepare_body
 from training.pretraining.networks import STYLE, Pretraining, contrastive
-from training.pretraining.probe import probe
-from training.train import save
+from training.train import LAST_STEP, save
 
 
-def batch_of(source: Source, seed: int, step: int, size: int) -> dict:
-    samples = [source.sample(seed, step * size + i) for i in range(size)]
-    return {
-        "image": torch.stack([sample.image for sample in samples]),
-        "parameters": torch.from_numpy(np.stack([sample.parameters for sample in samples])),
-        "part": torch.tensor([sample.body_part for sample in samples]),
-    }
+class Batches(torch.utils.data.Dataset):
+    """Batches by step: `batch` volumes, two acquisitions of each anatomy side by side."""
+
+    def __init__(self, config: dict, cache: Path, priors: Path):
+        self.config, self.cache, self.priors = config, cache, priors
+        self.source = None
+
+    def __getitem__(self, step: int) -> dict:
+        if self.source is None:
+            torch.set_num_threads(1)
+            self.source = Source(self.cache, self.priors, tuple(self.config["size"]))
+        pairs, seed = self.config["batch"] // 2, self.config["seed"]
+        samples = [
+            self.source.sample(seed, step * pairs + pair, variant)
+            for pair in range(pairs)
+            for variant in (0, 1)
+        ]
+        return {
+            "image": torch.stack([sample.image for sample in samples]),
+            "parameters": torch.from_numpy(np.stack([sample.parameters for sample in samples])),
+            "part": torch.tensor([sample.body_part for sample in samples]),
+        }
+
+    def __len__(self) -> int:
+        return LAST_STEP
 
 
-def rate(config: dict, step: int) -> float:
-    """Linear warm-up, then cosine to zero."""
-    if step < config["warmup"]:
-        return (step + 1) / config["warmup"]
-    progress = (step - config["warmup"]) / max(1, config["steps"] - config["warmup"])
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+def rate(config: dict, step: int, started: float) -> float:
+    """Linear warm-up, then cosine to zero over the steps, or to the time `until` if there is one."""
+    warm = min(1.0, (step + 1) / config["warmup"])
+    progress = step / config["steps"]
+    if "until" in config:
+        progress = (time.time() - started) / max(1.0, config["until"] - started)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def generator_loss(model: Pretraining, batch: dict, config: dict, random: torch.Generator, device: str):
-    """Everything but the discriminator's own loss; also returns the re-rendered volumes."""
-    images = batch["image"].to(device)
-    encoded = model.encode(corrupt(batch["image"], random).to(device))
-    structure, sequence = encoded["structure"], encoded["sequence"]
-    parts = {"reconstruction": (model.render(structure, sequence, None).float() - images).abs().mean()}
-
-    z = torch.randn(len(images), STYLE, generator=random).to(device)
-    rendered = model.render(structure, sequence, z).float()
-    again = model.encode(rendered)
-    first = model.project(model.pool(structure))
-    second = model.project(model.pool(again["structure"]))
-    parts["contrastive"] = contrastive(first.float(), second.float())
-
+def told(model: Pretraining, encoded: dict, batch: dict, device: str) -> tuple[Tensor, Tensor]:
+    """L1 of the known sequence parameters, and cross-entropy of the body part."""
     wanted = batch["parameters"].to(device)
     known = ~wanted.isnan()
-    predicted = model.parameters_head(sequence).float()
-    difference = (predicted - wanted.nan_to_num()).abs() * known
-    parts["parameters"] = difference.sum() / known.sum().clamp(min=1)
-    body = model.body_head(structure).float()
-    parts["body"] = functional.cross_entropy(body, batch["part"].to(device), ignore_index=-1)
-
-    judged = model.frozen_realness(rendered).float()
-    parts["adversarial"] = functional.softplus(-judged).mean()
-    total = sum(config["weights"][name] * value for name, value in parts.items())
-    return total, parts, rendered.detach()
+    error = (model.parameters_head(encoded["sequence"]).float() - wanted.nan_to_num()).abs() * known
+    body = model.body_head(encoded["structure"]).float()
+    entropy = functional.cross_entropy(body, batch["part"].to(device), ignore_index=-1)
+    return error.sum() / known.sum().clamp(min=1), entropy
 
 
-def judge_loss(model: Pretraining, images: torch.Tensor, rendered: torch.Tensor) -> torch.Tensor:
-    real = functional.softplus(-model(images).float()).mean()
-    return real + functional.softplus(model(rendered).float()).mean()
+def render_losses(model: Pretraining, batch: dict, random: torch.Generator, device: str):
+    """Losses of the damaged volume and of its rendering; also the rendered volumes, detached."""
+    images = batch["image"].to(device)
+    encoded = model.encode(corrupt(batch["image"], random).to(device))
+    own = model.render(encoded["map"], encoded["sequence"], None).float()
+    parts = {"reconstruction": (own - images).abs().mean()}
+    parts["parameters"], parts["body"] = told(model, encoded, batch, device)
+    z = torch.randn(len(images), STYLE, generator=random).to(device)
+    rendered = model.render(encoded["map"], encoded["sequence"], z).float()
+    judged, seen = model.frozen(rendered)
+    parts["adversarial"] = functional.softplus(-judged.float()).mean()
+    # What the frozen encoder sees in the rendering has to be the anatomy that went in.
+    parts["kept"] = (1 - (seen * model.projected(encoded["structure"])).sum(1)).mean()
+    return parts, rendered.detach()
 
 
-def train(config: dict, run: Path, source: Source, device: str, stop_at: int) -> None:
+def judge_losses(model: Pretraining, batch: dict, rendered: Tensor, device: str):
+    """Real against rendered, and the contrastive loss over both acquisitions and the rendering."""
+    images = batch["image"].to(device)
+    encoded = model.encode(images)
+    real = model.judge(encoded["fused"])[:, 0]
+    projected = model.projected(encoded["structure"])
+    fake, again = model(rendered)
+    parts = {
+        "judge": functional.softplus(-real.float()).mean() + functional.softplus(fake.float()).mean()
+    }
+    anatomy = torch.arange(len(images), device=device) // 2
+    rows = torch.cat([projected, again])
+    parts["contrastive"] = contrastive(rows, torch.cat([anatomy, anatomy]), model.queue.clone())
+    parts["clean parameters"], parts["clean body"] = told(model, encoded, batch, device)
+    model.remember(projected[::2])
+    return parts
+
+
+# Each loss and the weight of the recipe that it counts with.
+WEIGHT_OF = {
+    "reconstruction": ("reconstruction", 1.0), "adversarial": ("adversarial", 1.0),
+    "judge": ("adversarial", 1.0), "kept": ("contrastive", 1.0), "contrastive": ("contrastive", 1.0),
+    "parameters": ("parameters", 0.5), "clean parameters": ("parameters", 0.5),
+    "body": ("body", 0.5), "clean body": ("body", 0.5),
+}  # fmt: skip
+
+
+def weighted(parts: dict, weights: dict) -> Tensor:
+    return sum(weights[WEIGHT_OF[name][0]] * WEIGHT_OF[name][1] * value for name, value in parts.items())
+
+
+def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) -> None:
     torch.manual_seed(config["seed"])
     model = Pretraining(NetworkConfig()).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config["lr"], weight_decay=config["weight_decay"])
-    checkpoint, step = run / "checkpoint.pt", 0
+    model.network.to(memory_format=torch.channels_last_3d)
+    rest = nn.ModuleList(child for name, child in model.named_children() if name != "network")
+    optimisers = optimiser.build(model.network, rest, config["optimiser"])
+    base = [[group["lr"] for group in opt.param_groups] for opt in optimisers]
+    checkpoint, step, seconds = run / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
+        for opt, saved in zip(optimisers, state["optimisers"]):
+            opt.load_state_dict(saved)
+        step, seconds = state["step"], state["seconds"]
     log = open(run / "log.jsonl", "a", buffering=1)
+    log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
+    loader = torch.utils.data.DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(step, LAST_STEP if "until" in config else config["steps"]),
+        num_workers=config["workers"],
+        prefetch_factor=4,
+    )
+    totals: dict[str, list[float]] = {}
     started = time.time()
-    while step < config["steps"] and step != stop_at:
+    for batch in loader:
         random = torch.Generator().manual_seed(config["seed"] * 1000003 + step)
-        torch.manual_seed(config["seed"] * 7919 + step)
-        for group in optimiser.param_groups:
-            group["lr"] = config["lr"] * rate(config, step)
-        batch = batch_of(source, config["seed"], step, config["batch"])
+        torch.manual_seed(config["seed"] * 7919 + step)  # dropout
+        factor = rate(config, step, started)
+        for opt, rates in zip(optimisers, base):
+            for group, value in zip(opt.param_groups, rates):
+                group["lr"] = value * factor
+        # Two backward passes, one optimiser step: the second frees the first one's memory.
         with torch.autocast(device, torch.bfloat16):
-            total, parts, rendered = generator_loss(model, batch, config, random, device)
-        total.backward()
-        # The judge's loss reaches the shared encoder with the same optimiser step.
+            parts, rendered = render_losses(model, batch, random, device)
+        weighted(parts, config["weights"]).backward()
         with torch.autocast(device, torch.bfloat16):
-            judged = judge_loss(model, batch["image"].to(device), rendered)
-        (config["weights"]["adversarial"] * judged).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+            judged = judge_losses(model, batch, rendered, device)
+        weighted(judged, config["weights"]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip"])
+        for opt in optimisers:
+            opt.step()
+            opt.zero_grad(set_to_none=True)
         step += 1
+        for name, value in {**parts, **judged}.items():
+            totals.setdefault(name, []).append(value.item())
+        spent = seconds + time.time() - started
         if step % config["log_every"] == 0:
-            line = {name: round(value.item(), 4) for name, value in parts.items()}
-            line |= {"judge": round(judged.item(), 4), "kind": "train", "step": step}
-            log.write(json.dumps(line | {"seconds": round(time.time() - started, 1)}) + "\n")
-        if step % config["probe_every"] == 0:
-            scores = probe(model, source, config["seed"] + 1000, config["probe_samples"])
-            log.write(json.dumps({"kind": "probe", "step": step, **scores}) + "\n")
-        if step % config["save_every"] == 0 or step in (config["steps"], stop_at):
-            save(checkpoint, {"model": model.state_dict(), "optimiser": optimiser.state_dict(),
-                              "step": step})  # fmt: skip
+            line = {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+            line |= {"kind": "train", "step": step, "seconds": round(spent, 1), "factor": round(factor, 4)}
+            log.write(json.dumps(line) + "\n")
+            totals = {}
+        late = "until" in config and time.time() >= config["until"]
+        ended = late or step in (config["steps"] if "until" not in config else -1, stop_at)
+        if step % config["save_every"] == 0 or ended:
+            save(checkpoint, {"model": model.state_dict(), "step": step, "seconds": spent,
+                              "optimisers": [opt.state_dict() for opt in optimisers]})  # fmt: skip
+        if ended:
+            break
 
 
 def main() -> None:
@@ -128,25 +193,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--minutes", type=float, help="decay the rates to zero in this time, then stop")
     parser.add_argument("--stop-at", type=int, default=-1)
-    parser.add_argument("--probe", action="store_true", help="only probe the checkpoint")
     arguments = parser.parse_args()
     config = tomllib.loads(arguments.config.read_text())
+    if arguments.minutes:
+        config["until"] = time.time() + 60 * arguments.minutes
     torch.set_num_threads(arguments.threads)
     run = arguments.run or runs_folder() / config["name"]
     run.mkdir(parents=True, exist_ok=True)
-    if not (arguments.cache / "pretraining" / "knee.npz").exists():
-        prepare_body(arguments.data, arguments.cache)
-    priors = arguments.data / "labelmaps_brain" / "priors"
-    source = Source(arguments.cache, priors, tuple(config["size"]))
+    prepare_body(arguments.data, arguments.cache)
+    batches = Batches(config, arguments.cache, arguments.data / "labelmaps_brain" / "priors")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if arguments.probe:
-        model = Pretraining(NetworkConfig()).to(device)
-        state = torch.load(run / "checkpoint.pt", map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        print(json.dumps(probe(model, source, config["seed"] + 1000, config["probe_samples"]), indent=1))
-        return
-    train(config, run, source, device, arguments.stop_at)
+    train(config, run, batches, device, arguments.stop_at)
 
 
 if __name__ == "__main__":

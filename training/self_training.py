@@ -28,7 +28,7 @@ from training.labels import BRAIN, BRAIN_IDS, CLASSES, LEFT_RIGHT
 from training.model import Network
 from training.paths import cache_folder, data_folder, runs_folder
 from training.synth import DOUBT_BIT, DOUBTS, Brain, Plan, synthesise
-from training.train import brain_network
+from training.train import brain_network, load_matching
 
 # FreeSurfer ids that share one Gaussian in T1w.
 TISSUES = [
@@ -218,7 +218,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
     network = Network(brain_network()).eval().to(memory_format=torch.channels_last_3d)
-    network.load_state_dict(state["average"])
+    load_matching(network, state["average"])
     priors = arguments.data / "labelmaps_brain" / "priors"
     brain = Brain(arguments.cache, priors)
     ratio = volume_ratios(network, brain, arguments.seed)
@@ -232,9 +232,9 @@ def main() -> None:
     written = folder / "index.json"
     if written.exists() and json.loads(written.read_text())["step"] == state["step"]:
         index = json.loads(written.read_text())  # goes on where it was interrupted
-    for path in sorted((arguments.data / "t1_wholehead").glob(f"*{arguments.only or ''}*_T1w.nii.gz")):
+    for path in sorted((arguments.data / "t1_wholehead").glob("*_T1w.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
-        if name in index["centres"]:
+        if name in index["centres"] or (arguments.only or "") not in name:
             continue
         packed, scan, centre = label_head(path, network, ratio, brain.ids)
         np.save(folder / f"{name}.npy", packed)

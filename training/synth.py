@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,14 @@ class Maps:
         self.volumes, self.ventricles = read(""), read("-ventricles")
         scanned = (folder / f"{self.names[0]}-scan.npy").exists()
         self.scans = read("-scan") if scanned else None
+
+    def part(self, cut: slice) -> "Maps":
+        """Some of the heads."""
+        some = copy(self)
+        for name, values in vars(self).items():
+            setattr(some, name, None if values is None else values[cut])
+        some.odds = some.odds / some.odds.sum()
+        return some
 
 
 class Brain:

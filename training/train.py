@@ -133,7 +133,7 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
         )
         loss = loss + share * (config["dice_weight"] * small_dice + small_entropy)
     contrast = functional.cross_entropy(
-        network.heads["contrast"](features["sequence"]).float(),
+        network.heads["contrast"](features["vectors"]["sequence"]).float(),
         batch["contrast"].reshape(1).to(device),
     )
     loss = loss + config["contrast_weight"] * contrast
@@ -156,6 +156,16 @@ def earlier(source: str, device: str) -> tuple[dict, int, float]:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}
     return weights, int(about["step"]), float(about["seconds"])
+
+
+def load_matching(network: Network, weights: dict) -> None:
+    """Loads what has the same shape; only heads may differ (another task, another pooled feature)."""
+    own = network.state_dict()
+    fits = {n: v for n, v in weights.items() if n in own and own[n].shape == v.shape}
+    missing = [n for n in own if n not in fits and (not n.startswith("heads.") or "segmentation" in n)]
+    if missing:
+        raise ValueError(f"weights do not fit the network: {missing[0]} is missing or has another shape")
+    network.load_state_dict(fits, strict=False)
 
 
 def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_at: int) -> None:
@@ -183,8 +193,8 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
     elif config.get("start_from"):
         # New optimiser states: the rates begin again.
         weights, before["steps"], before["seconds"] = earlier(config["start_from"], device)
-        network.load_state_dict(weights)
-        average.load_state_dict(weights)
+        load_matching(network, weights)
+        average.load_state_dict(network.state_dict())
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
     development = Development(cache)

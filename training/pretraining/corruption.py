@@ -34,7 +34,8 @@ def corrupt(images: Tensor, generator: torch.Generator) -> Tensor:
             view.copy_(torch.randn(view.shape, generator=generator) * images[index].std() + images[index].mean())
     if images.shape[0] > 1:
         for index in range(images.shape[0]):
-            other = (index + 1) % images.shape[0]
+            # Neighbours may be the same anatomy in another contrast: take the one after.
+            other = (index + 2) % images.shape[0]
             for block in blocks(images.shape[2:], generator):
                 damaged[(index, 0, *block)] = images[(other, 0, *block)]
     return damaged

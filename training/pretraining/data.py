@@ -1,7 +1,9 @@
 """Samples for pretraining: brain, head-neck, abdomen, knee and heart, at 2 mm, with what is known of each.
 
 Synthetic volumes come from label maps through signal equations, so their sequence parameters are known;
-real ones (whole-head T1w, cardiac cine) have unknown parameters, which the loss ignores.
+real ones (T1w heads, cardiac cine) have unknown parameters, which the loss ignores. Four label maps of
+the brain, the last eight T1w heads and the cardiac patients 51-60 are kept for the probes; of the body
+there is one subject a part, so there the probes see other crops, tissues and sequences of the same one.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from training.synth import Brain, Plan, coarsen, field, sample_labels
 BODY_PARTS = ["head", "neck", "chest", "upper abdomen", "lower abdomen", "knee"]
 UNKNOWN = -1
 TARGET = np.array([2.0, 2.0, 2.0])
+UNSEEN = {"brain": 4, "real_head": 8, "real_chest": 10}
 PERCENTILE = {"rule": "percentile", "low": 0.5, "high": 99.5}
 
 
@@ -40,6 +43,8 @@ def prepare_body(data: Path, cache: Path) -> None:
     folder = cache / "pretraining"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("abdomen", "head_neck", "knee"):
+        if (folder / f"{name}.npz").exists():
+            continue
         image = nibabel.load(data / "labelmaps_body" / f"{name}.nii.gz")
         ids, affine = preprocess.reorient(np.asarray(image.dataobj).astype(np.int32), image.affine)
         spacing = preprocess.spacing_of(affine)
@@ -49,9 +54,11 @@ def prepare_body(data: Path, cache: Path) -> None:
         np.savez(folder / f"{name}.npz", labels=zoomed.astype(np.uint8), spacing=fine)
     for kind, pattern, limit in (
         ("real_head", "t1_wholehead/*_T1w.nii.gz", 48),
-        ("real_chest", "cardiac_acdc/*_frame01.nii.gz", 50),
+        ("real_chest", "cardiac_acdc/*_frame01.nii.gz", 60),
     ):
         for path in sorted(data.glob(pattern))[:limit]:
+            if (folder / f"{kind}-{path.name.split('.')[0]}.npy").exists():
+                continue
             image = nibabel.load(path)
             volume, affine = preprocess.reorient(np.asarray(image.dataobj, np.float32), image.affine)
             grid = preprocess.resample(volume, preprocess.spacing_of(affine), TARGET)
@@ -76,10 +83,12 @@ def crop(volume: np.ndarray, size: tuple[int, ...], rng: np.random.Generator) ->
 
 
 class Source:
-    """Everything the pretraining reads; a sample depends on (seed, index) only."""
+    """Everything the pretraining reads (or what is kept from it); a sample depends on (seed, index) only."""
 
-    def __init__(self, cache: Path, priors: Path, size: tuple[int, int, int]):
+    def __init__(self, cache: Path, priors: Path, size: tuple[int, int, int], unseen: bool = False):
         self.brain = Brain(cache, priors)
+        split = lambda count, kept: slice(count - kept, count) if unseen else slice(0, count - kept)  # noqa: E731
+        self.maps_of_brain = self.brain.drawn.part(split(len(self.brain.drawn.names), UNSEEN["brain"]))
         folder = cache / "pretraining"
         self.maps = {name: np.load(folder / f"{name}.npz") for name in ("abdomen", "head_neck", "knee")}
         self.maps = {name: stored["labels"] for name, stored in self.maps.items()}
@@ -87,6 +96,8 @@ class Source:
             kind: [np.load(path) for path in sorted(folder.glob(f"{kind}-*.npy"))]
             for kind in ("real_head", "real_chest")
         }
+        for kind, volumes in self.real.items():
+            self.real[kind] = volumes[split(len(volumes), UNSEEN[kind])]
         self.size = size
 
     def _finish(self, image: torch.Tensor, rng, torch_rng) -> torch.Tensor:
@@ -106,7 +117,7 @@ class Source:
         return self._finish(image * (1 + texture), rng, torch_rng)
 
     def sample(self, seed: int, index: int, variant: int = 0) -> Sample:
-        """`variant` changes the acquisition but not the anatomy (for retrieval pairs)."""
+        """`variant` changes the acquisition but not the anatomy (of a real scan only its gamma)."""
         rng = np.random.default_rng([seed, index])
         torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
         kind = rng.choice(["brain", "head_neck", "abdomen", "knee", "real_head", "real_chest"],
@@ -116,11 +127,13 @@ class Source:
             image, _ = crop(volumes[int(rng.integers(len(volumes)))], self.size, rng)
             part = BODY_PARTS.index("head" if kind == "real_head" else "chest")
             sequence = 0 if kind == "real_head" else UNKNOWN
+            look = np.random.default_rng([seed, index, 1000 + variant])
             image = torch.from_numpy(image.astype(np.float32) / 255)[None]
+            image = image ** float(np.exp(look.normal(0, 0.2)))
             return Sample(image, np.full(3, np.nan, np.float32), part, sequence)
         if kind == "brain":
             plan = Plan(self.size, (1.0,), 1.0)
-            scene = sample_labels(self.brain.drawn, rng, torch_rng, plan)
+            scene = sample_labels(self.maps_of_brain, rng, torch_rng, plan)
             labels, part = scene.centre & 63, BODY_PARTS.index("head")
         else:
             volume = self.maps[kind]

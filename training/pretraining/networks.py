@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from training.model import Network, NetworkConfig, PooledHead, leaky
+from training.model import Network, NetworkConfig, PooledHead, leaky, vector_size
 from training.pretraining.data import BODY_PARTS
 
 STYLE = 64
 PROJECTION = 512
+QUEUE = 128
 
 
 class ModulatedConv(nn.Module):
@@ -82,44 +83,66 @@ class Pretraining(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         deepest = config.channels[-1]
+        vector = vector_size(deepest)
         self.network = Network(config)
         self.mapping = Mapping(STYLE)
-        self.sequence_style = nn.Linear(deepest, STYLE)
+        self.sequence_style = nn.Linear(vector, STYLE)
         self.decoder = StyleDecoder(config.channels, STYLE)
-        self.parameters_head = PooledHead(deepest, 3)
-        self.body_head = PooledHead(deepest, len(BODY_PARTS))
+        self.parameters_head = PooledHead(vector, deepest // 2, 3)
+        self.body_head = PooledHead(vector, deepest // 2, len(BODY_PARTS))
         self.project = nn.Sequential(
-            nn.Linear(deepest, deepest), nn.LeakyReLU(0.1), nn.Linear(deepest, PROJECTION)
+            nn.Linear(vector, deepest), nn.LeakyReLU(0.1), nn.Linear(deepest, PROJECTION)
         )
         self.judge = nn.Linear(deepest, 1)
-
-    @staticmethod
-    def pool(x: Tensor) -> Tensor:
-        return x.float().mean((2, 3, 4))
+        # Projections of past anatomies: a batch of a CPU holds too few others to be told apart from.
+        self.register_buffer("queue", torch.zeros(QUEUE, PROJECTION))
 
     def encode(self, images: Tensor) -> dict[str, Tensor]:
-        return self.network.features(images)
+        """structure [batch, channels, x, y, z] and the vectors structure, sequence and fused.
+
+        One volume at a time on a CPU, where the norm of a single volume is much the faster one.
+        """
+        groups = images.split(1) if images.device.type == "cpu" else [images]
+        rows = []
+        for group in groups:
+            features = self.network.features(group)
+            rows.append({"map": features["structure"], **features["vectors"]})
+        return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
     def render(self, structure: Tensor, sequence: Tensor, z: Tensor | None) -> Tensor:
-        """`z` None: the sample's own appearance; else the mapped style joins it."""
-        style = self.sequence_style(self.pool(sequence))
+        """`structure` map and `sequence` vector; `z` None: the own appearance, else a style joins it."""
+        style = self.sequence_style(sequence)
         if z is not None:
             style = style + self.mapping(z)
         return self.decoder(structure, style)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The encoder reused as discriminator: one logit of realness a volume."""
-        return self.judge(self.pool(self.encode(images)["fused"]))[:, 0]
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder as discriminator: logits of realness [batch]; and the normalised projections."""
+        encoded = self.encode(images)
+        return self.judge(encoded["fused"])[:, 0], self.projected(encoded["structure"])
 
-    def frozen_realness(self, images: Tensor) -> Tensor:
-        """The same with weights that take no gradient: the renderer must not teach its judge."""
+    def projected(self, structure: Tensor) -> Tensor:
+        return functional.normalize(self.project(structure).float(), dim=1)
+
+    def frozen(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward` with weights that take no gradient: the renderer must not teach its judge."""
         weights = {name: value.detach() for name, value in self.named_parameters()}
         return torch.func.functional_call(self, weights, (images,))
 
+    @torch.no_grad()
+    def remember(self, projections: Tensor) -> None:
+        self.queue.copy_(torch.cat([projections.detach(), self.queue])[:QUEUE])
 
-def contrastive(first: Tensor, second: Tensor, temperature: float = 0.1) -> Tensor:
-    """InfoNCE both ways between [batch, 512] projections of the same anatomies."""
-    first, second = functional.normalize(first, dim=1), functional.normalize(second, dim=1)
-    logits = first @ second.T / temperature
-    own = torch.arange(len(first), device=first.device)
-    return 0.5 * (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own))
+
+def contrastive(rows: Tensor, anatomy: Tensor, queue: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss (arXiv 2004.11362) of unit rows [n, 512]; equal `anatomy` [n] attract.
+
+    `queue` [m, 512] holds other anatomies; rows of zeros count as nothing.
+    """
+    with torch.autocast(rows.device.type, enabled=False):
+        scores = rows @ torch.cat([rows, queue]).T / temperature
+    empty = torch.cat([torch.eye(len(rows), dtype=torch.bool, device=rows.device),
+                       (queue.square().sum(1) == 0).expand(len(rows), -1)], dim=1)  # fmt: skip
+    logs = scores.masked_fill(empty, -torch.inf).log_softmax(1)[:, : len(rows)]
+    same = (anatomy[:, None] == anatomy[None]) & ~empty[:, : len(rows)]
+    return -(logs.masked_fill(~same, 0).sum(1) / same.sum(1).clamp(min=1)).mean()
