@@ -91,6 +91,7 @@ def write_model(folder: Path) -> None:
         tensors[f"maps.{index}"] = level.float().numpy()
     for name in ("structure", "sequence", "fused"):
         tensors[name] = result[name].float().numpy()
+        tensors[f"vectors.{name}"] = result["vectors"][name].float().numpy()
     for name, value in result["heads"].items():
         tensors["logits" if name == "segmentation" else f"heads.{name}"] = value.float().numpy()
     # The two full-resolution outputs are stored at every second voxel of each axis, from voxel 0.

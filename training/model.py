@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 LEAKY_SLOPE = 0.01
 NORM_EPSILON = 1e-5
+SHALLOW = 3  # levels whose means are the sequence vector
 
 
 @dataclass
@@ -168,26 +169,23 @@ def wide(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def statistics(x: Tensor) -> Tensor:
-    """[batch, channels, x, y, z] -> [batch, 2 channels]: means, then logarithms of the deviations.
-
-    The deviation is the population's, with the norm's epsilon added to the variance.
-    """
-    variance, mean = torch.var_mean(wide(x), dim=(2, 3, 4), correction=0)
-    return torch.cat([mean, 0.5 * (variance + NORM_EPSILON).log()], dim=1)
+def pool(x: Tensor) -> Tensor:
+    """[batch, channels, x, y, z] -> [batch, channels] means, at least float32."""
+    return wide(x).mean(dim=(2, 3, 4))
 
 
-def vector_size(channels: int, source: str = "sequence") -> int:
-    """Length of a pooled feature: statistics of a branch, or the mean of the fused map."""
-    return channels if source == "fused" else 2 * channels
+def vector_size(channels: tuple[int, ...], source: str) -> int:
+    """Length of a pooled feature ("structure", "sequence" or "fused")."""
+    return sum(channels[:SHALLOW]) if source == "sequence" else channels[-1]
 
 
 class Disentangle(nn.Module):
-    """Splits the deepest map into anatomy ("structure") and acquisition ("sequence") features.
+    """Splits the deepest map into anatomy ("structure") and acquisition ("sequence") maps.
 
-    A branch gives a map and a vector. The vector is taken from the convolution's output before its
-    instance norm: the norm sets mean and deviation of every channel to constants, and with them goes
-    most of what pooling could tell about the scan.
+    What heads read is pooled elsewhere, because the mean of an instance-normalised map says almost
+    nothing. The structure vector is the mean of its branch before the norm. The sequence vector is the
+    means of the first three levels: there contrast can be read, and from the third level on a network
+    that was taught to segment any contrast has thrown it away (training/README.md has the numbers).
     """
 
     def __init__(self, channels: int):
@@ -196,18 +194,19 @@ class Disentangle(nn.Module):
         self.sequence = ConvNorm(channels, channels, kernel=1)
         self.fuse = nn.Conv3d(2 * channels, channels, 1)
 
-    def forward(self, deepest: Tensor) -> dict:
-        """structure, sequence, fused: maps; vectors: the pooled feature of each."""
-        result, vectors = {}, {}
-        for name in ("structure", "sequence"):
-            branch = getattr(self, name)
-            raw = branch.conv(deepest)
-            vectors[name] = statistics(raw)
-            result[name] = leaky(branch.norm(raw))
-        joined = torch.cat([result["structure"], result["sequence"]], dim=1)
-        result["fused"] = deepest + self.fuse(joined)
-        vectors["fused"] = wide(result["fused"]).mean(dim=(2, 3, 4))
-        return {**result, "vectors": vectors}
+    def forward(self, maps: list[Tensor]) -> dict:
+        """All levels -> the maps structure, sequence, fused; and the vectors structure, sequence, fused."""
+        deepest = maps[-1]
+        raw = self.structure.conv(deepest)
+        structure = leaky(self.structure.norm(raw))
+        sequence = leaky(self.sequence(deepest))
+        fused = deepest + self.fuse(torch.cat([structure, sequence], dim=1))
+        vectors = {
+            "structure": pool(raw),
+            "sequence": torch.cat([pool(level) for level in maps[:SHALLOW]], dim=1),
+            "fused": pool(fused),
+        }
+        return {"structure": structure, "sequence": sequence, "fused": fused, "vectors": vectors}
 
 
 class DecoderLevel(nn.Module):
@@ -276,16 +275,16 @@ class Network(nn.Module):
                 heads[head.name] = nn.Conv3d(config.channels[0], head.classes, 1)
                 has_decoder = True
             else:
-                deepest = config.channels[-1]
-                inputs = vector_size(deepest, head.input)
-                heads[head.name] = PooledHead(inputs, deepest // 2, len(head.outputs))
+                inputs = vector_size(config.channels, head.input)
+                hidden = config.channels[-1] // 2
+                heads[head.name] = PooledHead(inputs, hidden, len(head.outputs))
                 self.pooled[head.name] = head.input
         self.heads = nn.ModuleDict(heads)
         self.decoder = Decoder(config) if has_decoder else None
 
     def features(self, x: Tensor) -> dict:
         maps = self.encoder(x)
-        return {"maps": maps, **self.disentangle(maps[-1])}
+        return {"maps": maps, **self.disentangle(maps)}
 
     def forward(self, x: Tensor) -> dict:
         """`x` [batch, in_channels, x, y, z] -> maps, structure, sequence, fused, vectors, decoded, heads."""

@@ -39,6 +39,7 @@ TISSUE_OF = np.array([next((t for t, ids in enumerate(TISSUES) if i in ids), -1)
 # Outside the brain: T1w priors of the label maps (white matter 160) -> generation label.
 OUTSIDE = {0: 7, 506: 18, 515: 30, 514: 48, 512: 68, 507: 94, 508: 117, 530: 144}
 WHITE_MATTER = 160.0
+EMPTY = 0.02
 PRIOR_EXPONENT = 0.5  # the prior is a smoothed belief: taken whole it would outvote the intensities
 CALIBRATION = 4.0
 CALIBRATION_SAMPLES = 12
@@ -176,6 +177,8 @@ def label_head(path: Path, network: Network, ratio: np.ndarray, generation: np.n
     box = box[(slice(None), *(slice(0, b - a) for a, b in zip(first, last)))]
     labels, sure = np.zeros(fine.shape, np.uint8), np.ones(fine.shape, np.float32)
     labels[place], sure[place], white = refine(fine[place], box)
+    # Where a skull-strip has left nothing there is no fluid either.
+    labels[(labels == BRAIN_IDS.index(24)) & (fine < EMPTY)] = 0
 
     ids = np.array(BRAIN_IDS)[labels].astype(np.int32)
     cut, centre = prepare.brain_cut(prepare.brain_tissue(ids))

@@ -83,15 +83,15 @@ class Pretraining(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         deepest = config.channels[-1]
-        vector = vector_size(deepest)
+        seen, acquired = (vector_size(config.channels, name) for name in ("structure", "sequence"))
         self.network = Network(config)
         self.mapping = Mapping(STYLE)
-        self.sequence_style = nn.Linear(vector, STYLE)
+        self.sequence_style = nn.Linear(acquired, STYLE)
         self.decoder = StyleDecoder(config.channels, STYLE)
-        self.parameters_head = PooledHead(vector, deepest // 2, 3)
-        self.body_head = PooledHead(vector, deepest // 2, len(BODY_PARTS))
+        self.parameters_head = PooledHead(acquired, deepest // 2, 3)
+        self.body_head = PooledHead(seen, deepest // 2, len(BODY_PARTS))
         self.project = nn.Sequential(
-            nn.Linear(vector, deepest), nn.LeakyReLU(0.1), nn.Linear(deepest, PROJECTION)
+            nn.Linear(seen, deepest), nn.LeakyReLU(0.1), nn.Linear(deepest, PROJECTION)
         )
         self.judge = nn.Linear(deepest, 1)
         # Projections of past anatomies: a batch of a CPU holds too few others to be told apart from.
