@@ -1,10 +1,15 @@
 //! Our CPU kernels on burn's CPU tensors.
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::backend::{DispatchDevice, Flex};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::cpu;
+
+/// Whether tensors on this device are burn's CPU tensors; else they are the GPU's.
+pub(super) fn runs_on(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
 
 /// The CPU tensor behind a handle, contiguous single precision from its first element.
 #[allow(clippy::disallowed_methods, reason = "a CPU tensor's values are at hand, so nothing waits")]

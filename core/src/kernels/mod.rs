@@ -1,9 +1,9 @@
 //! The operations the network is made of, on every device.
 //!
 //! Each function has one meaning and may have several implementations; the model
-//! never knows which one runs. They are ours: on the CPU in `cpu`, tied to burn's
-//! tensors in `flex`; on the GPU in `gpu`. Only a 1x1x1 convolution on the CPU is
-//! burn's, a matrix product.
+//! never knows which one runs. On the CPU they are ours (`cpu`, tied to burn's tensors
+//! in `flex`) but for 1x1x1 convolutions, which are matrix products; on the GPU ours
+//! (`gpu`) but for the rows of a transformer.
 
 pub(crate) mod cpu;
 mod flex;
@@ -31,7 +31,7 @@ pub fn conv3d(
     bias: Option<&Tensor<1>>,
     stride: usize,
 ) -> Tensor<5> {
-    if gpu::runs_on(&x.device()) {
+    if !flex::runs_on(&x.device()) {
         return gpu::conv3d(x, weight, bias, stride);
     }
     let padding = weight.dims()[2] / 2;
@@ -55,10 +55,10 @@ pub fn instance_norm(
     residual: Option<Tensor<5>>,
     activate: bool,
 ) -> Tensor<5> {
-    if gpu::runs_on(&x.device()) {
-        gpu::instance_norm(x, scale, shift, residual, activate)
-    } else {
+    if flex::runs_on(&x.device()) {
         flex::instance_norm(x, scale, shift, residual, activate)
+    } else {
+        gpu::instance_norm(x, scale, shift, residual, activate)
     }
 }
 
@@ -68,5 +68,9 @@ pub fn instance_norm(
 /// # Shapes
 /// `x` `[batch, channels, x, y, z]`, `skip` `[batch, channels, 2x, 2y, 2z]`
 pub fn upsample_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
-    if gpu::runs_on(&x.device()) { gpu::upsample_add(x, skip) } else { flex::upsample_add(x, skip) }
+    if flex::runs_on(&x.device()) {
+        flex::upsample_add(x, skip)
+    } else {
+        gpu::upsample_add(x, skip)
+    }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, activation};
 
-use super::{NORM_EPSILON, flex, gpu};
+use super::{NORM_EPSILON, flex};
 
 /// Layer norm of each row: `scale * (x - mean) / sqrt(var + eps) + shift`
 /// (arXiv 1607.06450).
@@ -10,7 +10,7 @@ use super::{NORM_EPSILON, flex, gpu};
 /// # Shapes
 /// `x` `[rows, channels]`, `scale` and `shift` `[channels]`
 pub fn layer_norm(x: Tensor<2>, scale: &Tensor<1>, shift: &Tensor<1>) -> Tensor<2> {
-    if !gpu::runs_on(&x.device()) {
+    if flex::runs_on(&x.device()) {
         return flex::layer_norm(x, scale, shift);
     }
     let centred = x.clone() - x.mean_dim(1);
@@ -24,5 +24,5 @@ pub fn layer_norm(x: Tensor<2>, scale: &Tensor<1>, shift: &Tensor<1>) -> Tensor<
 /// # Shapes
 /// `[rows, channels]`, unchanged
 pub fn gelu(x: Tensor<2>) -> Tensor<2> {
-    if gpu::runs_on(&x.device()) { activation::gelu(x) } else { flex::gelu(x) }
+    if flex::runs_on(&x.device()) { flex::gelu(x) } else { activation::gelu(x) }
 }

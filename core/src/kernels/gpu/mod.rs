@@ -9,8 +9,7 @@ mod conv;
 mod norm;
 mod upsample;
 
-use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Device, Float, Shape, Tensor};
+use burn::tensor::{DType, Float, Shape, Tensor};
 use burn_wgpu::{CubeTensor, Wgpu};
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::CubeCount;
@@ -23,13 +22,11 @@ pub use upsample::upsample_add;
 /// Threads a workgroup.
 const UNITS: usize = 64;
 
-/// Whether tensors on this device are burn's GPU tensors.
-pub fn runs_on(device: &Device) -> bool {
-    matches!(device.as_dispatch(), DispatchDevice::Cube(_))
-}
-
 /// The GPU tensor behind a handle, contiguous single precision.
-#[allow(clippy::expect_used, reason = "asked for only where `runs_on`")]
+#[allow(
+    clippy::expect_used,
+    reason = "there are tensors of the CPU and of the GPU, and `flex` has the former"
+)]
 fn primitive<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     let tensor = tensor.cast(DType::F32);
     let tensor = tensor.try_into_primitive::<Wgpu>().expect("a tensor on the GPU");
