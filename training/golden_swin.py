@@ -27,6 +27,7 @@ from monai.networks.nets.swin_unetr import PatchMergingV2, SwinUNETR
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
+from training.model import SHALLOW
 from training.paths import REPOSITORY
 from training.pretraining.networks import Mapping, StyleDecoder
 
@@ -198,12 +199,16 @@ def styled() -> dict[str, Tensor]:
     channels = (4, 8, 8, 12, 16)
     shape = (1, channels[-1], 2, 3, 2)
     structure = torch.from_numpy(noise("structure", shape)).double()
-    sequence = torch.from_numpy(noise("sequence", shape)).double()
+    # Three first levels of one voxel each, whose means are themselves.
+    sequence = [
+        torch.from_numpy(noise(f"level{i}", (1, width))).double()
+        for i, width in enumerate(channels[:SHALLOW])
+    ]
     z = torch.from_numpy(noise("style", (1, STYLE))).double()
     decoder = fill(StyleDecoder(channels, STYLE), "renderer.decoder.")
     mapping = fill(Mapping(STYLE), "renderer.mapping.")
-    own = fill(nn.Linear(channels[-1], STYLE), "renderer.sequence_style.")
-    style = own(sequence.mean((2, 3, 4)))
+    own = fill(nn.Linear(sum(channels[:SHALLOW]), STYLE), "renderer.sequence_style.")
+    style = own(torch.cat(sequence, dim=1))
     return {
         "styled.reconstructed": decoder(structure, style),
         "styled.rendered": decoder(structure, style + mapping(z)),

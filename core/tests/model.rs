@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use burn::tensor::{Tensor, TensorData};
-use prism_core::model::{Pack, PackError, Prism, Unpaced};
+use prism_core::model::{Pack, PackError, PooledInput, Prism, Unpaced};
 use prism_core::pipeline::Device;
 use safetensors::SafeTensors;
 
@@ -76,7 +76,15 @@ fn every_map_and_head_agrees_with_pytorch() {
         compare("structure", features.deepest.structure.clone().expect("branch"));
         compare("sequence", features.deepest.sequence.clone().expect("branch"));
         compare("fused", features.deepest.fused.clone());
-        let answers = model.answers(&features.deepest);
+        for (name, input) in [
+            ("structure", PooledInput::Structure),
+            ("sequence", PooledInput::Sequence),
+            ("fused", PooledInput::Fused),
+        ] {
+            let vector = model.vector(&features, input).expect("feature");
+            compare(&format!("vectors.{name}"), vector);
+        }
+        let answers = model.answers(&features);
         assert!(!answers.is_empty(), "the reference has pooled heads");
         for (name, answer) in answers {
             compare(&format!("heads.{name}"), answer);

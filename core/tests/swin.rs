@@ -246,8 +246,13 @@ fn every_fusion_of_sequences_agrees_with_monai() {
     }));
     let model = Prism::load(&pack, &device).expect("model");
     let features = tensor("features", [3, 192, 1, 1, 1]);
-    let sequences: Vec<Disentangled> =
-        (0..3).map(|i| Disentangled::without_branches(features.clone().narrow(0, i, 1))).collect();
+    let sequences: Vec<Features> = (0..3)
+        .map(|i| {
+            let map = features.clone().narrow(0, i, 1);
+            let deepest = Disentangled::without_branches(map.clone());
+            Features { input: map.clone(), maps: vec![map], deepest }
+        })
+        .collect();
     let answers = model.answers_together(&sequences);
     assert_eq!(answers.len(), 3);
     let mut report = Report::default();
@@ -273,11 +278,14 @@ fn the_compact_renderer_agrees_with_training() {
     let shape = [1, 16, 2, 3, 2];
     let deepest = Disentangled {
         structure: Some(tensor("structure", shape)),
-        sequence: Some(tensor("sequence", shape)),
+        sequence: Some(Tensor::zeros(shape, &device)),
         fused: Tensor::zeros(shape, &device),
     };
     let input = Tensor::zeros([1, 1, 32, 48, 32], &device);
-    let features = Features { input, maps: Vec::new(), deepest };
+    // One voxel each, whose mean is itself.
+    let maps = [4, 8, 8].into_iter().enumerate();
+    let maps = maps.map(|(i, width)| tensor(&format!("level{i}"), [1, width, 1, 1, 1])).collect();
+    let features = Features { input, maps, deepest };
     let mut report = Report::default();
     for (name, noise) in [("reconstructed", None), ("rendered", Some(tensor("style", [1, 16])))] {
         let scan = pollster::block_on(model.render(&features, noise, &mut Unpaced));

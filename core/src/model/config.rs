@@ -135,7 +135,10 @@ impl Fusion {
     }
 }
 
-/// The deepest maps a head can pool.
+/// Levels whose means are the compact encoder's sequence feature.
+pub const SHALLOW_LEVELS: usize = 3;
+
+/// The features a head can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PooledInput {
@@ -202,6 +205,16 @@ impl EncoderConfig {
         match self {
             Self::ResidualPyramid { channels, .. } => channels.first().copied().unwrap_or(0),
             Self::Swin(swin) => swin.dim,
+        }
+    }
+
+    /// Length of the feature that a head reads.
+    pub fn vector_channels(&self, input: PooledInput) -> usize {
+        match (self, input) {
+            (Self::ResidualPyramid { channels, .. }, PooledInput::Sequence) => {
+                channels.iter().take(SHALLOW_LEVELS).sum()
+            }
+            _ => self.deepest_channels(),
         }
     }
 

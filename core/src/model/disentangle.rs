@@ -5,10 +5,16 @@
 //! again by a 1x1x1 convolution and added to the map. The compact network's norms have
 //! an affine and nothing follows its last convolution; the published one's have none,
 //! and its last convolution is normalised and activated like the other two.
+//!
+//! Heads read vectors. The published ones are the branches' means over all voxels. In the
+//! compact network the norms leave nothing in those means, so its vectors are taken before
+//! a norm: structure from its branch, sequence from the encoder's first levels, where
+//! contrast can still be read (training/README.md has the numbers).
 
 use burn::tensor::{Device, Tensor};
 
-use super::config::EncoderConfig;
+use super::config::{EncoderConfig, PooledInput, SHALLOW_LEVELS};
+use super::heads::pool;
 use super::layers::{ConvNorm, ConvShape, Pointwise};
 use super::pack::{PackError, TensorSource};
 use crate::kernels;
@@ -70,6 +76,34 @@ impl Disentangled {
     /// The deepest map of an encoder without branches.
     pub fn without_branches(deepest: Tensor<5>) -> Self {
         Self { structure: None, sequence: None, fused: deepest }
+    }
+}
+
+/// What a head reads: `None` for a branch that the encoder does not have. `maps` are the
+/// encoder's, finest first.
+///
+/// # Shapes
+/// `[batch, inputs]`, see [`EncoderConfig::vector_channels`]
+pub fn vector(
+    disentangle: Option<&Disentangle>,
+    maps: &[Tensor<5>],
+    deepest: &Disentangled,
+    input: PooledInput,
+) -> Option<Tensor<2>> {
+    let structure = disentangle.map(|disentangle| &disentangle.structure);
+    match (input, structure) {
+        (PooledInput::Fused, _) => Some(pool(&deepest.fused)),
+        (PooledInput::Structure, Some(Branch::Affine(conv))) => {
+            // Linear, so that the mean may come first.
+            let [batch, channels, ..] = deepest.fused.dims();
+            let mean = pool(maps.last()?).reshape([batch, channels, 1, 1, 1]);
+            Some(pool(&conv.convolve(mean)))
+        }
+        (PooledInput::Sequence, Some(Branch::Affine(_))) => {
+            Some(Tensor::cat(maps.iter().take(SHALLOW_LEVELS).map(pool).collect(), 1))
+        }
+        (PooledInput::Structure, _) => deepest.structure.as_ref().map(pool),
+        (PooledInput::Sequence, _) => deepest.sequence.as_ref().map(pool),
     }
 }
 

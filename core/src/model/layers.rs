@@ -57,7 +57,8 @@ impl ConvNorm {
         kernels::instance_norm(self.convolve(x), &self.scale, &self.shift, Some(residual), true)
     }
 
-    fn convolve(&self, x: Tensor<5>) -> Tensor<5> {
+    /// Convolves only. Shapes as [`ConvNorm::forward`].
+    pub fn convolve(&self, x: Tensor<5>) -> Tensor<5> {
         kernels::conv3d(x, &self.weight, None, self.stride)
     }
 }

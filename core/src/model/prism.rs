@@ -4,9 +4,9 @@ use core::future::Future;
 
 use burn::tensor::{Device, Tensor};
 
-use super::config::{Architecture, HeadConfig};
+use super::config::{Architecture, HeadConfig, PooledInput};
 use super::decoder::Decoder;
-use super::disentangle::{Disentangle, Disentangled};
+use super::disentangle::{Disentangle, Disentangled, vector};
 use super::encoder::Encoder;
 use super::heads::{LinearReader, PooledHead, SegmentationHead};
 use super::pack::{Pack, PackError, TensorSource};
@@ -93,7 +93,6 @@ impl Prism {
     ) -> Result<Self, PackError> {
         let config = &architecture.encoder;
         let encoder = Encoder::load(config, source, device)?;
-        let deepest = config.deepest_channels();
         let disentangle = match architecture.branches {
             true => Some(Disentangle::load(source, config, device)?),
             false => None,
@@ -121,7 +120,7 @@ impl Prism {
                     segmentation = Some(SegmentationHead::of_logits(*classes));
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
-                    let loaded = PooledHead::load(source, head, deepest, device)?;
+                    let loaded = PooledHead::load(source, head, config, device)?;
                     pooled.push((head.name.clone(), loaded));
                 }
             }
@@ -232,17 +231,30 @@ impl Prism {
         self.renderer.as_ref().map(Renderer::style)
     }
 
+    /// The feature that stands for a whole scan: what heads read. `None` for a branch that
+    /// the encoder does not have.
+    ///
+    /// # Shapes
+    /// `[batch, channels]`, see [`super::EncoderConfig::vector_channels`]
+    pub fn vector(&self, features: &Features, input: PooledInput) -> Option<Tensor<2>> {
+        vector(self.disentangle.as_ref(), &features.maps, &features.deepest, input)
+    }
+
     /// Output of every classification and regression head by name: `[batch, outputs]`. A
     /// head that wants several sequences has none for one.
-    pub fn answers(&self, deepest: &Disentangled) -> Vec<(String, Tensor<2>)> {
-        self.answers_together(core::slice::from_ref(deepest))
+    pub fn answers(&self, features: &Features) -> Vec<(String, Tensor<2>)> {
+        self.answers_together(core::slice::from_ref(features))
     }
 
     /// As [`Prism::answers`], of one examination's sequences together.
-    pub fn answers_together(&self, sequences: &[Disentangled]) -> Vec<(String, Tensor<2>)> {
+    pub fn answers_together(&self, sequences: &[Features]) -> Vec<(String, Tensor<2>)> {
         self.pooled
             .iter()
-            .filter_map(|(name, head)| Some((name.clone(), head.forward(sequences)?)))
+            .filter_map(|(name, head)| {
+                let vectors =
+                    sequences.iter().map(|features| self.vector(features, head.input()));
+                Some((name.clone(), head.forward(vectors.collect::<Option<_>>()?)?))
+            })
             .collect()
     }
 }

@@ -7,10 +7,9 @@
 
 use burn::tensor::{Device, Tensor, activation};
 
-use super::config::{EncoderConfig, RendererConfig, SwinConfig};
+use super::config::{EncoderConfig, PooledInput, RendererConfig, SwinConfig};
 use super::dense::Linear;
-use super::disentangle::Disentangle;
-use super::heads::pool;
+use super::disentangle::{Disentangle, vector};
 use super::layers::Pointwise;
 use super::pack::{PackError, TensorSource};
 use super::prism::{Features, Pace, Stopped};
@@ -105,7 +104,7 @@ impl Renderer {
                         own: Linear::load(
                             source,
                             "renderer.sequence_style",
-                            deepest,
+                            encoder.vector_channels(PooledInput::Sequence),
                             style,
                             device,
                         )?,
@@ -160,7 +159,12 @@ impl Renderer {
                 self.decode(start, mapped, &[], pace).await.map(Some)
             }
             Kind::Styled { own, affines } => {
-                let style = own.forward(pool(sequence));
+                let sequence = PooledInput::Sequence;
+                let Some(sequence) = vector(Some(disentangle), &features.maps, deepest, sequence)
+                else {
+                    return Ok(None);
+                };
+                let style = own.forward(sequence);
                 let style = match mapped {
                     Some(mapped) => style + mapped,
                     None => style,

@@ -6,9 +6,15 @@ use super::preprocess::Prepared;
 use super::run::{Pacer, PipelineError, Watch, prepare_for};
 use super::sliding::{Windows, read};
 use crate::model::disentangle::Disentangled;
-use crate::model::heads::pool;
-use crate::model::{Pack, Prism};
+use crate::model::{Pack, PooledInput, Prism};
 use crate::volume::{Affine, Volume};
+
+/// The features that stand for a whole scan.
+const POOLED: [(&str, PooledInput); 3] = [
+    ("structure", PooledInput::Structure),
+    ("sequence", PooledInput::Sequence),
+    ("fused", PooledInput::Fused),
+];
 
 /// One feature map read back from the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,26 +67,28 @@ pub async fn encode<W: Watch>(
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
         let features = model.encode(input, &mut pacer).await?;
+        for (name, input) in POOLED {
+            let Some(vector) = model.vector(&features, input) else { continue };
+            let values = read(vector).await?.into_iter().map(|value| value * scale);
+            match pooled.iter_mut().find(|sum| sum.name == name) {
+                Some(sum) => sum.values.iter_mut().zip(values).for_each(|(s, v)| *s += v),
+                None => pooled.push(PooledFeature { name, values: values.collect() }),
+            }
+        }
+        if windows.count() > 1 {
+            continue;
+        }
         let Disentangled { structure, sequence, fused } = features.deepest;
         let deepest: Vec<(&str, Tensor<5>)> =
             [("structure", structure), ("sequence", sequence), ("fused", Some(fused))]
                 .into_iter()
                 .filter_map(|(name, map)| Some((name, map?)))
                 .collect();
-        for (name, map) in &deepest {
-            let values = read(pool(map)).await?.into_iter().map(|value| value * scale);
-            match pooled.iter_mut().find(|sum| sum.name == *name) {
-                Some(sum) => sum.values.iter_mut().zip(values).for_each(|(s, v)| *s += v),
-                None => pooled.push(PooledFeature { name, values: values.collect() }),
-            }
+        for (level, map) in features.maps.into_iter().enumerate() {
+            maps.push(read_map(format!("maps.{level}"), map).await?);
         }
-        if windows.count() == 1 {
-            for (level, map) in features.maps.into_iter().enumerate() {
-                maps.push(read_map(format!("maps.{level}"), map).await?);
-            }
-            for (name, map) in deepest {
-                maps.push(read_map(name.into(), map).await?);
-            }
+        for (name, map) in deepest {
+            maps.push(read_map(name.into(), map).await?);
         }
     }
     Ok(Encoding { pooled, maps, affine: input_affine(&prepared) })

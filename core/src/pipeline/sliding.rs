@@ -43,7 +43,7 @@ pub(super) async fn infer<W: Watch, S: Sink>(
     for index in windows.indices() {
         let input = windows.input(prepared, index, model.device());
         let features = model.encode(input, &mut pacer).await?;
-        answers.add(model.answers(&features.deepest)).await?;
+        answers.add(model.answers(&features)).await?;
         let Some(features) = model.decode(features, &mut pacer).await? else { continue };
         for (start, features) in blend.add(index, features) {
             sink.piece(start, features).await?;

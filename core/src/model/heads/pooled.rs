@@ -1,17 +1,16 @@
-//! Classification and regression head as PRISM publishes it (arXiv 2508.07165):
-//! global average pool, several sequences fused, linear to half the channels, layer norm,
+//! Classification and regression head as PRISM publishes it (arXiv 2508.07165): on pooled
+//! features ([`crate::model::disentangle::vector`]), several sequences fused, linear to half the channels, layer norm,
 //! GELU, linear.
 
 use burn::tensor::{Device, Tensor};
 
 use super::fusion::SequenceFusion;
 use crate::kernels;
-use crate::model::config::{PooledHeadConfig, PooledInput};
+use crate::model::config::{EncoderConfig, PooledHeadConfig, PooledInput};
 use crate::model::dense::{LayerNorm, Linear};
-use crate::model::disentangle::Disentangled;
 use crate::model::pack::{PackError, TensorSource};
 
-/// A head on one pooled map.
+/// A head on one pooled feature.
 #[derive(Clone, Debug)]
 pub struct PooledHead {
     input: PooledInput,
@@ -31,11 +30,12 @@ impl PooledHead {
     pub fn load(
         source: &mut TensorSource,
         config: &PooledHeadConfig,
-        channels: usize,
+        encoder: &EncoderConfig,
         device: &Device,
     ) -> Result<Self, PackError> {
         let name = format!("heads.{}", config.name);
-        let (hidden, outputs) = (channels / 2, config.outputs.len());
+        let channels = encoder.vector_channels(config.input);
+        let (hidden, outputs) = (encoder.deepest_channels() / 2, config.outputs.len());
         let fusion = format!("{name}.fusion");
         Ok(Self {
             input: config.input,
@@ -46,37 +46,25 @@ impl PooledHead {
         })
     }
 
-    /// Logits or numbers of an examination, from the maps of its sequences; `None` where a
-    /// map is not there or the head wants another number of sequences.
-    ///
-    /// # Shapes
-    /// maps `[batch, channels, x, y, z]` to `[batch, outputs]`
-    pub fn forward(&self, sequences: &[Disentangled]) -> Option<Tensor<2>> {
-        let pooled = sequences
-            .iter()
-            .map(|maps| {
-                Some(pool(match self.input {
-                    PooledInput::Structure => maps.structure.as_ref()?,
-                    PooledInput::Sequence => maps.sequence.as_ref()?,
-                    PooledInput::Fused => &maps.fused,
-                }))
-            })
-            .collect::<Option<_>>()?;
-        self.from_pooled(pooled)
+    /// The feature that it reads.
+    pub fn input(&self) -> PooledInput {
+        self.input
     }
 
-    /// As [`PooledHead::forward`], from features that are pooled already.
+    /// Logits or numbers of an examination, from the features of its sequences; `None` where
+    /// the head wants another number of sequences.
     ///
     /// # Shapes
     /// each `[batch, channels]`, to `[batch, outputs]`
-    pub fn from_pooled(&self, sequences: Vec<Tensor<2>>) -> Option<Tensor<2>> {
+    pub fn forward(&self, sequences: Vec<Tensor<2>>) -> Option<Tensor<2>> {
         let x = self.hidden.forward(self.fusion.forward(sequences)?);
         Some(self.output.forward(kernels::gelu(self.norm.forward(x))))
     }
 }
 
-/// Global average pool: `[batch, channels, x, y, z]` to `[batch, channels]`.
+/// Mean over all voxels: `[batch, channels, x, y, z]` to `[batch, channels]`. Axis by axis,
+/// because one reduction over a whole head comes out wrong on the GPU (burn 0.22.1).
 pub fn pool(map: &Tensor<5>) -> Tensor<2> {
-    let [batch, channels, x, y, z] = map.dims();
-    map.clone().reshape([batch, channels, x * y * z]).mean_dim(2).reshape([batch, channels])
+    let [batch, channels, ..] = map.dims();
+    map.clone().mean_dim(4).mean_dim(3).mean_dim(2).reshape([batch, channels])
 }
