@@ -8,8 +8,8 @@
 #![allow(unsafe_code, reason = "an allocator that counts can only be written so")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
@@ -58,7 +58,7 @@ fn noise(count: usize) -> Vec<f32> {
 
 /// Runs a crop through a network with random weights; prints and checks what it took.
 fn crop(name: &str, architecture: serde_json::Value, device: &Device) {
-    let _turn = TURN.lock().expect("turn");
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let label = |i: usize| {
         serde_json::json!({
             "index": i, "id": i, "name": format!("{i}"), "color": [0, 0, 0],

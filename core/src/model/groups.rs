@@ -41,27 +41,39 @@ impl ChannelGroups {
         let [batch, _, nx, ny, nz] = self.0[0].dims();
         let outputs = weight.dims()[0];
         Self::build(outputs, batch * nx * ny * nz, |(start, length)| {
-            let weight = cut(weight, 0, start, length);
-            self.sum(|x, first| {
-                kernels::conv3d(x.clone(), &cut(&weight, 1, first, x.dims()[1]), None, 1)
-            })
+            self.pass(&cut(weight, 0, start, length), None)
         })
     }
 
-    /// Sum over the groups of what `term` makes of each and its first channel.
-    pub fn sum(&self, term: impl Fn(&Tensor<5>, usize) -> Tensor<5>) -> Tensor<5> {
-        let mut first = self.0[0].dims()[1];
-        let mut sum = term(&self.0[0], 0);
-        for x in &self.0[1..] {
-            sum = sum + term(x, first);
-            first += x.dims()[1];
-        }
-        sum
+    /// Adds what the convolution of `x` gives, group by group: of full maps, only `self`
+    /// and `x` are held.
+    pub fn add_convolved(self, x: &Self, weight: &Tensor<5>) -> Self {
+        let mut first = 0;
+        let add = |sum: Tensor<5>| {
+            let length = sum.dims()[1];
+            let weight = cut(weight, 0, first, length);
+            first += length;
+            x.pass(&weight, Some(sum))
+        };
+        Self(self.0.into_iter().map(add).collect())
     }
 
-    /// Adds a map that is cut in the same way.
-    pub fn add(self, other: Self) -> Self {
-        Self(self.0.into_iter().zip(other.0).map(|(a, b)| a + b).collect())
+    /// Convolution of all groups, added to `sum`; one tensor.
+    pub fn pass(&self, weight: &Tensor<5>, sum: Option<Tensor<5>>) -> Tensor<5> {
+        let (x, rest) = (&self.0[0], &self.0[1..]);
+        let mut first = x.dims()[1];
+        let part = |x: &Tensor<5>, first: usize| {
+            kernels::conv3d(x.clone(), &cut(weight, 1, first, x.dims()[1]), None, 1)
+        };
+        let start = match sum {
+            Some(sum) => sum + part(x, 0),
+            None => part(x, 0),
+        };
+        rest.iter().fold(start, |sum, x| {
+            let sum = sum + part(x, first);
+            first += x.dims()[1];
+            sum
+        })
     }
 
     /// Instance norm without affine, `residual` added, leaky ReLU if `activate`.

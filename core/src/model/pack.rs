@@ -304,13 +304,14 @@ impl<'a> TensorSource<'a> {
                     return Err(PackError::Type { name: format!("{name}.scale"), actual });
                 }
                 let per_output = shape[1..].iter().product::<usize>().max(1);
-                floats(&scales.bytes)
-                    .iter()
-                    .zip(stored.bytes.chunks_exact(per_output))
-                    .flat_map(|(&scale, row)| {
-                        row.iter().map(move |&q| f32::from(q.cast_signed()) * scale)
-                    })
-                    .collect()
+                // Room for all at once: a vector that grows ends up to twice as large, for as
+                // long as the tensor lives.
+                let mut values = Vec::with_capacity(stored.bytes.len());
+                let rows = stored.bytes.chunks_exact(per_output);
+                for (scale, row) in floats(&scales.bytes).into_iter().zip(rows) {
+                    values.extend(row.iter().map(|&q| f32::from(q.cast_signed()) * scale));
+                }
+                values
             }
             other => {
                 return Err(PackError::Type { name: name.into(), actual: format!("{other:?}") });

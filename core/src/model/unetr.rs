@@ -101,8 +101,8 @@ impl UnetrJoin {
         let residual = back.convolve(&half(&self.skip, channels));
         drop(back);
         let front = front();
-        let inner = inner.add(front.convolve(&half(&self.first, 0)));
-        let residual = residual.add(front.convolve(&half(&self.skip, 0)));
+        let inner = inner.add_convolved(&front, &half(&self.first, 0));
+        let residual = residual.add_convolved(&front, &half(&self.skip, 0));
         drop(front);
         finish(inner, &self.second, residual.normalise(None, false))
     }

@@ -3,7 +3,6 @@
 
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels;
 use crate::model::config::SwinConfig;
 use crate::model::groups::ChannelGroups;
 use crate::model::layers::Pointwise;
@@ -128,11 +127,7 @@ impl Doubling {
         let outputs = self.weight.dims()[0] / 8;
         ChannelGroups::build(outputs, 8 * batch * nx * ny * nz, |(start, length)| {
             let weight = self.weight.clone().narrow(0, 8 * start, 8 * length);
-            let cells = x.sum(|x, first| {
-                let weight = weight.clone().narrow(1, first, x.dims()[1]);
-                kernels::conv3d(x.clone(), &weight, None, 1)
-            });
-            cells
+            x.pass(&weight, None)
                 .reshape([batch * length, 2, 2, 2, nx, ny, nz])
                 .permute([0, 4, 1, 5, 2, 6, 3])
                 .reshape([batch, length, 2 * nx, 2 * ny, 2 * nz])
