@@ -387,6 +387,7 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         "target_half": target[(half & 63).long()],
         "target_quarter": target[(quarter & 63).long()],
         "contrast": torch.tensor(kind),
+        "real": torch.tensor(real),
     }
     if predicted:
         for name, values in (("", centre), ("_half", half), ("_quarter", quarter)):

@@ -136,7 +136,8 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
         network.heads["contrast"](features["vectors"]["sequence"]).float(),
         batch["contrast"].reshape(1).to(device),
     )
-    loss = loss + config["contrast_weight"] * contrast
+    # Every real scan is T1w: at full weight "real" would come to mean T1w.
+    loss = loss + config["contrast_weight"] * contrast * (0.25 if batch["real"] else 1.0)
     return loss, {"dice": dice.item(), "entropy": entropy.item(), "contrast": contrast.item()}
 
 
