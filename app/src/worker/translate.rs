@@ -46,7 +46,8 @@ pub fn pack(pack: &Pack, bytes: usize) -> PackCard {
 
 fn head(head: &HeadConfig) -> HeadFacts {
     let (kind, outputs) = match head {
-        HeadConfig::Segmentation { classes, .. } => (HeadKind::Segmentation, *classes),
+        HeadConfig::Segmentation { classes, .. }
+        | HeadConfig::LinearSegmentation { classes, .. } => (HeadKind::Segmentation, *classes),
         HeadConfig::Classification(head) => (HeadKind::Classification, head.outputs.len()),
         HeadConfig::Regression(head) => (HeadKind::Regression, head.outputs.len()),
     };
