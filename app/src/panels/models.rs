@@ -74,7 +74,7 @@ fn ModelsDialog(app: App) -> impl IntoView {
             on:cancel=move |_: web_sys::Event| close()
         >
             <header class="sheet-header">
-                <h2 id="models-title">"Models"</h2>
+                <h2 id="models-title" tabindex="-1">"Models"</h2>
                 <button type="button" class="icon-button" aria-label="Close" on:click=move |_| close()>
                     {icon(Icon::Close)}
                 </button>
@@ -125,7 +125,11 @@ fn ModelRow(app: App, card: PackCard, built_in: bool) -> impl IntoView {
                 data-test="model-delete"
                 aria-label=label.clone()
                 title=label
-                on:click=move |_| app.forget_pack(&sha256)
+                on:click=move |_| {
+                    // The button goes with its row; the focus stays in the dialog.
+                    super::focus("models-title");
+                    app.forget_pack(&sha256);
+                }
             >
                 "Delete"
             </button>

@@ -185,7 +185,8 @@ fn is_for_viewer(root: NodeRef<Section>, event: &KeyboardEvent) -> bool {
     };
     let name = target.tag_name().to_lowercase();
     if name == "body" || name == "html" {
-        return true;
+        // A dialog keeps its keys also when what had the focus in it is gone.
+        return !matches!(document().query_selector("dialog[open]"), Ok(Some(_)));
     }
     let inside = root.get_untracked().is_some_and(|root| root.contains(target.dyn_ref::<Node>()));
     // A slider keeps the keys that move it.
