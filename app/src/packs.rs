@@ -183,7 +183,7 @@ impl App {
         self.notify(
             Tone::Calm,
             format!(
-                "\"{}\" gives features and no segmentation; choose another under Models.",
+                "\"{}\" gives features and no segmentation; see Features, or choose another model.",
                 card.title
             ),
         );
