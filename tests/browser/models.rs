@@ -98,3 +98,32 @@ pub fn a_broken_pack_gets_one_sentence(stage: &Stage) {
     }
     assert_eq!(kept_files(&page), 0);
 }
+
+pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stage) {
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/convert/flat.pt");
+    let arch = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
+    let pack = stage.convert_by_command(&checkpoint, arch);
+    let page = stage.open();
+    open_sample(&page);
+    page.drop_files("#planes", &[pack]);
+    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == 2);
+    assert_eq!(chosen(&page), "Tiny encoder");
+    assert!(page.text(".model.chosen .model-more").contains("features only"));
+    assert_eq!(page.text("model-origin"), "not made here");
+    page.click(".model.chosen summary");
+    let card = page.text(".model.chosen .model-card");
+    for words in ["flat.pt", arch, "CC0-1.0", "neither trained nor tested by this project"] {
+        assert!(card.contains(words), "no {words:?} in {card}");
+    }
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+    page.click("run-button");
+    page.wait_until("what it cannot do", PATIENCE, &|page| {
+        page.texts("notice").contains("gives features and no segmentation")
+    });
+    assert_eq!(page.state(), "scan");
+    page.click("models-button");
+    page.click("model-delete");
+    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == 1);
+    assert_eq!(kept_files(&page), 0);
+}

@@ -50,6 +50,20 @@ impl Stage {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         fs::read(&labels).expect("the labels")
     }
+
+    /// Makes a pack of a checkpoint with the command line and returns its path.
+    pub fn convert_by_command(&self, checkpoint: &Path, arch: &str) -> PathBuf {
+        let pack = self.folder.join("converted.safetensors");
+        let output = Command::new(command_line_program())
+            .arg("convert")
+            .arg(checkpoint)
+            .args(["--arch", arch, "--licence", "CC0-1.0", "--title", "Tiny encoder", "--output"])
+            .arg(&pack)
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pack
+    }
 }
 
 /// Runs the cases whose names contain one of the arguments, or all; prints a line for each.
