@@ -36,12 +36,10 @@ from training.prepare import PREPROCESSING
 
 KIRBY = {"T1w": "MPRAGE", "T2w": "T2w", "FLAIR": "FLAIR"}
 CHOICES = [
-    ["maps.1"], ["maps.2"], ["maps.3"], ["maps.4"], ["structure"], ["fused"],
-    ["maps.0", "maps.1", "maps.2", "maps.3", "maps.4"],
     ["maps.1", "maps.2", "maps.3", "maps.4"], ["maps.2", "maps.3", "maps.4"],
-    ["maps.2", "maps.3", "structure"], ["maps.2", "maps.3", "fused"],
+    ["maps.2", "maps.3", "structure"], ["maps.2"], ["maps.3"], ["fused"],
 ]  # fmt: skip
-PATCHES = (5, 7, 9, 11)
+PATCHES = (5, 7, 9)
 
 
 class Grid:
@@ -216,6 +214,7 @@ def main() -> None:
     parser.add_argument("prism", type=Path, help="the command")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--points", type=int, default=60)
+    parser.add_argument("--only", default="", help="words in names of searchers, by commas; others are kept")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/similarity.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -223,8 +222,12 @@ def main() -> None:
     searchers = {"prism similarity": by_command(command)}
     searchers |= {" + ".join(names): by_maps(command, names) for names in CHOICES}
     searchers |= {f"patches of {side}^3 voxels (2 mm)": by_patches(side) for side in PATCHES}
-    result = {"command": "python -m training.similarity target/debug/prism", "searchers": {}}
+    result = json.loads(arguments.out.read_text()) if arguments.only and arguments.out.exists() else {}
+    result["command"] = "python -m training.similarity target/debug/prism"
+    result.setdefault("searchers", {})
     for name, search in searchers.items():
+        if not any(word in name for word in arguments.only.split(",")):
+            continue
         row = {
             "same_head": same_head(search, arguments.data, arguments.points),
             "other_heads": other_heads(search, arguments.data),

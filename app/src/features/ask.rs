@@ -12,7 +12,7 @@ use super::{Found, Mode};
 use crate::actions::{begin, sentence};
 use crate::download;
 use crate::facts::DeviceChoice;
-use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::DisplayColours;
 
@@ -159,7 +159,10 @@ impl App {
         self.features_ended();
         match reply.body {
             FromWorker::Features { answer } => self.features_answered(answer, parts),
-            FromWorker::Failed { message, .. } => {
+            FromWorker::Failed { kind, message } => {
+                if kind == FailureKind::Crash {
+                    self.end_worker();
+                }
                 self.notify(Tone::Problem, sentence(&message));
             }
             _ => {}

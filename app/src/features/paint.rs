@@ -60,7 +60,9 @@ impl App {
             self.view.tool.set(Tool::Crosshair);
         }
         features.mode.set(mode);
-        self.view.overlay_shown.set(true);
+        if mode != Mode::Off {
+            self.view.overlay_shown.set(true);
+        }
         match mode {
             Mode::Colours if features.colours.with_untracked(Option::is_none) => self.ask_colours(),
             Mode::Similar => self.ask_similar(),
