@@ -27,7 +27,7 @@ impl App {
 
     /// Looks for the place at the crosshair, or for the kept one.
     pub fn ask_similar(&self) {
-        if self.features.desk.with_value(|desk| desk.asking.is_some()) {
+        if self.features.busy.with_untracked(Option::is_some) {
             self.features.desk.update_value(|desk| desk.moved = true);
             return;
         }
@@ -158,7 +158,10 @@ impl App {
         }
         self.features_ended();
         match reply.body {
-            FromWorker::Features { answer } => self.features_answered(answer, parts),
+            FromWorker::Features { answer } => {
+                self.features_answered(answer, parts);
+                self.ask_what_waits();
+            }
             FromWorker::Failed { kind, message } => {
                 if kind == FailureKind::Crash {
                     self.end_worker();
@@ -167,10 +170,16 @@ impl App {
             }
             _ => {}
         }
-        let moved =
-            features.desk.try_update_value(|desk| std::mem::take(&mut desk.moved)).unwrap_or(false);
-        if moved && features.mode.get_untracked() == Mode::Similar {
-            self.ask_similar();
+    }
+
+    /// Asks what was wanted while the worker was at another question.
+    fn ask_what_waits(&self) {
+        let features = self.features;
+        let moved = features.desk.try_update_value(|desk| std::mem::take(&mut desk.moved));
+        match features.mode.get_untracked() {
+            Mode::Similar if moved == Some(true) => self.ask_similar(),
+            Mode::Colours if features.colours.with_untracked(Option::is_none) => self.ask_colours(),
+            _ => {}
         }
     }
 

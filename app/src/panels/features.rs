@@ -146,6 +146,7 @@ fn Similar(app: App) -> impl IntoView {
                 type="button"
                 class="button quiet"
                 data-test="similar-keep"
+                disabled=move || features.busy.with(Option::is_some)
                 on:click=move |_| app.keep_place()
             >
                 "Keep this place for another scan"
