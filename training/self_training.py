@@ -9,6 +9,10 @@ where the intensities change, which the model alone does only roughly. What is n
 intensity into the label maps' own soft-tissue classes. The result has the form of the drawn label maps
 (`training.prepare`) plus a doubt a voxel and the scan, and serves as anatomy for real and for synthetic
 contrasts. `--check` scores the same labels on the development scans and writes nothing.
+
+The deep structures are left in full doubt, which takes them and their surroundings out of the loss: what
+the model gets wrong there (too large) the intensities do not correct, and a student taught with it lost
+.03 to .11 Dice on pallidum, putamen and accumbens in 150 steps.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import nibabel
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from scipy import ndimage
 
 from training import prepare, preprocess
 from training.development import Development
@@ -45,6 +50,9 @@ CALIBRATION = 4.0
 CALIBRATION_SAMPLES = 12
 VARIANTS = [(False, 0.93, 1.15), (True, 1.0, 1.0), (True, 0.93, 0.87)]  # flip, scale, gamma
 CROP_MARGIN = 8  # voxels of 2 mm around the brain
+# Labels that the intensities decide: white matter, cortex, ventricles and fluid, cerebellum.
+BORDERS = [2, 3, 4, 5, 7, 8, 14, 15, 24, 41, 42, 43, 44, 46, 47]
+DEEP_MARGIN = 2  # voxels of 1 mm
 MIRROR = np.arange(CLASSES)
 for _left, _right in LEFT_RIGHT.items():
     _pair = BRAIN_IDS.index(_left), BRAIN_IDS.index(_right)
@@ -186,6 +194,8 @@ def label_head(path: Path, network: Network, ratio: np.ndarray, generation: np.n
     names, values = np.array(list(OUTSIDE)), np.array(list(OUTSIDE.values()), dtype=np.float32)
     outside = names[np.searchsorted((values[1:] + values[:-1]) / 2, fine * WHITE_MATTER / white)]
     packed = prepare.pack_voxels(np.where(labels == 0, outside, ids), generation)
+    deep = (labels > 0) & ~np.isin(ids, BORDERS)
+    sure[ndimage.binary_dilation(deep, iterations=DEEP_MARGIN)] = 0
     packed |= np.rint((1 - sure) * DOUBTS).astype(np.uint16) << DOUBT_BIT
     scan = np.rint(fine * 255).astype(np.uint8)
     prepare.border(scan, 0)

@@ -147,16 +147,20 @@ def save(path: Path, state: dict) -> None:
     os.replace(temporary, path)
 
 
-def earlier(source: str, device: str) -> tuple[dict, int, float]:
-    """Averaged weights, steps and seconds of an earlier run: its checkpoint, or its float16 export."""
+def earlier(source: str, device: str) -> tuple[dict, dict | None, int, float]:
+    """Averaged weights, auxiliary heads, steps and seconds of an earlier run.
+
+    Of its checkpoint, or of its float16 export (training.export --half), which has no auxiliary heads.
+    """
     if source.endswith(".pt"):
         state = torch.load(source, map_location=device, weights_only=True)
         before, spent = state.get("before", {"steps": 0, "seconds": 0.0}).values()
-        return state["average"], before + state["step"], spent + state["seconds"]
+        steps, seconds = before + state["step"], spent + state["seconds"]
+        return state["average"], state.get("auxiliary"), steps, seconds
     with safe_open(source, "pt", device=device) as file:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}
-    return weights, int(about["step"]), float(about["seconds"])
+    return weights, None, int(about["step"]), float(about["seconds"])
 
 
 def load_matching(network: Network, weights: dict) -> None:
@@ -193,8 +197,10 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
         before = state.get("before", before)
     elif config.get("start_from"):
         # New optimiser states: the rates begin again.
-        weights, before["steps"], before["seconds"] = earlier(config["start_from"], device)
+        weights, extra, before["steps"], before["seconds"] = earlier(config["start_from"], device)
         load_matching(network, weights)
+        if extra is not None:
+            auxiliary.load_state_dict(extra)
         average.load_state_dict(network.state_dict())
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
