@@ -7,7 +7,7 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Distribution, Int, Tensor};
 use prism_core::kernels;
 use prism_core::pipeline::{Device, DeviceChoice, Devices};
 
@@ -60,6 +60,24 @@ impl Comparison {
         let actual = kernels::conv3d(y, &weight_gpu, bias.map(|b| b.1), stride);
         let name = format!("conv3d {shape:?} to {outputs}, kernel {kernel}, stride {stride}");
         self.report(name, expected, actual, TOLERANCE);
+    }
+
+    fn classify(&mut self, shape: [usize; 5], classes: usize) {
+        let (x, y) = self.random(shape);
+        let (weight, weight_gpu) = self.random([classes, shape[1], 1, 1, 1]);
+        let (bias, bias_gpu) = self.random([classes]);
+        let read = |slabs: Vec<Tensor<5, Int>>| -> Vec<i64> {
+            slabs.into_iter().flat_map(|slab| slab.into_data().iter().collect::<Vec<_>>()).collect()
+        };
+        let expected = read(kernels::classify(&x, &weight, &bias));
+        let actual = read(kernels::classify(&y, &weight_gpu, &bias_gpu));
+        assert_eq!(expected.len(), actual.len());
+        let differ = expected.iter().zip(&actual).filter(|(e, a)| e != a).count();
+        eprintln!("classify {shape:?} to {classes}: {differ} of {} differ", expected.len());
+        // Rounding may decide between classes that are equal but for it.
+        if differ * 10_000 > expected.len() {
+            self.wrong.push(format!("classify {shape:?}: {differ} of {} differ", expected.len()));
+        }
     }
 
     fn instance_norm(&mut self, shape: [usize; 5], mean: f32, residual: bool, activate: bool) {
@@ -124,6 +142,9 @@ fn operations_agree_with_the_cpu() {
     check.conv3d([1, 384, 3, 3, 3], 192, 1, 1);
     // Classes of the segmentation head.
     check.conv3d([1, 16, 24, 24, 24], 33, 1, 1);
+    check.classify([1, 16, 24, 24, 24], 33);
+    check.classify([1, 16, 501, 1, 1], 33);
+    check.classify([1, 3, 7, 9, 11], 5);
 
     // Odd sides, batches, channels that fill no vector.
     for shape in [[2, 3, 7, 9, 11], [2, 16, 17, 5, 3], [1, 2, 1, 1, 1], [3, 5, 2, 19, 6]] {
@@ -143,5 +164,6 @@ fn operations_agree_with_the_cpu() {
     check.instance_norm([1, 4, 160, 192, 160], 0.0, true, true);
     check.instance_norm([1, 2, 96, 96, 96], 1000.0, false, true);
     check.upsample_add([1, 4, 80, 96, 80]);
+    check.classify([1, 16, 96, 96, 96], 33);
     assert!(check.wrong.is_empty(), "{:#?}", check.wrong);
 }

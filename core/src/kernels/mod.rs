@@ -11,7 +11,7 @@ mod gpu;
 mod rows;
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, module};
+use burn::tensor::{Int, Tensor, module};
 pub use rows::{gelu, layer_norm};
 
 /// Slope of the leaky ReLU for negative inputs, everywhere in the network.
@@ -19,6 +19,9 @@ pub const LEAKY_SLOPE: f64 = 0.01;
 
 /// Epsilon of the instance norm, PyTorch's default.
 pub const NORM_EPSILON: f32 = 1e-5;
+
+/// Most bytes of class values to hold at once.
+const SLAB_BYTES: usize = 64 << 20;
 
 /// Cubic convolution that keeps the size (stride 1) or halves it (stride 2).
 ///
@@ -40,6 +43,27 @@ pub fn conv3d(
     }
     let options = ConvOptions::new([stride; 3], [padding; 3], [1; 3], 1);
     module::conv3d(x, weight.clone(), bias.cloned(), options)
+}
+
+/// Channel with the largest value after a 1x1x1 convolution, the first of equals; the
+/// values of all channels never exist at once.
+///
+/// # Shapes
+/// `x` `[1, inputs, x, y, z]`, `weight` `[outputs, inputs, 1, 1, 1]`, to a list of
+/// `[1, 1, slab, y, z]` that make up x in order
+pub fn classify(x: &Tensor<5>, weight: &Tensor<5>, bias: &Tensor<1>) -> Vec<Tensor<5, Int>> {
+    if !flex::runs_on(&x.device()) {
+        return vec![gpu::classify(x, weight, bias)];
+    }
+    let [_, _, nx, ny, nz] = x.dims();
+    let slab = (SLAB_BYTES / (4 * weight.dims()[0] * ny * nz).max(1)).clamp(1, nx.max(1));
+    (0..nx)
+        .step_by(slab)
+        .map(|start| {
+            let x = x.clone().narrow(2, start, slab.min(nx - start));
+            conv3d(x, weight, Some(bias), 1).argmax(1)
+        })
+        .collect()
 }
 
 /// Instance norm with affine, then an optional residual added, then an optional

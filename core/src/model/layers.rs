@@ -1,6 +1,6 @@
 //! The blocks that encoder, decoder and disentangling share.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::groups::ChannelGroups;
 use super::pack::{PackError, TensorSource};
@@ -117,6 +117,11 @@ impl Pointwise {
     /// `[batch, inputs, x, y, z]` to `[batch, outputs, x, y, z]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         kernels::conv3d(x, &self.weight, Some(&self.bias), 1)
+    }
+
+    /// As [`kernels::classify`].
+    pub fn classify(&self, x: &Tensor<5>) -> Vec<Tensor<5, Int>> {
+        kernels::classify(x, &self.weight, &self.bias)
     }
 
     /// As [`Pointwise::forward`], on a map in several tensors.

@@ -108,7 +108,7 @@ impl Prism {
                             let finest = config.finest_channels();
                             SegmentationHead::load(source, name, finest, *classes, device)?
                         }
-                        Decoder::SwinUnetr(_) => SegmentationHead::of_logits(*classes),
+                        Decoder::SwinUnetr(_) => SegmentationHead::of_logits(),
                     });
                     decoder = Some(loaded);
                 }
@@ -117,7 +117,7 @@ impl Prism {
                     linear = Some(LinearReader::load(
                         source, name, *classes, maps, &shapes, device,
                     )?);
-                    segmentation = Some(SegmentationHead::of_logits(*classes));
+                    segmentation = Some(SegmentationHead::of_logits());
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
                     let loaded = PooledHead::load(source, head, config, device)?;

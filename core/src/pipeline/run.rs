@@ -8,7 +8,7 @@ use web_time::Instant;
 
 use super::preprocess::{Prepared, PreprocessError, prepare};
 use super::sinks::{LabelSink, LogitSink};
-use super::sliding::infer;
+use super::sliding::{infer, read};
 use super::to_scan::to_scan;
 use crate::model::{Pace, Pack, PackError, Prism, Stopped};
 use crate::volume::{LabelMap, Volume};
@@ -114,10 +114,10 @@ pub(crate) struct Pacer<'a, W> {
 impl<W: Watch> Pace for Pacer<'_, W> {
     async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
         // One value read back waits for the block, so that submissions stay short, the
-        // progress is true and a cancel comes in time. A lost device shows later, at
-        // the labels.
+        // progress is true and a cancel comes in time. It has to be looked at: natively
+        // nothing waits before. A lost device shows later, at the labels.
         let corner = latest.clone().slice([0..1, 0..1, 0..1, 0..1, 0..1]);
-        let _ = corner.into_data_async().await;
+        let _ = read(corner).await;
         self.done += 1;
         self.watch.progress(Stage::Network, self.done, self.total);
         self.watch.breathe().await;

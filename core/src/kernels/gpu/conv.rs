@@ -8,9 +8,9 @@ use cubecl::prelude::*;
 use super::{UNITS, empty, groups, primitive, tensor};
 
 /// Output channels in a vector.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 
-type Lanes = Vector<f32, Const<4>>;
+pub(super) type Lanes = Vector<f32, Const<4>>;
 
 /// Most voxels along x in a tile.
 const MOST_VOXELS: usize = 8;
@@ -19,7 +19,7 @@ const MOST_VOXELS: usize = 8;
 const VECTORS: usize = 2;
 
 /// Most multiplications in one dispatch: slow adapters must answer within a second.
-const DISPATCH_WORK: usize = 1 << 30;
+const DISPATCH_WORK: u64 = 1 << 30;
 
 /// Sizes of a convolution.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -72,6 +72,12 @@ pub fn conv3d(
     let [ox, oy, oz] = [nx, ny, nz].map(|side| (side - 1) / stride + 1);
     let x = primitive(x);
     let output = empty(&x, &[batch, outputs, ox, oy, oz]);
+    let ([nx, ny, nz], [ox, oy, oz]) = if kernel == 1 && stride == 1 {
+        let flat = flat(nx * ny * nz);
+        (flat, flat)
+    } else {
+        ([nx, ny, nz], [ox, oy, oz])
+    };
     let taps = inputs * kernel * kernel * kernel;
     let blocks = outputs.div_ceil(VECTORS * LANES);
     let packed = pack(weight, bias, VECTORS);
@@ -80,7 +86,9 @@ pub fn conv3d(
     let voxels = ox.div_ceil(tiles);
     let ragged = !ox.is_multiple_of(voxels) || nx != ox * stride;
     let plan = Plan { kernel, stride, voxels, vectors: VECTORS, ragged };
-    let step = (DISPATCH_WORK / (batch * outputs * voxels * oy * oz * taps)).clamp(1, tiles);
+    // In 64 bits: the product of a large map does not fit wasm's 32.
+    let work = [batch, outputs, voxels, oy, oz, taps].map(|n| n as u64).iter().product::<u64>();
+    let step = (DISPATCH_WORK / work.max(1)).clamp(1, tiles as u64) as usize;
     for first in (0..tiles).step_by(step) {
         let sizes = [inputs, outputs, nx, ny, nz, ox, oy, oz, first].map(|size| size as u32);
         let [inputs, outputs, nx, ny, nz, ox, oy, oz, first] = sizes;
@@ -98,9 +106,15 @@ pub fn conv3d(
     tensor(output)
 }
 
+/// Sides for voxels that have no neighbours to look at: full tiles whatever the shape.
+fn flat(voxels: usize) -> [usize; 3] {
+    let tile = (1..=MOST_VOXELS).rev().find(|&tile| voxels.is_multiple_of(tile)).unwrap_or(1);
+    [tile, 1, voxels / tile]
+}
+
 /// Bias (or zeros) and weights in the order in which tiles read them:
 /// `[blocks of outputs][1 + inputs * y * z * x][outputs of a block]`.
-fn pack(weight: &Tensor<5>, bias: Option<&Tensor<1>>, vectors: usize) -> CubeTensor {
+pub(super) fn pack(weight: &Tensor<5>, bias: Option<&Tensor<1>>, vectors: usize) -> CubeTensor {
     let [outputs, inputs, kernel, _, _] = weight.dims();
     let weight = primitive(weight.clone());
     let taps = inputs * kernel * kernel * kernel;

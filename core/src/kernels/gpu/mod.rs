@@ -5,6 +5,7 @@
 //! convolution computes one output a thread; here a thread keeps a tile of voxels times
 //! output channels in registers, which is what pays on every device.
 
+mod classify;
 mod conv;
 mod norm;
 mod upsample;
@@ -15,6 +16,7 @@ use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::CubeCount;
 use cubecl::std::tensor::into_contiguous;
 
+pub use classify::classify;
 pub use conv::conv3d;
 pub use norm::instance_norm;
 pub use upsample::upsample_add;
