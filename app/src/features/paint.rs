@@ -9,7 +9,7 @@ use prism_core::volume::{Label, LabelTable};
 use super::brush::{MOST_STROKES, along, bounds, disc};
 use super::{Features, Mode};
 use crate::state::App;
-use crate::viewer::{DisplayLabels, Plane, Tool, Touch};
+use crate::viewer::{DisplayLabels, Pane, Plane, SolidMode, Tool, Touch};
 
 /// Most classes, background counted, that the worker fits.
 pub const MOST_CLASSES: usize = 16;
@@ -56,8 +56,11 @@ impl App {
         let features = self.features;
         if mode == Mode::Paint {
             self.begin_painting();
-        } else if self.view.tool.get_untracked() == Tool::Brush {
-            self.view.tool.set(Tool::Crosshair);
+        } else if features.mode.get_untracked() == Mode::Paint {
+            self.view.solid.set(SolidMode::Structures);
+            if self.view.tool.get_untracked() == Tool::Brush {
+                self.view.tool.set(Tool::Crosshair);
+            }
         }
         features.mode.set(mode);
         if mode != Mode::Off {
@@ -73,6 +76,8 @@ impl App {
     fn begin_painting(&self) {
         let features = self.features;
         self.view.tool.set(Tool::Brush);
+        // Strokes are flat, there is nothing to see of them in three dimensions.
+        self.view.solid.set(SolidMode::Projection);
         if features.painted.with_untracked(Option::is_some) {
             return;
         }
@@ -129,8 +134,8 @@ impl App {
     /// Paints at the crosshair, as one touch in the active plane.
     pub fn paint_at_crosshair(&self) {
         let plane = match self.view.active.get_untracked() {
-            crate::viewer::Pane::Plane(plane) => plane,
-            crate::viewer::Pane::Solid => Plane::Axial,
+            Pane::Plane(plane) => plane,
+            Pane::Solid => Plane::Axial,
         };
         let world_mm = self.view.crosshair_mm.get_untracked();
         self.paint(Touch { plane, world_mm, first: true });

@@ -138,7 +138,7 @@ fn Similar(app: App) -> impl IntoView {
     view! {
         <p class="aside">
             "Click a place in a plane, or move the crosshair with the arrow keys: the brighter, the more it "
-            "looks like there. The white ring marks the most similar place."
+            "looks like there. The blue ring marks the most similar place."
         </p>
         {found}
         <div class="features-row">

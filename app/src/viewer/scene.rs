@@ -117,8 +117,8 @@ impl Scene {
         }
         let touched = shown.state.touched_labels.try_update_untracked(Option::take).flatten();
         if let (Some((labels, texture)), Some(part), true) = (&self.labels, touched, same) {
+            // The three-dimensional view stays: casting it at every stroke is too dear.
             self.gpu.patch_labels(texture, labels, part);
-            self.solid = None;
         }
         let colours = shown.colours.get_untracked();
         let same = match (&self.colours, &colours) {

@@ -9,7 +9,7 @@ use prism_core::features::{
     principal_components, query, similarity,
 };
 use prism_core::pipeline::PipelineError;
-use prism_core::volume::{LabelMap, LabelTable, Volume, offset};
+use prism_core::volume::{LabelMap, LabelTable, Volume, offset, percentile};
 use wasm_bindgen::JsValue;
 
 use super::run::PageWatch;
@@ -21,9 +21,12 @@ use crate::protocol::{FromWorker, Grid, RequestId};
 /// Radius of the ring around the best place, and its thickness, in millimetres.
 const RING_MM: (f64, f64) = (7.0, 2.5);
 
-/// Similarities from which the heat begins and at which it is full, as quantiles of
-/// all places: most of a scan looks like nothing in particular.
-const HEAT: (f32, f32) = (0.90, 0.9995);
+/// Similarities from which the heat begins and at which it is full, as percentiles over
+/// the head: most of it looks like nothing in particular.
+const HEAT: (f64, f64) = (85.0, 99.9);
+
+/// Colour of the ring, which the heat never has.
+const RING: [u8; 4] = [64, 200, 255, 255];
 
 /// What is kept of features between requests.
 #[derive(Default)]
@@ -138,12 +141,12 @@ fn naming(table: LabelTable) -> Naming {
     Naming { name: "fitted".into(), title, labels: table }
 }
 
-/// Similarity as red to yellow, more opaque the higher, with a white ring around the
+/// Similarity as red to yellow, more opaque the higher, with a blue ring around the
 /// best place; colours multiplied by alpha.
 fn heat(map: &Volume, best_mm: [f64; 3]) -> Vec<u8> {
-    let mut sorted = map.data.clone();
-    let low = prism_core::volume::percentile(&mut sorted, 100.0 * f64::from(HEAT.0));
-    let high = prism_core::volume::percentile(&mut sorted, 100.0 * f64::from(HEAT.1));
+    let mut head: Vec<f32> = map.data.iter().copied().filter(|&value| value > -1.0).collect();
+    let low = percentile(&mut head, HEAT.0);
+    let high = percentile(&mut head, HEAT.1);
     let range = (high - low).max(1e-6);
     let mut rgba = Vec::with_capacity(4 * map.data.len());
     for value in &map.data {
@@ -160,7 +163,7 @@ fn heat(map: &Volume, best_mm: [f64; 3]) -> Vec<u8> {
                 let square: f64 = (0..3).map(|axis| (point[axis] - best_mm[axis]).powi(2)).sum();
                 if (square.sqrt() - RING_MM.0).abs() <= RING_MM.1 / 2.0 {
                     let at = 4 * offset(map.dims, [x, y, z]);
-                    rgba[at..at + 4].fill(255);
+                    rgba[at..at + 4].copy_from_slice(&RING);
                 }
             }
         }

@@ -22,7 +22,7 @@ pub struct Query {
 /// How much every place looks like the query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Similarity {
-    /// Mean cosine over the levels, -1 to 1, on the network's grid.
+    /// Mean cosine over the levels, -1 to 1, on the network's grid; -1 in the background.
     pub map: Volume,
     /// World point (mm) of the most similar foreground voxel.
     pub best_mm: [f64; 3],
@@ -68,7 +68,10 @@ pub fn similarity(query: &Query, scan: &DenseFeatures) -> Result<Similarity, Fea
         };
         level.values.chunks_exact(level.channels).map(cosine).collect()
     });
-    let values = scan.assemble(planes.collect());
+    let mut values = scan.assemble(planes.collect());
+    for (value, _) in values.iter_mut().zip(&scan.foreground).filter(|(_, inside)| !**inside) {
+        *value = -1.0;
+    }
     let inside = values.iter().zip(&scan.foreground).enumerate().filter(|(_, (_, fg))| **fg);
     let (at, (&score, _)) = inside
         .max_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b))
