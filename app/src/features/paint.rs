@@ -14,7 +14,7 @@ use crate::viewer::{DisplayLabels, Pane, Plane, SolidMode, Tool, Touch};
 /// Most classes, background counted, that the worker fits.
 pub const MOST_CLASSES: usize = 16;
 
-/// Colours of classes in turn, after the grey of background (Okabe and Ito's palette).
+/// Colours of classes in turn, after the blue of background (Okabe and Ito's palette).
 const COLOURS: [[u8; 3]; 7] = [
     [230, 159, 0],
     [86, 180, 233],
@@ -27,7 +27,7 @@ const COLOURS: [[u8; 3]; 7] = [
 
 fn class(index: u8, name: String) -> Label {
     let color = match index {
-        0 | 1 => [150, 155, 160],
+        0 | 1 => [110, 130, 225],
         _ => COLOURS[usize::from(index - 2) % COLOURS.len()],
     };
     Label { index, id: u16::from(index), name, color, side: None, pair: None }
