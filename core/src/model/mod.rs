@@ -4,8 +4,10 @@
 //! deepest is split into what is in the scan and how it was acquired
 //! ([`disentangle`]); a decoder with skips ([`decoder`]) brings it back to full
 //! resolution for segmentation, and small heads ([`heads`]) read single answers
-//! from the pooled features. [`pack`] holds weights on disk, [`config`] their
-//! geometry.
+//! from the pooled features; [`renderer`] draws the anatomy again in another style.
+//! Each part comes in two kinds behind one interface: the compact network's and the
+//! published one's, which is MONAI's Swin transformer and SwinUNETR. [`pack`] holds
+//! weights on disk, [`config`] their geometry.
 //!
 //! Tensors are `[batch, channels, x, y, z]`, x towards the patient's right, y to
 //! the front, z to the head.
