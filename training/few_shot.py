@@ -13,7 +13,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import nibabel
@@ -38,6 +37,10 @@ def fit(command: Path, folder: Path, subjects: list[str], sides: dict, out: Path
     return json.loads(out.with_suffix(".json").read_text())
 
 
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prism", type=Path, help="the command")
@@ -60,9 +63,7 @@ def main() -> None:
             rows = result["structures"][structure] = {}
             for count in COUNTS:
                 pack = Path(scratch) / f"{structure}{count}.safetensors"
-                started = time.time()
                 report = fit(command, folder, examples[:count], sides, pack)
-                seconds = time.time() - started
                 found: dict[str, float] = {}
                 for subject in others:
                     ids = predict.with_command(command, pack, folder / f"{subject}_T1w_brain.nii.gz")
@@ -72,10 +73,9 @@ def main() -> None:
                 rows[count] = {
                     "dice": round(float(np.mean(list(found.values()))), 4),
                     "subjects": found,
-                    "cross_validated_dice": report["scores"]["mean"],
+                    "cross_validated_dice": rounded(report["scores"]["mean"]),
                     "lambda": report["lambda"],
                     "shift": round(report["shift"], 2),
-                    "seconds_to_fit": round(seconds, 1),
                 }
                 print(structure, count, rows[count], flush=True)
                 arguments.out.write_text(json.dumps(result, indent=1) + "\n")
