@@ -13,7 +13,7 @@ pub fn middle(scan: &Volume, window_mm: [f64; 3]) -> Result<Volume, ConvertError
     // The scan's axes need not be the network's, whose window is a cube or nearly one.
     let side_mm = window_mm.iter().copied().fold(f64::INFINITY, f64::min);
     let spacing = scan.spacing_mm();
-    if spacing.iter().any(|mm| !(*mm > 0.0)) {
+    if !spacing.iter().all(|&mm| mm > 0.0) {
         return Err(ConvertError::Words("the scan to check with has no spacing".into()));
     }
     let dims = [0, 1, 2]

@@ -27,6 +27,7 @@ pub struct Disentangle {
     fuse: Branch,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a network holds few and moves none")]
 #[derive(Clone, Debug)]
 enum Branch {
     /// Convolution, norm with affine, leaky ReLU.

@@ -114,9 +114,8 @@ impl Prism {
                 }
                 HeadConfig::LinearSegmentation { name, classes, maps } => {
                     let shapes = config.maps();
-                    linear = Some(LinearReader::load(
-                        source, name, *classes, maps, &shapes, device,
-                    )?);
+                    linear =
+                        Some(LinearReader::load(source, name, *classes, maps, &shapes, device)?);
                     segmentation = Some(SegmentationHead::of_logits());
                 }
                 HeadConfig::Classification(head) | HeadConfig::Regression(head) => {
@@ -251,8 +250,7 @@ impl Prism {
         self.pooled
             .iter()
             .filter_map(|(name, head)| {
-                let vectors =
-                    sequences.iter().map(|features| self.vector(features, head.input()));
+                let vectors = sequences.iter().map(|features| self.vector(features, head.input()));
                 Some((name.clone(), head.forward(vectors.collect::<Option<_>>()?)?))
             })
             .collect()

@@ -12,6 +12,7 @@ pub use pyramid::PyramidDecoder;
 pub use swin_unetr::SwinUnetrDecoder;
 
 /// The decoder that belongs to an encoder.
+#[allow(clippy::large_enum_variant, reason = "a network holds few and moves none")]
 #[derive(Clone, Debug)]
 pub enum Decoder {
     /// Of the compact encoder; ends with features.

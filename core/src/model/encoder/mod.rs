@@ -12,6 +12,7 @@ pub use residual::ResidualPyramid;
 pub use swin::SwinTransformer;
 
 /// Any encoder a pack can name.
+#[allow(clippy::large_enum_variant, reason = "a network holds few and moves none")]
 #[derive(Clone, Debug)]
 pub enum Encoder {
     /// Residual convolutions.

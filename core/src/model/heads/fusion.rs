@@ -9,6 +9,7 @@ use crate::model::dense::{LayerNorm, Linear};
 use crate::model::pack::{PackError, TensorSource};
 
 /// How sequences become one.
+#[allow(clippy::large_enum_variant, reason = "a network holds few and moves none")]
 #[derive(Clone, Debug)]
 pub enum SequenceFusion {
     /// Largest value of each channel (`mil` in the published code).

@@ -101,11 +101,7 @@ impl Pack {
     ///
     /// # Errors
     /// As [`Pack::build`].
-    pub fn with_heads(
-        &self,
-        info: PackInfo,
-        tensors: Vec<NamedTensor>,
-    ) -> Result<Self, PackError> {
+    pub fn with_heads(&self, info: PackInfo, tensors: Vec<NamedTensor>) -> Result<Self, PackError> {
         let mut pack = Self::build(info, tensors, Precision::Float32)?;
         for (name, _) in Prism::tensors(&pack.info.architecture)? {
             for name in [format!("{name}.scale"), name] {
