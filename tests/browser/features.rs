@@ -53,7 +53,8 @@ pub fn features_are_seen_as_colours_and_a_click_finds_what_looks_alike(stage: &S
         found.len() == 3 && squares.sum::<f64>().sqrt() < 6.0
     });
     let score = numbers(&page, "similar-found", "data-score");
-    assert!(score[0] > 0.8 && score[0] <= 1.001, "{score:?}");
+    // Not 1: the levels are compared between their voxels, too.
+    assert!(score[0] > 0.5 && score[0] <= 1.001, "{score:?}");
     page.click("features-off");
     page.wait_until("a grey plane again", PATIENCE, &|page| {
         page.colour_shown(&pane("axial")) < grey + 5.0
