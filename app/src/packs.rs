@@ -108,8 +108,16 @@ impl App {
     /// Uses a model from the next run on.
     pub fn choose_pack(&self, sha256: Option<String>) {
         store_pack(sha256.as_deref());
-        self.models.chosen.set(sha256);
         self.models.said.set(None);
+        if self.models.chosen.with_untracked(|chosen| *chosen == sha256) {
+            return;
+        }
+        self.models.chosen.set(sha256);
+        self.features.forget_encoder();
+        if !self.is_empty() {
+            // Colours of the last encoder become those of this one.
+            self.show_features(self.features.mode.get_untracked());
+        }
     }
 
     /// Opens or closes the list.

@@ -162,12 +162,17 @@ impl Features {
         })
     }
 
-    /// Forgets what belongs to a scan that is replaced; a kept place and classes stay.
-    pub fn forget_scan(self) {
+    /// Forgets what an encoder said, when another one is chosen; what was painted stays.
+    pub fn forget_encoder(self) {
         self.colours.set(None);
         self.explained.set(None);
         self.heat.set(None);
         self.found.set(None);
+    }
+
+    /// Forgets what belongs to a scan that is replaced; a kept place and classes stay.
+    pub fn forget_scan(self) {
+        self.forget_encoder();
         self.painted.set(None);
         self.strokes.set(0);
         self.desk.update_value(|desk| {
