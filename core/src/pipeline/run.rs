@@ -161,7 +161,7 @@ pub async fn segment<W: Watch>(
     lap(&mut timings.network_seconds);
 
     watch.progress(Stage::Labels, 0, 1);
-    let (labels, island_voxels) = to_scan(scan, &prepared, sink, watch).await?;
+    let (labels, island_voxels) = to_scan(scan, &prepared, pack, sink, watch).await?;
     watch.progress(Stage::Labels, 1, 1);
     lap(&mut timings.labels_seconds);
     Ok(Segmentation { labels, answers, island_voxels, timings })

@@ -1,20 +1,29 @@
 //! Labels of the network's input, brought to the scan's own grid.
 
-use super::postprocess::{Between, Refine, carry_labels, remove_islands};
+use super::postprocess::{Between, Mixture, Refine, Tissues, carry_labels, remove_islands};
 use super::preprocess::Prepared;
 use super::run::{PipelineError, Stage, Watch};
 use super::sinks::{LabelSink, read_classes};
-use crate::model::Stopped;
+use super::sliding::read;
+use crate::model::{Pack, Stopped};
 use crate::volume::{LabelMap, Volume, offset};
 
+/// Most voxels that the tissues' Gaussians are fitted to.
+const SAMPLES: usize = 60_000;
+
+/// Voxels that are more probably background add nothing to the fit.
+const SURELY_BACKGROUND: f32 = 0.98;
+
 /// Removes islands, carries the labels to the scan's grid and decides its voxels between
-/// two structures by the features, where they are at hand. Second, the island voxels.
+/// two structures by the features, where they are at hand, and tissues by the scan's
+/// intensities, where its grid is finer. Second, the island voxels.
 ///
 /// # Errors
 /// [`PipelineError`] when cancelled or the device stops answering.
 pub(super) async fn to_scan<W: Watch>(
     scan: &Volume,
     prepared: &Prepared,
+    pack: &Pack,
     network: LabelSink<'_>,
     watch: &mut W,
 ) -> Result<(LabelMap, usize), PipelineError> {
@@ -27,25 +36,78 @@ pub(super) async fn to_scan<W: Watch>(
         // Not where an island went: the features still want it.
         mixed.retain(|&point| !grid.touches(point, |at| raw[at] != labels[at]));
         let refine = Refine::new(head, features);
+        let mut borders = None;
+        if let Some(tissues) = Tissues::of(&pack.info.labels).filter(|_| grid.is_coarser()) {
+            let mut grey = prepared.to_ras.apply(scan).data;
+            pack.info.preprocessing.intensity.apply(&mut grey);
+            let points = spread_points(&data, &mixed);
+            let mixture = fit(tissues, &grey, &points, &refine, &grid, watch).await?;
+            borders = mixture.map(|mixture| (mixture, grey));
+        }
         let pieces = Refine::pieces(&mixed);
         let total = pieces.len();
         for (done, piece) in pieces.enumerate() {
-            let mut points = piece.iter();
-            for classes in refine.classes(piece, &grid.between, grid.shift) {
-                for (class, &point) in read_classes(classes).await?.into_iter().zip(&mut points) {
-                    data[point as usize] = class;
+            if let Some((mixture, grey)) = &borders {
+                let each = grid.probabilities(&refine, piece).await?;
+                for (probabilities, &point) in
+                    each.chunks_exact(each.len() / piece.len()).zip(piece)
+                {
+                    data[point as usize] = mixture.decide(grey[point as usize], probabilities);
+                }
+            } else {
+                let mut points = piece.iter();
+                for classes in refine.classes(piece, &grid.between, grid.shift) {
+                    for (class, &point) in read_classes(classes).await?.into_iter().zip(&mut points)
+                    {
+                        data[point as usize] = class;
+                    }
                 }
             }
-            watch.progress(Stage::Labels, done, total);
-            watch.breathe().await;
-            if watch.cancelled() {
-                return Err(Stopped.into());
-            }
+            pause(watch, done, total).await?;
         }
     }
     let affine = prepared.to_ras.affine(&scan.affine);
     let ras = LabelMap { data, dims: prepared.ras_dims, affine };
     Ok((prepared.to_ras.undo(ras, &scan.affine), island_voxels))
+}
+
+/// Reports a piece and lets a cancel through.
+async fn pause<W: Watch>(watch: &mut W, done: usize, total: usize) -> Result<(), PipelineError> {
+    watch.progress(Stage::Labels, done, total);
+    watch.breathe().await;
+    if watch.cancelled() { Err(Stopped.into()) } else { Ok(()) }
+}
+
+/// At most [`SAMPLES`] voxels of the scan, evenly among those in or at a structure.
+fn spread_points(data: &[u8], mixed: &[u32]) -> Vec<u32> {
+    let inside = || {
+        let labelled = (0_u32..).zip(data).filter(|(_, label)| **label != 0);
+        let border = mixed.iter().copied().filter(|&point| data[point as usize] == 0);
+        labelled.map(|(point, _)| point).chain(border)
+    };
+    inside().step_by(inside().count().div_ceil(SAMPLES).max(1)).collect()
+}
+
+/// The mixture of this scan; see [`Tissues::fit`].
+async fn fit<W: Watch>(
+    tissues: Tissues,
+    grey: &[f32],
+    points: &[u32],
+    refine: &Refine<'_>,
+    grid: &Grid<'_>,
+    watch: &mut W,
+) -> Result<Option<Mixture>, PipelineError> {
+    let mut samples = Vec::with_capacity(points.len());
+    for piece in Refine::pieces(points) {
+        let each = grid.probabilities(refine, piece).await?;
+        for (probabilities, &point) in each.chunks_exact(each.len() / piece.len()).zip(piece) {
+            if probabilities[0] < SURELY_BACKGROUND {
+                samples.push(tissues.sample(grey[point as usize], probabilities));
+            }
+        }
+        pause(watch, 0, 1).await?;
+    }
+    Ok(tissues.fit(&samples))
 }
 
 /// The way from the network's input to the scan's grid (axes as in RAS).
@@ -64,6 +126,24 @@ impl<'a> Grid<'a> {
         let shift =
             [0, 1, 2].map(|axis| prepared.pad[axis] as isize - prepared.crop[axis].0 as isize);
         Self { prepared, between, shift }
+    }
+
+    /// Whether no side of the scan's voxels is longer than the input's.
+    fn is_coarser(&self) -> bool {
+        let spacing = self.prepared.grid_affine.spacing_mm();
+        // As files round them.
+        [0, 1, 2]
+            .into_iter()
+            .all(|axis| self.prepared.ras_spacing_mm[axis] <= 1.001 * spacing[axis])
+    }
+
+    /// Probability of each class at points of the scan, a point's together.
+    async fn probabilities(
+        &self,
+        refine: &Refine<'_>,
+        points: &[u32],
+    ) -> Result<Vec<f32>, PipelineError> {
+        read(refine.probabilities(points, &self.between, self.shift)).await
     }
 
     /// Labels of the input, on the whole resampled grid.

@@ -1,10 +1,12 @@
-//! Labels: small islands removed, carried back to the scan's own grid.
+//! Labels: small islands removed, carried back to the scan's own grid, borders refined.
 
 mod carry;
 mod islands;
 mod refine;
+mod tissue;
 
 pub use carry::{Between, carry_labels};
 pub(crate) use islands::pieces;
 pub use islands::remove_islands;
 pub(super) use refine::Refine;
+pub(super) use tissue::{Mixture, Tissues};

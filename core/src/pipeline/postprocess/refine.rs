@@ -5,6 +5,7 @@
 //! classified: the head is linear, so this interpolates the logits of every class,
 //! for a fraction of the voxels and without reading a logit back.
 
+use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::Between;
@@ -46,6 +47,23 @@ impl<'a> Refine<'a> {
         between: &Between,
         shift: [isize; 3],
     ) -> Vec<Tensor<5, Int>> {
+        self.head.classes(&self.features_at(points, between, shift))
+    }
+
+    /// Probability of each class at each point: `[1, points, classes, 1, 1]`; see
+    /// [`Self::classes`].
+    pub(in crate::pipeline) fn probabilities(
+        &self,
+        points: &[u32],
+        between: &Between,
+        shift: [isize; 3],
+    ) -> Tensor<5> {
+        let logits = self.head.logits(self.features_at(points, between, shift));
+        softmax(logits.swap_dims(1, 2), 2)
+    }
+
+    /// `[1, channels, points, 1, 1]`
+    fn features_at(&self, points: &[u32], between: &Between, shift: [isize; 3]) -> Tensor<5> {
         let device = self.features.device();
         let [_, ny, nz] = self.dims;
         let mut places = Vec::with_capacity(8 * points.len());
@@ -65,6 +83,6 @@ impl<'a> Refine<'a> {
         let weights = Tensor::<3>::from_data(TensorData::new(weights, [count, 8, 1]), &device);
         let around = self.features.clone().select(0, places).reshape([count, 8, channels]);
         let between = (around * weights).sum_dim(1).reshape([count, channels]);
-        self.head.classes(&between.transpose().reshape([1, channels, count, 1, 1]))
+        between.transpose().reshape([1, channels, count, 1, 1])
     }
 }
