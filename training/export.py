@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from training import labels, pack
+from training import labelled, labels, pack
 from training.model import Network
 from training.paths import REPOSITORY, runs_folder
 from training.prepare import PREPROCESSING
@@ -34,25 +34,49 @@ def commit() -> str:
     return answer.stdout.strip() or "unknown"
 
 
-def document(state: dict, settings: dict, version: str, scores: dict) -> dict:
-    """The pack's description, of a checkpoint and the settings of its run."""
-    before = state.get("before", {"steps": 0, "seconds": 0.0})
+def task_description(settings: dict) -> dict:
+    """Name, title, preprocessing, labels and data of the run's task."""
+    if settings.get("task") == "labelled":
+        rows = zip(settings["labels"], settings["colors"])
+        return {
+            "name": settings["name"],
+            "title": settings["title"],
+            "preprocessing": settings["preprocessing"],
+            "labels": [
+                {"index": i + 1, "id": i + 1, "name": name, "color": colour, "side": None, "pair": None}
+                for i, (name, colour) in enumerate(rows)
+            ],
+            "data": [{"name": settings["data"], "licence": settings["licence"]}],
+            "note": NOTE.format(" on labelled scans"),
+        }
     real = settings.get("self_training", {}).get("real", 0) > 0
-    minutes = (before["seconds"] + state["seconds"]) / 60
     return {
         "name": "brain",
         "title": "Brain, any contrast, 32 structures (2 mm)",
-        "version": version,
         "preprocessing": PREPROCESSING,
         "labels": labels.label_table(),
+        "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
+        "note": NOTE.format(" on synthetic scans, then on real ones as well" if real else " on synthetic scans"),
+    }
+
+
+def document(state: dict, settings: dict, version: str, scores: dict) -> dict:
+    """The pack's description, of a checkpoint and the settings of its run."""
+    before = state.get("before", {"steps": 0, "seconds": 0.0})
+    minutes = (before["seconds"] + state["seconds"]) / 60
+    task = task_description(settings)
+    data, note = task.pop("data"), task.pop("note")
+    return {
+        **task,
+        "version": version,
         "provenance": {
-            "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
+            "data": data,
             "commit": commit(),
             "steps": before["steps"] + state["step"],
             "seed": settings["seed"],
             "hardware": f"2 shared CPU cores, bfloat16, {minutes:.0f} minutes",
             "trained": time.strftime("%Y-%m-%d"),
-            "note": NOTE.format(" on synthetic scans, then on real ones as well" if real else " on synthetic scans"),
+            "note": note,
         },
         "scores": scores,
     }
@@ -76,11 +100,14 @@ def main() -> None:
     first = (arguments.run / "log.jsonl").read_text().split("\n", 1)[0]
     settings = json.loads(first)
     scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
-    config = brain_network()
-    config.heads = tuple(head for head in config.heads if head.name in arguments.heads)
-    network = Network(config)
-    dropped = tuple(f"heads.{h.name}." for h in brain_network().heads if h.name not in arguments.heads)
+    whole = labelled.network(settings) if settings.get("task") == "labelled" else brain_network()
+    dropped = tuple(f"heads.{h.name}." for h in whole.heads if h.name not in arguments.heads)
+    whole.heads = tuple(head for head in whole.heads if head.name in arguments.heads)
+    network = Network(whole)
     weights = {k: v for k, v in state[arguments.weights].items() if not k.startswith(dropped or ("-",))}
+    if "contrast" in arguments.heads:
+        fitted = torch.load(arguments.run / "contrast.pt", map_location="cpu", weights_only=True)
+        weights |= {f"heads.contrast.{name}": value for name, value in fitted.items()}
     network.load_state_dict(weights)
     described = document(state, settings, arguments.version, scores)
     size = pack.write(arguments.out, network, described)

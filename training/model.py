@@ -155,10 +155,11 @@ class Encoder(nn.Module):
             for i in range(len(channels))
         )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, depth: int | None = None) -> list[Tensor]:
+        """`depth`: how many levels to run; all of them by default."""
         x = leaky(self.stem(x))
         maps = []
-        for level in self.levels:
+        for level in self.levels[:depth]:
             x = level(x)
             maps.append(x)
         return maps

@@ -1,6 +1,6 @@
 """Draws a run's curves (loss, development Dice, learning-rate factor) and example segmentations.
 
-    python -m training.plot curves training/results/brain2mm.jsonl -o training/results/brain2mm.png
+    python -m training.plot curves training/results/brain2mm.jsonl [NEXT PHASE] -o training/results/brain2mm.png
     python -m training.plot example PACK SCAN [TRUTH] -o picture.png
 """
 
@@ -34,14 +34,28 @@ def read_log(path: Path) -> tuple[list[dict], list[dict]]:
     return order(train), order(development)
 
 
-def curves(log: Path, out: Path) -> None:
-    train, development = read_log(log)
+def chained(logs: list[Path]) -> tuple[list[dict], list[dict], list[int]]:
+    """The lines of successive phases with steps counted through, and where each later phase begins."""
+    train, development, begins = [], [], []
+    for log in logs:
+        shift = train[-1]["step"] if train else 0
+        begins += [shift] if train else []
+        for lines, part in zip((train, development), read_log(log)):
+            lines += [{**line, "step": line["step"] + shift} for line in part]
+    return train, development, begins
+
+
+def curves(logs: list[Path], out: Path) -> None:
+    train, development, begins = chained(logs)
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.2))
+    for begin in begins:
+        for axis in axes:
+            axis.axvline(begin, color="grey", ls=":", lw=0.8)
     steps = [line["step"] for line in train]
     for name in ("dice", "entropy", "contrast"):
         label = {"dice": "1 - Dice", "entropy": "cross-entropy", "contrast": "contrast head"}[name]
         axes[0].plot(steps, [line[name] for line in train], lw=0.8, label=label)
-    axes[0].set(xlabel="step", title="training losses (synthetic scans)", yscale="log")
+    axes[0].set(xlabel="step", title="training losses (a dotted line: real scans join)", yscale="log")
     axes[0].legend()
     marks = [line["step"] for line in development]
     axes[1].plot(marks, [line["mean"] for line in development], "k", lw=2, label="mean of 16")
@@ -115,7 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.what == "curves":
-        curves(arguments.inputs[0], arguments.out)
+        curves(arguments.inputs, arguments.out)
     else:
         truth = arguments.inputs[2] if len(arguments.inputs) > 2 else None
         example(arguments.inputs[0], arguments.inputs[1], truth, arguments.out)

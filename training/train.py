@@ -1,4 +1,4 @@
-"""Trains the brain pack's network on synthetic scans; stops and resumes exactly.
+"""Trains a pack's network (the brain's on synthetic scans, others on labelled ones); resumes exactly.
 
     python -m training.train training/configs/brain2mm.toml
 
@@ -22,7 +22,7 @@ import torch.nn.functional as functional
 from safetensors import safe_open
 from torch import nn
 
-from training import losses, optimiser
+from training import labelled, losses, optimiser
 from training.development import Development
 from training.labels import CLASSES, CONTRASTS
 from training.model import HeadConfig, Network, NetworkConfig
@@ -83,10 +83,23 @@ def brain_network() -> NetworkConfig:
 class Auxiliary(nn.Module):
     """Deep supervision: 1x1x1 heads on the decoder's half and quarter levels (not in the pack)."""
 
-    def __init__(self, channels: tuple[int, ...]):
+    def __init__(self, config: NetworkConfig):
         super().__init__()
-        self.level1 = nn.Linear(channels[1], CLASSES)
-        self.level2 = nn.Linear(channels[2], CLASSES)
+        classes = next(head.classes for head in config.heads if head.kind == "segmentation")
+        self.level1 = nn.Linear(config.channels[1], classes)
+        self.level2 = nn.Linear(config.channels[2], classes)
+
+
+def task_of(config: dict, cache: Path, data: Path):
+    """Network, samples and development score of the config's task ("brain" if it names none)."""
+    if config.get("task") == "labelled":
+        return (
+            labelled.network(config),
+            labelled.Samples(config, data, LAST_STEP),
+            labelled.Development(config, data),
+        )
+    priors = data / "labelmaps_brain" / "priors"
+    return brain_network(), Samples(config, cache, priors), Development(cache)
 
 
 def schedule(config: dict, step: int, started: float) -> float:
@@ -132,13 +145,16 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
             values, small, sure.reshape(-1).to(device)
         )
         loss = loss + share * (config["dice_weight"] * small_dice + small_entropy)
-    contrast = functional.cross_entropy(
-        network.heads["contrast"](features["vectors"]["sequence"]).float(),
-        batch["contrast"].reshape(1).to(device),
-    )
-    # Every real scan is T1w: at full weight "real" would come to mean T1w.
-    loss = loss + config["contrast_weight"] * contrast * (0.25 if batch["real"] else 1.0)
-    return loss, {"dice": dice.item(), "entropy": entropy.item(), "contrast": contrast.item()}
+    parts = {"dice": dice.item(), "entropy": entropy.item()}
+    if "contrast" in batch:
+        contrast = functional.cross_entropy(
+            network.heads["contrast"](features["vectors"]["sequence"]).float(),
+            batch["contrast"].reshape(1).to(device),
+        )
+        # Every real scan is T1w: at full weight "real" would come to mean T1w.
+        loss = loss + config["contrast_weight"] * contrast * (0.25 if batch["real"] else 1.0)
+        parts["contrast"] = contrast.item()
+    return loss, parts
 
 
 def save(path: Path, state: dict) -> None:
@@ -167,19 +183,20 @@ def load_matching(network: Network, weights: dict) -> None:
     """Loads what has the same shape; only heads may differ (another task, another pooled feature)."""
     own = network.state_dict()
     fits = {n: v for n, v in weights.items() if n in own and own[n].shape == v.shape}
-    missing = [n for n in own if n not in fits and (not n.startswith("heads.") or "segmentation" in n)]
+    missing = [n for n in own if n not in fits and not n.startswith("heads.")]
     if missing:
         raise ValueError(f"weights do not fit the network: {missing[0]} is missing or has another shape")
     network.load_state_dict(fits, strict=False)
 
 
-def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_at: int) -> None:
+def train(config: dict, run: Path, cache: Path, data: Path, device: str, stop_at: int) -> None:
     torch.manual_seed(config["seed"])
-    network = Network(brain_network())
-    auxiliary = Auxiliary(network.config.channels)
+    described, samples, development = task_of(config, cache, data)
+    network = Network(described)
+    auxiliary = Auxiliary(described)
     network = network.to(device, memory_format=torch.channels_last_3d)
     auxiliary = auxiliary.to(device)
-    average = Network(brain_network()).to(device, memory_format=torch.channels_last_3d)
+    average = Network(described).to(device, memory_format=torch.channels_last_3d)
     average.load_state_dict(network.state_dict())
     optimisers = optimiser.build(network, auxiliary, config["optimiser"])
     base = [[group["lr"] for group in opt.param_groups] for opt in optimisers]
@@ -199,13 +216,11 @@ def train(config: dict, run: Path, cache: Path, priors: Path, device: str, stop_
         # New optimiser states: the rates begin again.
         weights, extra, before["steps"], before["seconds"] = earlier(config["start_from"], device)
         load_matching(network, weights)
-        if extra is not None:
+        if extra is not None and all(extra[n].shape == v.shape for n, v in auxiliary.state_dict().items()):
             auxiliary.load_state_dict(extra)
         average.load_state_dict(network.state_dict())
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
-    development = Development(cache)
-    samples = Samples(config, cache, priors)
     loader = torch.utils.data.DataLoader(
         samples,
         batch_size=None,
@@ -297,8 +312,7 @@ def main() -> None:
     run = arguments.run or runs_folder() / config["name"]
     run.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    priors = arguments.data / "labelmaps_brain" / "priors"
-    train(config, run, arguments.cache, priors, device, arguments.stop_at)
+    train(config, run, arguments.cache, arguments.data, device, arguments.stop_at)
 
 
 if __name__ == "__main__":
