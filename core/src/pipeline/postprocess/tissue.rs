@@ -266,7 +266,8 @@ mod tests {
     fn decisions_are_those_of_the_training_code() {
         // Intensity, probabilities of some classes, class by posterior() of the same file with
         // only white matter, cortex, cerebellum, fluid and background allowed.
-        let cases: [(f32, &[(usize, f32)], u8); 8] = [
+        type Case<'a> = (f32, &'a [(usize, f32)], u8);
+        let cases: [Case; 8] = [
             (0.75, &[(2, 0.5), (1, 0.45)], 1),
             (0.2, &[(2, 0.5), (1, 0.3), (12, 0.15)], 12),
             (0.75, &[(3, 0.5), (1, 0.45)], 3),
