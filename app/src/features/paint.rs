@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
-use prism_core::volume::{Label, LabelTable};
+use prism_core::volume::{Label, LabelTable, class_color};
 
 use super::brush::{MOST_STROKES, along, bounds, disc};
 use super::{Features, Mode};
@@ -14,21 +14,11 @@ use crate::viewer::{DisplayLabels, Pane, Plane, SolidMode, Tool, Touch};
 /// Most classes, background counted, that the worker fits.
 pub const MOST_CLASSES: usize = 16;
 
-/// Colours of classes in turn, after the blue of background (Okabe and Ito's palette).
-const COLOURS: [[u8; 3]; 7] = [
-    [230, 159, 0],
-    [86, 180, 233],
-    [0, 158, 115],
-    [240, 228, 66],
-    [0, 114, 178],
-    [213, 94, 0],
-    [204, 121, 167],
-];
-
 fn class(index: u8, name: String) -> Label {
     let color = match index {
+        // Background is blue, where the planes are grey.
         0 | 1 => [110, 130, 225],
-        _ => COLOURS[usize::from(index - 2) % COLOURS.len()],
+        _ => class_color(usize::from(index - 2)),
     };
     Label { index, id: u16::from(index), name, color, side: None, pair: None }
 }

@@ -12,6 +12,22 @@ pub enum Side {
     Right,
 }
 
+/// Okabe and Ito's palette, for all kinds of sight.
+const CLASS_COLORS: [[u8; 3]; 7] = [
+    [230, 159, 0],
+    [86, 180, 233],
+    [0, 158, 115],
+    [240, 228, 66],
+    [0, 114, 178],
+    [213, 94, 0],
+    [204, 121, 167],
+];
+
+/// Colour of the class in turn, for labels that have none of their own.
+pub fn class_color(turn: usize) -> [u8; 3] {
+    CLASS_COLORS[turn % CLASS_COLORS.len()]
+}
+
 /// One structure of a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {

@@ -12,7 +12,7 @@ mod resample;
 
 pub use affine::{Affine, AffineError};
 pub use intensity::{IntensityRule, foreground_box, percentile};
-pub use labels::{Label, LabelTable, LabelTableError, Side};
+pub use labels::{Label, LabelTable, LabelTableError, Side, class_color};
 pub use orientation::Reorientation;
 pub use resample::{AxisFilter, resample_axes, resampled_affine, resampled_dims};
 

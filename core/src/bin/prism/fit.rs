@@ -7,21 +7,10 @@ use clap::Args;
 use prism_core::features::{FeatureError, Fitted, Labelled, Naming, extract, fit_scans};
 use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
-use prism_core::volume::{Label, LabelMap, LabelTable, Volume};
+use prism_core::volume::{Label, LabelMap, LabelTable, Volume, class_color};
 use serde_json::json;
 
 use crate::files::{self, ModelArguments};
-
-/// Colours of the classes in turn (Okabe and Ito's palette, for all kinds of sight).
-const COLOURS: [[u8; 3]; 7] = [
-    [230, 159, 0],
-    [86, 180, 233],
-    [0, 158, 115],
-    [240, 228, 66],
-    [0, 114, 178],
-    [213, 94, 0],
-    [204, 121, 167],
-];
 
 #[derive(Args)]
 pub struct Arguments {
@@ -128,7 +117,7 @@ fn table(classes: &[(u16, String)]) -> Result<LabelTable, Box<dyn Error>> {
         index,
         id: *id,
         name: name.clone(),
-        color: COLOURS[usize::from(index - 1) % COLOURS.len()],
+        color: class_color(usize::from(index - 1)),
         side: None,
         pair: None,
     });
