@@ -32,6 +32,9 @@ from training.pretraining.networks import STYLE, Pretraining, contrastive
 from training.train import LAST_STEP, save
 
 
+LARGEST_GRADIENT = 1e4
+
+
 class Batches(torch.utils.data.Dataset):
     """Batches by step: `batch` volumes, two acquisitions of each anatomy side by side."""
 
@@ -164,12 +167,15 @@ def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) 
         with torch.autocast(device, torch.bfloat16):
             judged = judge_losses(model, batch, rendered, device)
         weighted(judged, config["weights"]).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip"])
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip"])
+        # A bf16 convolution on a map two voxels wide may answer with garbage on some CPUs: no step then.
+        sound = bool(norm < LARGEST_GRADIENT)
         for opt in optimisers:
-            opt.step()
+            if sound:
+                opt.step()
             opt.zero_grad(set_to_none=True)
         step += 1
-        for name, value in {**parts, **judged}.items():
+        for name, value in {**parts, **judged, "skipped": torch.tensor(float(not sound))}.items():
             totals.setdefault(name, []).append(value.item())
         spent = seconds + time.time() - started
         if step % config["log_every"] == 0:
