@@ -1,8 +1,9 @@
 // Keeps the whole page on the device, so that it opens and computes without a network.
 //
-// The build writes `precache.js`, which names every file of this version. A new version
-// is fetched as a whole beside the old one and takes over when the page asks for it or
-// was closed everywhere: files of two versions never mix.
+// The build writes `precache.js`, which names the files of this version. A new version is
+// fetched as a whole beside the old one and takes over when the page asks for it or was
+// closed everywhere: files of two versions never mix. Packs other than the first one are
+// large and not everybody's: they are kept when they are first fetched.
 importScripts("./precache.js");
 
 const PREFIX = "prism-page-";
@@ -40,7 +41,15 @@ self.addEventListener("fetch", (event) => {
   event.respondWith(
     caches
       .open(CACHE)
-      .then((cache) => cache.match(page ? PAGE : request, { ignoreSearch: true }))
-      .then((kept) => kept ?? fetch(request)),
+      .then(async (cache) => {
+        const kept = await cache.match(page ? PAGE : request, { ignoreSearch: true });
+        if (kept) return kept;
+        const fetched = await fetch(request);
+        if (fetched.ok && url.pathname.includes("/packs/")) {
+          // A full disk is no reason to give nothing.
+          await cache.put(request, fetched.clone()).catch(() => {});
+        }
+        return fetched;
+      }),
   );
 });

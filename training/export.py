@@ -24,7 +24,7 @@ LABEL_MAPS = {
     "name": "SynthSeg training label maps (20 whole heads) and intensity priors", "licence": "Apache-2.0",
 }  # fmt: skip
 HEADS = {"name": "OpenNeuro ds002748, 48 T1w heads with labels predicted by the first phase", "licence": "CC0"}
-NOTE = "Prism's own weights, trained from scratch{}; not the published PRISM weights"
+NOTE = "Prism's own weights, {}; not the published PRISM weights"
 
 
 def commit() -> str:
@@ -38,6 +38,7 @@ def task_description(settings: dict) -> dict:
     """Name, title, preprocessing, labels and data of the run's task."""
     if settings.get("task") == "labelled":
         rows = zip(settings["labels"], settings["colors"])
+        begin = "starting from the brain pack's encoder" if settings.get("start_from") else "from scratch"
         return {
             "name": settings["name"],
             "title": settings["title"],
@@ -47,7 +48,7 @@ def task_description(settings: dict) -> dict:
                 for i, (name, colour) in enumerate(rows)
             ],
             "data": [{"name": settings["data"], "licence": settings["licence"]}],
-            "note": NOTE.format(" on labelled scans"),
+            "note": NOTE.format(f"trained on labelled scans, {begin}"),
         }
     real = settings.get("self_training", {}).get("real", 0) > 0
     return {
@@ -56,7 +57,9 @@ def task_description(settings: dict) -> dict:
         "preprocessing": PREPROCESSING,
         "labels": labels.label_table(),
         "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
-        "note": NOTE.format(" on synthetic scans, then on real ones as well" if real else " on synthetic scans"),
+        "note": NOTE.format(
+            "trained from scratch on synthetic scans" + (", then on real ones as well" if real else "")
+        ),
     }
 
 

@@ -1,13 +1,19 @@
 """Reads and writes packs: safetensors with one JSON document under the metadata key `prism`.
 
+    python -m training.pack public/packs
+
+lists the packs of a folder in its `index.json`, which the page reads before it fetches any.
+
 The document's `sha256` covers the data section only (every byte after the header), so it can be
 stored in the header.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import math
 import struct
 from pathlib import Path
 
@@ -64,3 +70,46 @@ def read(path: Path) -> tuple[Network, dict]:
     return network.eval(), document
 
 
+
+
+def card(path: Path) -> dict:
+    """What the page's list shows of a pack (app/src/facts.rs, `Shipped`)."""
+    with safe_open(path, framework="np") as file:
+        document = json.loads(file.metadata()["prism"])
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    heads = document["architecture"]["heads"]
+    return {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "parameters": sum(math.prod(s) for name, s in shapes.items() if not name.endswith(".scale")),
+        "spacing_mm": document["preprocessing"]["spacing_mm"],
+        "heads": [
+            {
+                "name": head["name"],
+                "kind": head["kind"],
+                "outputs": head.get("classes") or len(head.get("outputs", [])),
+            }
+            for head in heads
+        ],
+        **{name: document[name] for name in ("title", "version", "sha256", "labels", "provenance", "scores")},
+    }
+
+
+def index(folder: Path) -> list[dict]:
+    """Cards of the packs that segment, the brain's first."""
+    cards = [card(path) for path in sorted(folder.glob("*.safetensors"))]
+    cards = [c for c in cards if any(head["kind"] == "segmentation" for head in c["heads"])]
+    cards.sort(key=lambda c: (c["file"] != "brain.safetensors", c["title"]))
+    (folder / "index.json").write_text(json.dumps(cards, ensure_ascii=False, indent=1) + "\n")
+    return cards
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    for row in index(parser.parse_args().folder):
+        print(f"{row['file']}: {row['title']}, {row['bytes'] / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -52,16 +52,15 @@ def curves(logs: list[Path], out: Path) -> None:
         for axis in axes:
             axis.axvline(begin, color="grey", ls=":", lw=0.8)
     steps = [line["step"] for line in train]
-    for name in ("dice", "entropy", "contrast"):
+    for name in [name for name in ("dice", "entropy", "contrast") if name in train[0]]:
         label = {"dice": "1 - Dice", "entropy": "cross-entropy", "contrast": "contrast head"}[name]
         axes[0].plot(steps, [line[name] for line in train], lw=0.8, label=label)
-    axes[0].set(xlabel="step", title="training losses (a dotted line: real scans join)", yscale="log")
+    axes[0].set(xlabel="step", title="training losses" + (" (a dotted line: real scans join)" if begins else ""), yscale="log")
     axes[0].legend()
     marks = [line["step"] for line in development]
-    axes[1].plot(marks, [line["mean"] for line in development], "k", lw=2, label="mean of 16")
+    axes[1].plot(marks, [line["mean"] for line in development], "k", lw=2, label="mean")
     axes[1].plot(marks, [line["worst"] for line in development], "k:", label="worst scan")
-    axes[1].axhline(0.804, color="grey", ls="--", lw=0.8)
-    axes[1].set(xlabel="step", title="Dice, three real T1w scans (2 mm grid)", ylim=(0, 1))
+    axes[1].set(xlabel="step", title="Dice, development scans", ylim=(0, 1))
     axes[1].legend(loc="lower right")
     colours = plt.get_cmap("tab20")(np.linspace(0, 1, 16))
     for colour, name in zip(colours, development[-1]["structures"] if development else []):

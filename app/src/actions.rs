@@ -21,12 +21,6 @@ use crate::text;
 /// How long the worker has to acknowledge a cancel before it is ended.
 const CANCEL_MILLIS: u64 = 500;
 
-/// The pack beside the page.
-const PACK: &str = "./packs/brain.safetensors";
-
-/// What is to be known about the pack.
-const CARD: &str = "./packs/brain.md";
-
 /// Stands for the request of a run that waits for the pack; real ids begin at 1.
 const PENDING: RequestId = 0;
 
@@ -50,15 +44,9 @@ impl App {
     pub fn fetch_ahead(&self) {
         let app = *self;
         leptos::task::spawn_local(async move {
+            app.list_packs().await;
             // A failure is said when the pack is needed.
-            let _ = app.built_in_file().await;
-            app.list_packs();
-            if let Ok(blob) = JsFuture::from(fetch_blob(CARD)).await
-                && let Ok(text) =
-                    JsFuture::from(blob.unchecked_into::<web_sys::Blob>().text()).await
-            {
-                app.card.set(text.as_string());
-            }
+            let _ = app.pack_file().await;
         });
     }
 
@@ -196,9 +184,10 @@ impl App {
             let Some(pack) = pack else {
                 app.desk.update_value(|desk| desk.running = None);
                 app.run.set(None);
-                let line = match key {
-                    None => "The model could not be fetched; reload the page.",
-                    Some(_) => "The model is not on this device any more; choose another one.",
+                let line = if app.models.is_shipped() {
+                    "The model could not be fetched; look at the network, then run again."
+                } else {
+                    "The model is not on this device any more; choose another one."
                 };
                 app.notify(Tone::Problem, line);
                 return;
@@ -207,23 +196,6 @@ impl App {
             let id = client.send(ToWorker::Segment { device, pack: key }, &[pack]);
             app.desk.update_value(|desk| desk.running = Some((id, device)));
         });
-    }
-
-    /// The pack that comes with the page, fetched once; `None` where it cannot be
-    /// fetched.
-    pub(crate) async fn built_in_file(&self) -> Option<JsValue> {
-        let known = self.desk.with_value(|desk| desk.pack.clone());
-        let promise = known.unwrap_or_else(|| {
-            let promise = fetch_blob(PACK);
-            self.desk.update_value(|desk| desk.pack = Some(promise.clone()));
-            promise
-        });
-        let blob = JsFuture::from(promise).await.ok();
-        if blob.is_none() {
-            // Another attempt may do.
-            self.desk.update_value(|desk| desk.pack = None);
-        }
-        blob
     }
 
     /// Whether scans are segmented when they are opened.
@@ -356,14 +328,14 @@ pub fn now_ms() -> f64 {
 }
 
 async fn fetch_file(url: &'static str, name: &str) -> Option<File> {
-    let blob = JsFuture::from(fetch_blob(url)).await.ok()?;
+    let blob = JsFuture::from(fetch_blob(url.to_owned())).await.ok()?;
     File::new_with_blob_sequence(&js_sys::Array::of1(&blob), name).ok()
 }
 
 /// A file beside the page, as a `Blob`: bytes the browser keeps, not WebAssembly.
-fn fetch_blob(url: &'static str) -> js_sys::Promise {
+pub(crate) fn fetch_blob(url: String) -> js_sys::Promise {
     wasm_bindgen_futures::future_to_promise(async move {
-        let response = window().fetch_with_str(url);
+        let response = window().fetch_with_str(&url);
         let response = JsFuture::from(response).await?;
         let response: web_sys::Response = response.dyn_into()?;
         if !response.ok() {

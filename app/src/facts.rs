@@ -87,6 +87,16 @@ pub struct PackCard {
     pub heads: Vec<HeadFacts>,
 }
 
+/// A pack that lies beside the page, as `packs/index.json` lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shipped {
+    /// Its file's name; the card for people has the same name with `.md`.
+    pub file: String,
+    /// What the list shows, without the weights having been fetched.
+    #[serde(flatten)]
+    pub card: PackCard,
+}
+
 /// A head of a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadFacts {

@@ -1,24 +1,33 @@
-//! Which models there are and which one runs: the one that comes with the page, and
-//! packs that the user dropped, which the worker checks and keeps (`kept`).
+//! Which models there are and which one runs: those that lie beside the page, which are
+//! fetched when they are first chosen, and packs that the user dropped, which the worker
+//! checks and keeps (`kept`).
 
 use leptos::prelude::*;
-use wasm_bindgen::JsValue;
-use web_sys::File;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, File};
 
-use crate::facts::{HeadKind, PackCard};
+use crate::actions::fetch_blob;
+use crate::facts::{HeadKind, PackCard, Shipped};
 use crate::kept;
 use crate::protocol::{RequestId, ToWorker};
 use crate::state::{App, Tone, store_pack};
 use crate::text;
 
+/// The folder of the packs beside the page.
+const FOLDER: &str = "./packs/";
+
+/// The pack that runs when none was chosen.
+const FIRST: &str = "brain.safetensors";
+
 /// The models, as signals.
 #[derive(Clone, Copy)]
 pub struct Models {
-    /// The pack that comes with the page, once it was read.
-    pub built_in: RwSignal<Option<PackCard>>,
+    /// The packs beside the page, the first one first.
+    pub shipped: RwSignal<Vec<Shipped>>,
     /// Packs kept on this device, by title.
     pub kept: RwSignal<Vec<PackCard>>,
-    /// SHA-256 of the kept pack for the next run; `None` for the one of the page.
+    /// SHA-256 of the pack for the next run; `None` for the first one of the page.
     pub chosen: RwSignal<Option<String>>,
     /// Requests that change the list.
     pub checking: RwSignal<Vec<RequestId>>,
@@ -32,7 +41,7 @@ impl Models {
     /// None known yet, and the choice of an earlier visit.
     pub fn new(remembered: Option<String>) -> Self {
         Self {
-            built_in: RwSignal::new(None),
+            shipped: RwSignal::new(Vec::new()),
             kept: RwSignal::new(Vec::new()),
             chosen: RwSignal::new(remembered.filter(|sha256| !sha256.is_empty())),
             checking: RwSignal::new(Vec::new()),
@@ -43,12 +52,28 @@ impl Models {
 
     /// The card of the model for the next run, once it is known.
     pub fn card(&self) -> Option<PackCard> {
-        match self.chosen.get() {
-            None => self.built_in.get(),
-            Some(sha256) => {
-                self.kept.with(|kept| kept.iter().find(|card| card.sha256 == sha256).cloned())
-            }
-        }
+        let Some(sha256) = self.chosen.get() else {
+            return self.shipped.with(|shipped| shipped.first().map(|first| first.card.clone()));
+        };
+        let kept = self.kept.with(|kept| kept.iter().find(|card| card.sha256 == sha256).cloned());
+        kept.or_else(|| {
+            self.shipped.with(|shipped| {
+                shipped.iter().find(|one| one.card.sha256 == sha256).map(|one| one.card.clone())
+            })
+        })
+    }
+
+    /// Whether the chosen pack lies beside the page.
+    pub fn is_shipped(&self) -> bool {
+        self.chosen_file().is_some()
+    }
+
+    /// The file beside the page that the choice stands for; `None` for a kept pack.
+    fn chosen_file(&self) -> Option<String> {
+        let Some(sha256) = self.chosen.get_untracked() else { return Some(FIRST.into()) };
+        self.shipped.with_untracked(|shipped| {
+            shipped.iter().find(|one| one.card.sha256 == sha256).map(|one| one.file.clone())
+        })
     }
 }
 
@@ -84,13 +109,29 @@ pub fn abilities(card: &PackCard) -> String {
 }
 
 impl App {
-    /// Asks the worker for the list of models.
-    pub fn list_packs(&self) {
+    /// Reads the list of the packs beside the page and asks the worker for those that
+    /// are kept.
+    pub(crate) async fn list_packs(&self) {
+        let list = fetch_text(format!("{FOLDER}index.json")).await;
+        if let Some(shipped) = list.and_then(|list| serde_json::from_str(&list).ok()) {
+            self.models.shipped.set(shipped);
+        }
+        self.fetch_card();
+        if let Some(client) = self.client() {
+            client.send(ToWorker::ListPacks, &[]);
+        }
+    }
+
+    /// Has the text beside the chosen pack; a kept one has none.
+    fn fetch_card(&self) {
+        self.card.set(None);
+        let Some(file) = self.models.chosen_file() else { return };
         let app = *self;
         leptos::task::spawn_local(async move {
-            let parts: Vec<JsValue> = app.built_in_file().await.into_iter().collect();
-            if let Some(client) = app.client() {
-                client.send(ToWorker::ListPacks, &parts);
+            let text = fetch_text(format!("{FOLDER}{}", file.replace(".safetensors", ".md"))).await;
+            // Another pack may have been chosen meanwhile.
+            if app.models.chosen_file().as_ref() == Some(&file) {
+                app.card.set(text);
             }
         });
     }
@@ -113,6 +154,7 @@ impl App {
             return;
         }
         self.models.chosen.set(sha256);
+        self.fetch_card();
         self.features.forget_encoder();
         if !self.is_empty() {
             // Colours of the last encoder become those of this one.
@@ -156,17 +198,12 @@ impl App {
     }
 
     /// Makes the worker's list the page's.
-    pub(crate) fn hear_packs(
-        &self,
-        built_in: Option<PackCard>,
-        kept: Vec<PackCard>,
-        added: Option<String>,
-    ) {
-        if built_in.is_some() {
-            self.models.built_in.set(built_in);
-        }
+    pub(crate) fn hear_packs(&self, kept: Vec<PackCard>, added: Option<String>) {
         let chosen = self.models.chosen.get_untracked();
-        if chosen.is_some_and(|chosen| kept.iter().all(|card| card.sha256 != chosen)) {
+        let gone = |chosen: String| {
+            kept.iter().all(|card| card.sha256 != chosen) && self.models.chosen_file().is_none()
+        };
+        if chosen.is_some_and(gone) {
             // Deleted in another window, or by the browser.
             self.choose_pack(None);
         }
@@ -200,11 +237,35 @@ impl App {
 
     /// The file of the chosen pack.
     pub(crate) async fn pack_file(&self) -> Option<JsValue> {
-        match self.models.chosen.get_untracked() {
-            None => self.built_in_file().await,
-            Some(sha256) => kept::file(&sha256).await.ok().map(Into::into),
+        if let Some(file) = self.models.chosen_file() {
+            return self.shipped_file(file).await;
         }
+        let sha256 = self.models.chosen.get_untracked()?;
+        kept::file(&sha256).await.ok().map(Into::into)
     }
+
+    /// A pack beside the page, fetched once; `None` where it cannot be fetched.
+    async fn shipped_file(&self, file: String) -> Option<JsValue> {
+        let known = self.desk.with_value(|desk| {
+            desk.packs.iter().find(|(name, _)| *name == file).map(|(_, promise)| promise.clone())
+        });
+        let promise = known.unwrap_or_else(|| {
+            let promise = fetch_blob(format!("{FOLDER}{file}"));
+            self.desk.update_value(|desk| desk.packs.push((file.clone(), promise.clone())));
+            promise
+        });
+        let blob = JsFuture::from(promise).await.ok();
+        if blob.is_none() {
+            // Another attempt may do.
+            self.desk.update_value(|desk| desk.packs.retain(|(name, _)| *name != file));
+        }
+        blob
+    }
+}
+
+async fn fetch_text(url: String) -> Option<String> {
+    let blob: Blob = JsFuture::from(fetch_blob(url)).await.ok()?.dyn_into().ok()?;
+    JsFuture::from(blob.text()).await.ok()?.as_string()
 }
 
 #[cfg(test)]
@@ -217,6 +278,20 @@ mod tests {
         assert!(is_pack("swin-b.safetensors") && is_pack("BRAIN.SAFETENSORS"));
         assert!(!is_pack("scan.nii.gz") && !is_pack("safetensors.dcm"));
         assert!(is_checkpoint("PRISM.pt") && !is_checkpoint("script") && !is_checkpoint("pt"));
+    }
+
+    #[test]
+    #[cfg(feature = "worker")]
+    fn the_list_says_what_the_packs_say() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs");
+        let list = std::fs::read_to_string(folder.join("index.json")).unwrap();
+        let list: Vec<Shipped> = serde_json::from_str(&list).unwrap();
+        assert_eq!(list[0].file, FIRST);
+        for Shipped { file, card } in list {
+            let bytes = std::fs::read(folder.join(&file)).unwrap();
+            let pack = prism_core::model::Pack::read(&bytes).unwrap();
+            assert_eq!(crate::worker::translate::pack(&pack, bytes.len()), card, "{file}");
+        }
     }
 
     #[test]

@@ -56,8 +56,7 @@ pub enum ToWorker {
         /// As in [`ToWorker::Prepare`].
         pack: Option<String>,
     },
-    /// List the packs: answers [`FromWorker::Packs`]. Beside, once it is there: the
-    /// pack that comes with the page (a `Blob`).
+    /// List the packs that are kept: answers [`FromWorker::Packs`].
     ListPacks,
     /// Check the pack beside (a `File`) and keep it: answers [`FromWorker::Packs`].
     KeepPack,
@@ -214,8 +213,6 @@ pub enum FromWorker {
     },
     /// The packs there are.
     Packs {
-        /// The one that comes with the page, when it was beside the request.
-        built_in: Option<Box<PackCard>>,
         /// Those that are kept on this device, by title.
         kept: Vec<PackCard>,
         /// SHA-256 of the one that was just kept.
@@ -365,7 +362,7 @@ mod tests {
             (FromWorker::Notice { text: "On the CPU.".into() }, false),
             (FromWorker::Listed { series: vec![series("a")] }, true),
             (FromWorker::Loaded { facts: Box::new(facts()) }, true),
-            (FromWorker::Packs { built_in: None, kept: vec![], added: None }, true),
+            (FromWorker::Packs { kept: vec![], added: None }, true),
             (FromWorker::Restored, true),
             (FromWorker::Exported { media_type: "application/gzip".into() }, true),
             (FromWorker::Cancelled, true),

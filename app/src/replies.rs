@@ -44,9 +44,9 @@ impl App {
                 self.device.set(Some(device));
                 self.pack.set(Some(*pack));
             }
-            FromWorker::Packs { built_in, kept, added } => {
+            FromWorker::Packs { kept, added } => {
                 self.finish(id);
-                self.hear_packs(built_in.map(|card| *card), kept, added);
+                self.hear_packs(kept, added);
             }
             FromWorker::Segmented { result } => self.segmented(id, *result, &parts),
             FromWorker::Exported { media_type } => {

@@ -115,8 +115,8 @@ pub struct Choice {
 pub struct Desk {
     /// The worker.
     pub client: Option<Client>,
-    /// The pack being fetched, or fetched: a `Blob`, which the worker reads.
-    pub pack: Option<js_sys::Promise>,
+    /// Packs of the page being fetched, or fetched, by file: `Blob`s, which the worker reads.
+    pub packs: Vec<(String, js_sys::Promise)>,
     /// Files of the scan that is shown, and what of them.
     pub files: Vec<web_sys::File>,
     /// What was loaded of them.
@@ -211,7 +211,7 @@ impl App {
             features: Features::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
-                pack: None,
+                packs: Vec::new(),
                 files: Vec::new(),
                 selection: Selection::default(),
                 opening: None,

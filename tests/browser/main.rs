@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         models::a_broken_pack_gets_one_sentence,
         models::a_pack_that_is_dropped_stays_runs_and_is_deleted,
         models::a_converted_encoder_says_what_it_can_and_where_it_comes_from,
+        models::another_pack_of_the_page_is_fetched_when_it_is_chosen,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::slices_move_by_key,
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,

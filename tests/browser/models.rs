@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use prism_core::model::Pack;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
+use prism_tests::scans;
 
 use crate::reading::open_sample;
 
@@ -14,6 +15,14 @@ const RUN: std::time::Duration = std::time::Duration::from_secs(240);
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/model/tiny.safetensors")
+}
+
+/// Packs beside the page.
+fn shipped() -> u64 {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs/index.json");
+    let list = fs::read(list).expect("the list of packs");
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&list).expect("JSON");
+    list.len() as u64
 }
 
 fn rows(page: &Page) -> u64 {
@@ -42,7 +51,7 @@ pub fn a_pack_that_is_dropped_stays_runs_and_is_deleted(stage: &Stage) {
     let page = stage.open();
     open_sample(&page);
     page.drop_files("#planes", &[tiny()]);
-    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == 2);
+    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == shipped() + 1);
     assert_eq!(chosen(&page), expected.title);
     assert!(page.texts("model").contains("4 structures, contrast, age"), "{}", page.texts("model"));
     assert_eq!(kept_files(&page), 2, "the pack and its card");
@@ -62,12 +71,13 @@ pub fn a_pack_that_is_dropped_stays_runs_and_is_deleted(stage: &Stage) {
 
     // By keyboard back to the page's own.
     page.click("models-button");
-    page.wait_until("the list", PATIENCE, &|page| rows(page) == 2);
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped() + 1);
     page.click(".model.chosen input");
-    page.press("ArrowUp");
+    // From the last one around to the first.
+    page.press("ArrowDown");
     page.wait_until("the other choice", PATIENCE, &|page| chosen(page) != expected.title);
     page.click("model-delete");
-    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == 1);
+    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == shipped());
     assert_eq!(kept_files(&page), 0);
     page.press("Escape");
     page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
@@ -77,7 +87,7 @@ pub fn a_pack_that_is_dropped_stays_runs_and_is_deleted(stage: &Stage) {
 pub fn a_broken_pack_gets_one_sentence(stage: &Stage) {
     let page = stage.open();
     page.click("models-button");
-    page.wait_until("the list", PATIENCE, &|page| rows(page) == 1);
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
     let whole = fs::read(tiny()).expect("the pack");
     let mut damaged = whole.clone();
     *damaged.last_mut().expect("bytes") ^= 1;
@@ -94,7 +104,7 @@ pub fn a_broken_pack_gets_one_sentence(stage: &Stage) {
         let line = page.text("models-line");
         println!("  {line}");
         assert!(line.ends_with('.') && line.len() < 300, "not a sentence: {line:?}");
-        assert_eq!(rows(&page), 1);
+        assert_eq!(rows(&page), shipped());
     }
     assert_eq!(kept_files(&page), 0);
 }
@@ -106,7 +116,7 @@ pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stag
     let page = stage.open();
     open_sample(&page);
     page.drop_files("#planes", &[pack]);
-    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == 2);
+    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == shipped() + 1);
     assert_eq!(chosen(&page), "Tiny encoder");
     assert!(page.text(".model.chosen .model-more").contains("features only"));
     assert_eq!(page.text("model-origin"), "not made here");
@@ -124,6 +134,37 @@ pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stag
     assert_eq!(page.state(), "scan");
     page.click("models-button");
     page.click("model-delete");
-    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == 1);
+    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == shipped());
     assert_eq!(kept_files(&page), 0);
+}
+
+pub fn another_pack_of_the_page_is_fetched_when_it_is_chosen(stage: &Stage) {
+    let page = stage.open();
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    let fetched = "performance.getEntriesByType('resource').some(e => e.name.endsWith('hippocampus.safetensors'))";
+    assert_eq!(page.evaluate(fetched), false, "fetched before it was wanted");
+    let choice = "[...document.querySelectorAll('[data-test=model]')]
+        .find(row => row.textContent.includes('Hippocampus')).querySelector('input').click()";
+    page.evaluate(choice);
+    page.wait_until("the choice", PATIENCE, &|page| chosen(page).starts_with("Hippocampus"));
+    page.press("Escape");
+    page.choose("device-choice", "cpu");
+    page.click("run-button");
+    page.wait_for_state("done", RUN);
+    assert_eq!(page.evaluate(fetched), true);
+    let manifest = page.download("download-manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
+    let pack = fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs/hippocampus.safetensors"),
+    );
+    let pack = Pack::read(&pack.expect("the pack")).expect("a pack");
+    assert_eq!(manifest["pack"]["sha256"], pack.info.sha256.as_str());
+    // The choice is remembered; the next case begins with the first model.
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    page.click(".model:first-child input");
+    page.press("Escape");
 }

@@ -87,10 +87,17 @@ fn write_policy() -> TaskResult {
     fs::write(&path, headers).map_err(|source| TaskError::file("write", &path, source))
 }
 
-/// Names every file of this version for the service worker, which keeps them for use without a network.
+/// Names the files of this version for the service worker, which keeps them for use without a network.
+/// Packs but the first are kept when they are first fetched.
 fn write_precache(version: &str) -> TaskResult {
     let dist = project::dist();
-    let kept = |name: &str| !matches!(name, "service_worker.js" | "precache.js" | "_headers");
+    let later = |name: &str| {
+        name.strip_prefix("packs/")
+            .is_some_and(|file| !matches!(file, "brain.safetensors" | "brain.md" | "index.json"))
+    };
+    let kept = |name: &str| {
+        !matches!(name, "service_worker.js" | "precache.js" | "_headers") && !later(name)
+    };
     let files: Vec<String> = project::files_below(&dist)?
         .iter()
         .filter_map(|path| path.strip_prefix(&dist).ok()?.to_str())

@@ -80,16 +80,21 @@ fn ModelsDialog(app: App) -> impl IntoView {
                 </button>
             </header>
             <ul class="models" aria-labelledby="models-title" data-test="models-list">
-                {move || {
-                    app.models
-                        .built_in
-                        .get()
-                        .map(|card| view! { <ModelRow app card built_in=true /> })
-                }}
+                <For
+                    each=move || app.models.shipped.get().into_iter().enumerate()
+                    key=|(_, shipped)| shipped.card.sha256.clone()
+                    children=move |(place, shipped)| {
+                        let key = (place > 0).then(|| shipped.card.sha256.clone());
+                        view! { <ModelRow app card=shipped.card key=key kept=false /> }
+                    }
+                />
                 <For
                     each=move || app.models.kept.get()
                     key=|card| card.sha256.clone()
-                    children=move |card| view! { <ModelRow app card built_in=false /> }
+                    children=move |card| {
+                        let key = Some(card.sha256.clone());
+                        view! { <ModelRow app card key=key kept=true /> }
+                    }
                 />
             </ul>
             <div class="models-add">
@@ -104,8 +109,7 @@ fn ModelsDialog(app: App) -> impl IntoView {
 
 /// One model: the choice, what it can say, where it comes from.
 #[component]
-fn ModelRow(app: App, card: PackCard, built_in: bool) -> impl IntoView {
-    let key = (!built_in).then(|| card.sha256.clone());
+fn ModelRow(app: App, card: PackCard, key: Option<String>, kept: bool) -> impl IntoView {
     let is_chosen = {
         let key = key.clone();
         Memo::new(move |_| app.models.chosen.get() == key)
@@ -116,7 +120,8 @@ fn ModelRow(app: App, card: PackCard, built_in: bool) -> impl IntoView {
     });
     let provenance = card_rows(&card.provenance);
     let title = card.title.clone();
-    let delete = key.clone().map(|sha256| {
+    let delete = kept.then(|| {
+        let sha256 = card.sha256.clone();
         let label = format!("Delete {title}");
         view! {
             <button

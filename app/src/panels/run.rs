@@ -32,11 +32,7 @@ pub fn RunPanel(
                 })
         }}
         {move || app.models.card().or_else(|| app.pack.get()).map(|pack| view! { <Model pack /> })}
-        {move || {
-            // The text beside the page's own pack says nothing of another.
-            let own = app.models.chosen.with(Option::is_none);
-            app.card.get().filter(|_| own).map(|card| view! { <Card card /> })
-        }}
+        {move || app.card.get().map(|card| view! { <Card card /> })}
         <Show when=move || app.device.with(Option::is_none)>
             <p class="aside">"The device is opened and tested before the first run."</p>
         </Show>

@@ -20,7 +20,7 @@ mod packs;
 mod post;
 mod read;
 mod run;
-mod translate;
+pub(crate) mod translate;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -194,7 +194,7 @@ async fn answer(
         ToWorker::Features { device, pack, ask } => {
             features::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
-        ToWorker::ListPacks => Ok((packs::list(parts.first()).await, Vec::new())),
+        ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
         ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
         ToWorker::Restore { table } => restore(holdings, table, parts),

@@ -1,4 +1,4 @@
-//! Models beside the one that comes with the page: checked, kept, listed, deleted.
+//! Models beside those that come with the page: checked, kept, listed, deleted.
 
 use prism_core::model::pack::LARGEST;
 use prism_core::model::{Pack, Prism};
@@ -12,15 +12,10 @@ use crate::facts::PackCard;
 use crate::kept::{self, KeptError};
 use crate::protocol::FromWorker;
 
-/// The pack that comes with the page (a `Blob` beside, if it was fetched) and those
-/// that are kept.
-pub async fn list(blob: Option<&JsValue>) -> FromWorker {
-    let built_in = match blob {
-        Some(_) => read(blob).await.ok().map(|(_, _, card)| Box::new(card)),
-        None => None,
-    };
+/// The packs that are kept.
+pub async fn list() -> FromWorker {
     // A browser that keeps nothing has an empty list; it says why when a pack comes.
-    FromWorker::Packs { built_in, kept: kept::list().await.unwrap_or_default(), added: None }
+    FromWorker::Packs { kept: kept::list().await.unwrap_or_default(), added: None }
 }
 
 /// Checks a pack and keeps it.
@@ -35,7 +30,7 @@ pub async fn keep(blob: Option<&JsValue>) -> Result<FromWorker, Failure> {
     drop(pack);
     kept::keep(&card, &bytes).await.map_err(|error| not_done("kept", &error))?;
     let kept = kept::list().await.map_err(|error| not_done("listed", &error))?;
-    Ok(FromWorker::Packs { built_in: None, kept, added: Some(card.sha256) })
+    Ok(FromWorker::Packs { kept, added: Some(card.sha256) })
 }
 
 /// Deletes a pack.
@@ -45,7 +40,7 @@ pub async fn keep(blob: Option<&JsValue>) -> Result<FromWorker, Failure> {
 pub async fn forget(sha256: &str) -> Result<FromWorker, Failure> {
     kept::forget(sha256).await.map_err(|error| not_done("deleted", &error))?;
     let kept = kept::list().await.map_err(|error| not_done("listed", &error))?;
-    Ok(FromWorker::Packs { built_in: None, kept, added: None })
+    Ok(FromWorker::Packs { kept, added: None })
 }
 
 async fn read(blob: Option<&JsValue>) -> Result<(Vec<u8>, Pack, PackCard), Failure> {
