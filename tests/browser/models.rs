@@ -140,6 +140,7 @@ pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stag
 
 pub fn another_pack_of_the_page_is_fetched_when_it_is_chosen(stage: &Stage) {
     let page = stage.open();
+    page.choose("device-choice", "cpu");
     page.choose_files("file-input", &[scans::small(&stage.folder)]);
     page.wait_for_state("scan", PATIENCE);
     page.click("models-button");
@@ -150,9 +151,7 @@ pub fn another_pack_of_the_page_is_fetched_when_it_is_chosen(stage: &Stage) {
         .find(row => row.textContent.includes('Hippocampus')).querySelector('input').click()";
     page.evaluate(choice);
     page.wait_until("the choice", PATIENCE, &|page| chosen(page).starts_with("Hippocampus"));
-    page.press("Escape");
-    page.choose("device-choice", "cpu");
-    page.click("run-button");
+    page.click("model-run");
     page.wait_for_state("done", RUN);
     assert_eq!(page.evaluate(fetched), true);
     let manifest = page.download("download-manifest");

@@ -114,6 +114,14 @@ fn ModelRow(app: App, card: PackCard, key: Option<String>, kept: bool) -> impl I
         let key = key.clone();
         Memo::new(move |_| app.models.chosen.get() == key)
     };
+    // What the next run would add: this model's labels in place of another's.
+    let sha256 = card.sha256.clone();
+    let segments = card.segments();
+    let offers_run = Memo::new(move |_| {
+        let labelled = app.result.with(Option::is_some)
+            && app.pack.with(|pack| pack.as_ref().is_some_and(|pack| pack.sha256 == sha256));
+        segments && is_chosen.get() && !app.is_empty() && !labelled
+    });
     let can = if card.segments() { "Segments" } else { "Gives" };
     let origin = card.imported().then(|| {
         view! { <span class="model-origin" data-test="model-origin">"not made here"</span> }
@@ -156,7 +164,23 @@ fn ModelRow(app: App, card: PackCard, key: Option<String>, kept: bool) -> impl I
                     {origin}
                 </span>
             </label>
-            {delete}
+            <span class="model-actions">
+                <Show when=move || offers_run.get()>
+                    <button
+                        type="button"
+                        class="button"
+                        data-test="model-run"
+                        on:click=move |_| {
+                            app.show_models(false);
+                            app.segment(app.device_choice.get_untracked());
+                        }
+                    >
+                        {icon(Icon::Start)}
+                        <span>"Segment"</span>
+                    </button>
+                </Show>
+                {delete}
+            </span>
             <details class="model-card facts">
                 <summary>"Where it comes from"</summary>
                 <dl>

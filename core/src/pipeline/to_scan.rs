@@ -65,6 +65,10 @@ pub(super) async fn to_scan<W: Watch>(
             }
             pause(watch, done, total).await?;
         }
+        if borders.is_some() {
+            // Noise near a border leaves single voxels of the other tissue.
+            remove_islands(&mut data, prepared.ras_dims);
+        }
     }
     let affine = prepared.to_ras.affine(&scan.affine);
     let ras = LabelMap { data, dims: prepared.ras_dims, affine };
