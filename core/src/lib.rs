@@ -13,11 +13,12 @@
 //! | `convert` | checkpoints of others into packs (native only) |
 //! | [`pipeline`] | scan to labels on the scan's own grid; device choice and self-test |
 //! | [`features`] | what an encoder without heads is good for: colours, similarity, fitted heads |
+//! | [`registration`] | two scans onto each other: rigid, affine, deformable |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 //!
-//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features` and `facts`.
+//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration` and `facts`.
 
 #[cfg(all(feature = "network", not(target_arch = "wasm32")))]
 pub mod convert;
@@ -33,5 +34,7 @@ pub mod measure;
 pub mod model;
 #[cfg(feature = "network")]
 pub mod pipeline;
+#[cfg(feature = "network")]
+pub mod registration;
 pub mod report;
 pub mod volume;

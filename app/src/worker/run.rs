@@ -268,6 +268,7 @@ impl Watch for PageWatch {
             Stage::Prepare => "Preparing the scan",
             Stage::Network => self.network,
             Stage::Labels => "Bringing labels to the scan's grid",
+            Stage::Register => "Aligning the scans",
         };
         self.say(words, done, total);
     }

@@ -11,7 +11,7 @@ const MOST_ROUNDS: usize = 200;
 /// Solves `matrix * x = right` for a positive definite matrix by Cholesky
 /// decomposition. `right` is `[side, columns]`, and so is the result; `None` when the
 /// matrix is not positive definite.
-pub(super) fn solve(matrix: &[f64], side: usize, right: &[f64]) -> Option<Vec<f64>> {
+pub(crate) fn solve(matrix: &[f64], side: usize, right: &[f64]) -> Option<Vec<f64>> {
     let mut lower = vec![0.0; side * side];
     for row in 0..side {
         for column in 0..=row {
@@ -58,7 +58,7 @@ pub(super) fn solve(matrix: &[f64], side: usize, right: &[f64]) -> Option<Vec<f6
 /// vectors, largest first: orthogonal iteration, then Rayleigh-Ritz (Golub and Van
 /// Loan, Matrix Computations, 8.2.4 and 8.3). The start is fixed, so the result is
 /// the same each time; the largest entry of each vector is positive.
-pub(super) fn leading(matrix: &[f64], side: usize, count: usize) -> Vec<(f64, Vec<f64>)> {
+pub(crate) fn leading(matrix: &[f64], side: usize, count: usize) -> Vec<(f64, Vec<f64>)> {
     let width = (count + GUARD).min(side);
     // Any start that is orthogonal to no eigenvector will do.
     let mut basis: Vec<Vec<f64>> = (0..width)

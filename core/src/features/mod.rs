@@ -23,7 +23,7 @@
 mod dense;
 pub mod few_shot;
 mod fitted;
-mod linalg;
+pub(crate) mod linalg;
 pub mod principal;
 mod readout;
 mod ridge;

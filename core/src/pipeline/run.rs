@@ -23,6 +23,8 @@ pub enum Stage {
     Network,
     /// Islands, back to the scan's grid.
     Labels,
+    /// Moving one scan onto another; counted in steps of the optimisers.
+    Register,
 }
 
 /// Sees a run's progress, lets the event loop breathe, and may stop it.

@@ -85,6 +85,21 @@ impl Affine {
         Ok(Self(rows))
     }
 
+    /// Leaves every point where it is.
+    pub const IDENTITY: Self =
+        Self([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
+
+    /// This one after another: `self(first(point))`.
+    pub fn after(&self, first: &Self) -> Self {
+        let m = self.0;
+        Self([0, 1, 2].map(|row| {
+            [0, 1, 2, 3].map(|column| {
+                let sum: f64 = (0..3).map(|k| m[row][k] * first.0[k][column]).sum();
+                if column == 3 { sum + m[row][3] } else { sum }
+            })
+        }))
+    }
+
     /// The affine of a grid whose voxel `v` is voxel `scale * v + shift` of this one.
     pub fn rescaled(&self, scale: [f64; 3], shift: [f64; 3]) -> Self {
         let origin = self.apply(shift);
@@ -170,6 +185,16 @@ mod tests {
         for (value, expected) in back.iter().zip([3.0, -4.0, 5.5]) {
             assert!((value - expected).abs() < 1e-9, "{back:?}");
         }
+    }
+
+    #[test]
+    fn one_after_the_other_is_the_product_of_matrices() {
+        // numpy: (A @ B)[:3] with 0 0 0 1 as last rows
+        let a = Affine([[1.0, 2.0, 0.0, 3.0], [0.0, 1.0, -1.0, 4.0], [2.0, 0.0, 1.0, 5.0]]);
+        let b = Affine([[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 2.0], [0.0, 0.0, 3.0, -1.0]]);
+        let expected = [[2.0, 1.0, 0.0, 8.0], [1.0, 0.0, -3.0, 7.0], [0.0, 2.0, 3.0, 6.0]];
+        assert_eq!(a.after(&b), Affine(expected));
+        assert_eq!(a.after(&Affine::IDENTITY), a);
     }
 
     #[test]

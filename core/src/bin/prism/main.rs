@@ -8,6 +8,7 @@ mod encode;
 mod files;
 mod fit;
 mod info;
+mod register;
 mod segment;
 mod similarity;
 
@@ -35,6 +36,8 @@ enum Command {
     Convert(convert::Arguments),
     /// Find the place that looks most like a given one, in the same or another scan
     Similarity(similarity::Arguments),
+    /// Move one scan onto another
+    Register(register::Arguments),
     /// Fit a segmentation on a few labelled scans and save it as a pack
     Fit(fit::Arguments),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),
+        Command::Register(arguments) => pollster::block_on(register::run(&arguments)),
         Command::Fit(arguments) => pollster::block_on(fit::run(&arguments)),
     };
     match result {

@@ -9,7 +9,7 @@ mod write;
 use super::{Acquisition, Format, FormatError, InputFile, Scan, Series, gzip};
 use crate::volume::Volume;
 use header::Header;
-pub use write::{write_labels, write_volume};
+pub use write::{write_displacement, write_labels, write_volume};
 
 /// A NIfTI scan among the files: its header was read and checked, its voxels were not.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@ use crate::volume::{Affine, LabelMap, LabelTable, Volume};
 const VOXEL_START: usize = 352;
 /// NIFTI_INTENT_LABEL: the values are numbers of labels.
 const INTENT_LABEL: i16 = 1002;
+/// NIFTI_INTENT_VECTOR: a vector a voxel.
+const INTENT_VECTOR: i16 = 1007;
 /// NIFTI_XFORM_SCANNER_ANAT.
 const SCANNER: i16 = 1;
 /// Millimetres and seconds.
@@ -34,6 +36,31 @@ pub fn write_labels(map: &LabelMap, table: &LabelTable) -> Result<Vec<u8>, Forma
 pub fn write_volume(volume: &Volume) -> Result<Vec<u8>, FormatError> {
     let header = header(volume.dims, volume.data.len(), &volume.affine, 16, 32, 0)?;
     let voxels: Vec<u8> = volume.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    pack(&header, &voxels)
+}
+
+/// Displacements as `.nii.gz` in the convention of ITK and ANTs: five dimensions, the last
+/// of three, intent vector, components in LPS millimetres. `displacement` holds RAS+
+/// millimetres from a fixed point to the moving one, x fastest.
+///
+/// # Errors
+/// As [`write_labels`].
+pub fn write_displacement(
+    displacement: &[[f32; 3]],
+    dims: [usize; 3],
+    affine: &Affine,
+) -> Result<Vec<u8>, FormatError> {
+    let mut header = header(dims, displacement.len(), affine, 16, 32, INTENT_VECTOR)?;
+    for (field, value) in [(40, 5_i16), (48, 1), (50, 3)] {
+        header[field..field + 2].copy_from_slice(&value.to_le_bytes());
+    }
+    // pixdim[5] is without meaning, and 0 is refused by some readers.
+    header[96..100].copy_from_slice(&1.0_f32.to_le_bytes());
+    let component = |axis: usize, sign: f32| {
+        displacement.iter().flat_map(move |moved| (sign * moved[axis]).to_le_bytes())
+    };
+    let voxels: Vec<u8> =
+        component(0, -1.0).chain(component(1, -1.0)).chain(component(2, 1.0)).collect();
     pack(&header, &voxels)
 }
 

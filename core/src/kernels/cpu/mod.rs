@@ -17,13 +17,13 @@ pub use upsample::upsample_add;
 
 /// Runs `work` for every item, on all cores natively.
 #[cfg(not(target_arch = "wasm32"))]
-fn for_each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync + Send) {
+pub(crate) fn for_each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync + Send) {
     use rayon::prelude::*;
     items.into_par_iter().for_each(work);
 }
 
 /// Runs `work` for every item.
 #[cfg(target_arch = "wasm32")]
-fn for_each<T>(items: Vec<T>, work: impl Fn(T)) {
+pub(crate) fn for_each<T>(items: Vec<T>, work: impl Fn(T)) {
     items.into_iter().for_each(work);
 }

@@ -1,0 +1,195 @@
+//! `prism register`: one scan onto another.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
+use prism_core::model::Prism;
+use prism_core::pipeline::{Devices, Quiet};
+use prism_core::registration::{Kind, Plan, Subject, align, itk};
+use prism_core::volume::{Label, LabelMap, LabelTable, Volume};
+use serde::Serialize;
+
+use crate::files::{self, ModelArguments};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KindArgument {
+    /// Turned and shifted: two scans of one head
+    Rigid,
+    /// Any affine map
+    Affine,
+    /// Affine, then every place on its own
+    Deformable,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum FeaturesArgument {
+    /// Structures the network finds: any sequence onto any other
+    Prism,
+    /// MIND-SSC and mutual information of the intensities: any body part
+    Mind,
+}
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The scan that is moved
+    moving: PathBuf,
+    /// The scan that it is moved onto
+    fixed: PathBuf,
+    /// Where the moved scan goes (.nii.gz), on the fixed scan's grid
+    #[arg(short, long)]
+    output: PathBuf,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// How far places may move
+    #[arg(long, value_enum, default_value = "deformable")]
+    kind: KindArgument,
+    /// What is aligned
+    #[arg(long, value_enum, default_value = "prism")]
+    features: FeaturesArgument,
+    /// Labels of the moving scan, to carry along
+    #[arg(long, requires = "labels_out")]
+    labels: Option<PathBuf>,
+    /// Where the carried labels go (.nii.gz), on the fixed scan's grid
+    #[arg(long, requires = "labels")]
+    labels_out: Option<PathBuf>,
+    /// Also write the displacements, affine part included, as ITK and ANTs do (.nii.gz)
+    #[arg(long)]
+    field: Option<PathBuf>,
+    /// Also write the affine part as an ITK transform file
+    #[arg(long)]
+    affine: Option<PathBuf>,
+    /// An ITK transform file from fixed to moving points to start from; a deformable
+    /// alignment takes it as its affine part
+    #[arg(long)]
+    initial: Option<PathBuf>,
+    /// Also write what came of it: seconds, differences, share of folded voxels
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// What an alignment came to.
+#[derive(Serialize)]
+struct Summary {
+    prepare_seconds: f64,
+    align_seconds: f64,
+    /// Mean squared difference of the features after the affine part, and in the end.
+    differences: (f64, f64),
+    /// Share of the aligned voxels with a Jacobian determinant not above zero.
+    folded: Option<f64>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let clock = Instant::now();
+    let moving = files::whole_scan(&arguments.moving).load()?.volume;
+    let fixed = files::whole_scan(&arguments.fixed).load()?.volume;
+    let start = match &arguments.initial {
+        None => None,
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|e| files::unreadable(path, &e))?;
+            Some(itk::read_affine(&text)?)
+        }
+    };
+    let labels = arguments.labels.as_deref().map(|path| labels(path, &moving)).transpose()?;
+    let (onto, from) = subjects(arguments, &fixed, &moving).await?;
+    let prepare_seconds = clock.elapsed().as_secs_f64();
+    let clock = Instant::now();
+    let kind = match arguments.kind {
+        KindArgument::Rigid => Kind::Rigid,
+        KindArgument::Affine => Kind::Affine,
+        KindArgument::Deformable => Kind::Deformable,
+    };
+    let aligned = align(&onto, &from, Plan { kind, start }, &mut Quiet).await?;
+    let summary = Summary {
+        prepare_seconds,
+        align_seconds: clock.elapsed().as_secs_f64(),
+        differences: aligned.differences,
+        folded: aligned.transform.deformation.as_ref().map(|d| d.folded()),
+    };
+    let transform = &aligned.transform;
+    let (dims, affine) = (fixed.dims, &fixed.affine);
+    files::write(&arguments.output, &write_volume(&transform.warp(&moving, dims, affine)?)?)?;
+    if let (Some((map, table)), Some(path)) = (&labels, &arguments.labels_out) {
+        let carried = transform.warp_labels(map, dims, affine)?;
+        files::write(path, &write_labels(&carried, table)?)?;
+    }
+    if let Some(path) = &arguments.field {
+        let field = transform.field(dims, affine)?;
+        files::write(path, &write_displacement(&field, dims, affine)?)?;
+    }
+    if let Some(path) = &arguments.affine {
+        files::write(path, itk::write_affine(&transform.affine).as_bytes())?;
+    }
+    if let Some(path) = &arguments.json {
+        files::write(path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
+    }
+    println!(
+        "{}: features differ by {:.3}, after the affine part {:.3}{}; prepare {:.1} s, align {:.1} s",
+        arguments.output.display(),
+        summary.differences.1,
+        summary.differences.0,
+        summary.folded.map_or(String::new(), |f| format!(", {:.3} % folded", 100.0 * f)),
+        summary.prepare_seconds,
+        summary.align_seconds,
+    );
+    Ok(())
+}
+
+/// The fixed and the moving scan with their features.
+async fn subjects(
+    arguments: &Arguments,
+    fixed: &Volume,
+    moving: &Volume,
+) -> Result<(Subject, Subject), Box<dyn Error>> {
+    if arguments.features == FeaturesArgument::Mind {
+        return Ok((Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?));
+    }
+    let pack = arguments.model.pack()?;
+    let opened = Devices::default().open(arguments.model.device).await?;
+    let model = Prism::load(&pack, &opened.device)?;
+    let onto = Subject::through(fixed, &model, &pack, &mut Quiet).await?;
+    let from = Subject::through(moving, &model, &pack, &mut Quiet).await?;
+    Ok((onto, from))
+}
+
+/// Any label image as indices, with a table that leads back to its numbers.
+fn labels(path: &Path, scan: &Volume) -> Result<(LabelMap, LabelTable), Box<dyn Error>> {
+    let volume = files::whole_scan(path).load()?.volume;
+    if volume.dims != scan.dims {
+        eprintln!("prism: note: labels and moving scan differ in size; placed by their headers");
+    }
+    let mut numbers: Vec<u16> = Vec::new();
+    let mut ids = Vec::with_capacity(volume.data.len());
+    for &value in &volume.data {
+        if value.fract() != 0.0 || !(0.0..=65535.0).contains(&value) {
+            return Err("the labels hold values that are no whole numbers of 0 to 65535".into());
+        }
+        ids.push(value as u16);
+    }
+    numbers.extend(ids.iter().filter(|&&id| id != 0));
+    numbers.sort_unstable();
+    numbers.dedup();
+    if numbers.len() > usize::from(u8::MAX) {
+        return Err(
+            format!("{} labels, more than the 255 that can be carried", numbers.len()).into()
+        );
+    }
+    let index = |id: &u16| numbers.binary_search(id).map_or(0, |at| at as u8 + 1);
+    let data = ids.iter().map(index).collect();
+    let labels = numbers
+        .iter()
+        .map(|&id| Label {
+            index: index(&id),
+            id,
+            name: id.to_string(),
+            color: [0; 3],
+            side: None,
+            pair: None,
+        })
+        .collect();
+    let map = LabelMap { data, dims: volume.dims, affine: volume.affine };
+    Ok((map, LabelTable { labels }))
+}

@@ -1,0 +1,183 @@
+//! A scan ready to be aligned: its features, its intensities, where its structures lie.
+//!
+//! The features of the network are what its decoder makes of the encoder's maps: the
+//! probability of each structure at 2 mm, left and right of a pair together (position
+//! tells them apart). Of all maps these answer least to the sequence
+//! (training/results/brain.json: the labels of one head in T1w, T2w and FLAIR).
+
+use super::RegistrationError;
+use super::grid::{FeatureGrid, LANES, MOST_CHANNELS, grown};
+use super::mind;
+use crate::model::Preprocessing;
+use crate::model::{Pack, Prism};
+use crate::pipeline::preprocess::{FOREGROUND, prepare};
+use crate::pipeline::{PipelineError, Watch, input_affine, logits, prepare_for};
+use crate::volume::{Affine, IntensityRule, LabelTable, Volume};
+
+/// Fewest voxels of structures that count as found.
+const FEWEST_VOXELS: usize = 200;
+
+/// Voxels around the foreground that belong to what is aligned.
+const MARGIN: usize = 3;
+
+/// Spacing of the grid without a network, mm: that of the brain pack.
+const SPACING_MM: [f64; 3] = [2.0; 3];
+
+/// What drives the alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A network's structures.
+    Network,
+    /// MIND-SSC of the intensities.
+    Mind,
+}
+
+/// One scan.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Where the features come from.
+    pub source: Source,
+    /// Features on the network's grid.
+    pub features: FeatureGrid,
+    /// Intensities in 0..1 on the same grid.
+    pub intensity: Volume,
+    /// Centre (mm) and voxels of each structure, by class; background first and never there.
+    pub landmarks: Vec<Option<([f64; 3], f64)>>,
+}
+
+impl Subject {
+    /// Through a network with a segmentation head.
+    ///
+    /// # Errors
+    /// [`RegistrationError`]: a pack that does not segment, a scan in which it finds nothing.
+    pub async fn through<W: Watch>(
+        scan: &Volume,
+        model: &Prism,
+        pack: &Pack,
+        watch: &mut W,
+    ) -> Result<Self, RegistrationError> {
+        let (logits, [classes, ..]) = logits(scan, model, pack, watch).await?;
+        let prepared = prepare_for(scan, pack).map_err(PipelineError::from)?;
+        let affine = input_affine(&prepared);
+        let dims = prepared.dims;
+        let merged = merged(&pack.info.labels, classes);
+        let channels = merged.iter().max().map_or(0, |&most| most + 1).next_multiple_of(LANES);
+        if channels > MOST_CHANNELS {
+            return Err(RegistrationError::Channels(channels));
+        }
+        let voxels = prepared.input.len();
+        let mut values = vec![0.0; voxels * channels];
+        let mut inside = vec![false; voxels];
+        let mut sums = vec![[0.0_f64; 4]; classes];
+        let mut row = vec![0.0_f32; classes];
+        for voxel in 0..voxels {
+            let [x, y, z] =
+                [voxel % dims[0], voxel / dims[0] % dims[1], voxel / (dims[0] * dims[1])];
+            // The network's own order: z fastest.
+            let at = (x * dims[1] + y) * dims[2] + z;
+            (0..classes).for_each(|class| row[class] = logits[class * voxels + at]);
+            softmax(&mut row);
+            inside[voxel] = row[0] < 0.5;
+            for (class, &probability) in row.iter().enumerate() {
+                values[voxel * channels + merged[class]] += probability;
+                if probability > 0.5 && class > 0 {
+                    let weight = f64::from(probability);
+                    for (sum, place) in sums[class].iter_mut().zip([x, y, z]) {
+                        *sum += weight * place as f64;
+                    }
+                    sums[class][3] += weight;
+                }
+            }
+        }
+        if inside.iter().filter(|&&inside| inside).count() < FEWEST_VOXELS {
+            return Err(RegistrationError::NothingFound);
+        }
+        let landmarks = sums
+            .into_iter()
+            .map(|[x, y, z, weight]| {
+                (weight > 0.0).then(|| (affine.apply([x, y, z].map(|v| v / weight)), weight))
+            })
+            .collect();
+        let mask = grown(&inside, dims, MARGIN);
+        let features = FeatureGrid { values, channels, dims, affine, mask };
+        let intensity = Volume { data: prepared.input, dims, affine };
+        Ok(Self { source: Source::Network, features, intensity, landmarks })
+    }
+
+    /// Without a network.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] for a scan that cannot be brought to 2 mm.
+    pub fn by_intensity(scan: &Volume) -> Result<Self, RegistrationError> {
+        let preprocessing = Preprocessing {
+            orientation: "RAS".into(),
+            spacing_mm: SPACING_MM,
+            intensity: IntensityRule::Percentile { low: 0.5, high: 99.5 },
+            window: [0; 3],
+            overlap: 0.0,
+        };
+        let prepared = prepare(scan, &preprocessing, 2, LANES).map_err(PipelineError::from)?;
+        let affine: Affine = input_affine(&prepared);
+        let dims = prepared.dims;
+        let values = mind::mind_ssc(&prepared.input, dims);
+        let inside: Vec<bool> = prepared.input.iter().map(|&v| v > FOREGROUND).collect();
+        let mask = grown(&inside, dims, MARGIN);
+        let features = FeatureGrid { values, channels: mind::CHANNELS, dims, affine, mask };
+        let intensity = Volume { data: prepared.input, dims, affine };
+        Ok(Self { source: Source::Mind, features, intensity, landmarks: Vec::new() })
+    }
+}
+
+/// Channel of each class: that of the first of a pair.
+fn merged(table: &LabelTable, classes: usize) -> Vec<usize> {
+    let mut result: Vec<usize> = Vec::with_capacity(classes);
+    let mut next = 0;
+    for class in 0..classes {
+        let pair = u8::try_from(class).ok().and_then(|index| table.get(index)?.pair);
+        match pair.map(usize::from).filter(|&pair| pair < class) {
+            Some(pair) => result.push(result[pair]),
+            None => {
+                result.push(next);
+                next += 1;
+            }
+        }
+    }
+    result
+}
+
+fn softmax(row: &mut [f32]) {
+    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|value| *value = (*value - most).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|value| *value /= sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::Label;
+
+    #[test]
+    fn pairs_share_a_channel() {
+        let label = |index: u8, pair| Label {
+            index,
+            id: u16::from(index),
+            name: format!("structure {index}"),
+            color: [0; 3],
+            side: None,
+            pair,
+        };
+        let labels = vec![label(1, Some(3)), label(2, None), label(3, Some(1)), label(4, None)];
+        assert_eq!(merged(&LabelTable { labels }, 5), [0, 1, 2, 1, 3]);
+    }
+
+    #[test]
+    fn softmax_is_that_of_scipy() {
+        // scipy.special.softmax([1, 2, 4])
+        let mut row = [1.0, 2.0, 4.0];
+        softmax(&mut row);
+        for (value, expected) in row.iter().zip([0.042_010_07, 0.114_195_2, 0.843_794_7]) {
+            assert!((value - expected).abs() < 1e-6, "{row:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Two scans onto each other, end to end, and fields as other programs write them.
+
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use prism_core::pipeline::Quiet;
+use prism_core::registration::motion::{about, rotation};
+use prism_core::registration::{Kind, Plan, Subject, align};
+use prism_core::volume::{Affine, Volume, offset};
+
+const SIDES: [usize; 3] = [48, 52, 44];
+
+/// Overlapping ellipsoids of several greys at 2 mm, seen through `place`: what lies at
+/// `place(p)` of the first is shown at p.
+fn scan(place: impl Fn([f64; 3]) -> [f64; 3]) -> Volume {
+    let mut data = vec![0.0; SIDES.iter().product()];
+    for z in 0..SIDES[2] {
+        for y in 0..SIDES[1] {
+            for x in 0..SIDES[0] {
+                let point = place([x, y, z].map(|v| 2.0 * v as f64));
+                let mut value = 0.0;
+                for (centre, radius, grey) in [
+                    ([48.0, 52.0, 44.0], [32.0, 38.0, 30.0], 100.0),
+                    ([40.0, 50.0, 48.0], [9.0, 16.0, 8.0], 60.0),
+                    ([60.0, 45.0, 40.0], [8.0, 10.0, 14.0], -50.0),
+                    ([48.0, 72.0, 36.0], [14.0, 7.0, 9.0], 90.0),
+                    ([44.0, 34.0, 52.0], [7.0, 6.0, 7.0], 40.0),
+                ] {
+                    let distance = (0..3)
+                        .map(|k| ((point[k] - centre[k]) / radius[k]).powi(2))
+                        .sum::<f64>()
+                        .sqrt();
+                    value += grey / (1.0 + (20.0 * (distance - 1.0)).exp());
+                }
+                data[offset(SIDES, [x, y, z])] = value as f32;
+            }
+        }
+    }
+    Volume { data, dims: SIDES, affine: Affine::from_spacing([2.0; 3]) }
+}
+
+fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
+}
+
+#[test]
+fn a_known_motion_is_found_by_intensities() {
+    let motion = about(&rotation([0.08, -0.1, 0.15]), [40.0, 60.0, 40.0]);
+    let fixed = scan(|point| motion.apply(point));
+    let moving = scan(|point| point);
+    let onto = Subject::by_intensity(&fixed).expect("a scan");
+    let from = Subject::by_intensity(&moving).expect("a scan");
+    let plan = Plan { kind: Kind::Rigid, start: None };
+    let aligned = pollster::block_on(align(&onto, &from, plan, &mut Quiet)).expect("aligns");
+    let mapper = aligned.transform.mapper().expect("lies somewhere");
+    for point in [[48.0, 52.0, 44.0], [30.0, 50.0, 50.0], [60.0, 70.0, 30.0]] {
+        let error = distance(mapper.apply(point), motion.apply(point));
+        assert!(error < 0.5, "{error} mm");
+    }
+}
+
+#[test]
+fn a_smooth_deformation_is_found_and_folds_nothing() {
+    // Up to 4 mm, over a wave of 80 mm.
+    let bend = |point: [f64; 3]| {
+        let wave = |v: f64| 4.0 * (v / 80.0 * core::f64::consts::TAU).sin();
+        [point[0] + wave(point[1]), point[1] + wave(point[2]), point[2]]
+    };
+    let fixed = scan(bend);
+    let moving = scan(|point| point);
+    let onto = Subject::by_intensity(&fixed).expect("a scan");
+    let from = Subject::by_intensity(&moving).expect("a scan");
+    let plan = Plan { kind: Kind::Deformable, start: Some(Affine::IDENTITY) };
+    let aligned = pollster::block_on(align(&onto, &from, plan, &mut Quiet)).expect("aligns");
+    let deformation = aligned.transform.deformation.as_ref().expect("a deformation");
+    assert_eq!(deformation.folded(), 0.0);
+    let warped =
+        aligned.transform.warp(&moving, fixed.dims, &fixed.affine).expect("lies somewhere");
+    let error = |volume: &Volume| -> f64 {
+        let pairs = volume.data.iter().zip(&fixed.data);
+        pairs.map(|(a, b)| f64::from((a - b).powi(2))).sum::<f64>().sqrt()
+    };
+    let (before, after) = (error(&moving), error(&warped));
+    assert!(after < 0.35 * before, "{after} {before}");
+}
