@@ -116,7 +116,10 @@ const SETTINGS: Settings = Settings { iterations: 80, rate: 0.1, smoothness: 0.0
 
 /// How far channels are brought to the same variance: 0 not at all, 1 entirely. In
 /// between, small structures count for more than their size and noise does not rule.
-const EVENNESS: f32 = 0.5;
+const EVENNESS: f64 = 0.5;
+
+/// Share of the features' variance that patterns inside structures have.
+const PATTERN: f64 = 0.4;
 
 /// Rounds that find the velocity of the first displacements.
 const LOGARITHM_ROUNDS: usize = 8;
@@ -131,19 +134,20 @@ pub async fn align<W: Watch>(
     plan: Plan,
     watch: &mut W,
 ) -> Result<Aligned, RegistrationError> {
-    let comparable =
-        fixed.source == moving.source && fixed.features.channels == moving.features.channels;
+    let comparable = fixed.source == moving.source
+        && fixed.structures == moving.structures
+        && fixed.features.channels == moving.features.channels;
     if !comparable {
         return Err(RegistrationError::Different);
     }
-    let scales = scales(&fixed.features, fixed.source);
-    let mine = scaled(&fixed.features, &scales);
-    let other = scaled(&moving.features, &scales);
     let mut steps = Steps::new(plan.kind, watch);
     let affine = match plan.start.filter(|_| plan.kind == Kind::Deformable) {
         Some(known) => known,
-        None => affine(fixed, moving, (&mine, &other), plan, &mut steps).await?,
+        None => affine(fixed, moving, plan, &mut steps).await?,
     };
+    let scales = scales(&fixed.features, fixed.structures, PATTERN);
+    let mine = scaled(&fixed.features, &scales);
+    let other = scaled(&moving.features, &scales);
     let to_voxel = other.affine.inverse()?.after(&affine).after(&mine.affine);
     let there = other.resampled(mine.dims, mine.affine, &to_voxel);
     drop(other);
@@ -182,7 +186,6 @@ impl<'a, W: Watch> Steps<'a, W> {
 async fn affine<W: Watch>(
     fixed: &Subject,
     moving: &Subject,
-    (mine, other): (&FeatureGrid, &FeatureGrid),
     plan: Plan,
     steps: &mut Steps<'_, W>,
 ) -> Result<Affine, RegistrationError> {
@@ -194,6 +197,9 @@ async fn affine<W: Watch>(
         Kind::Affine | Kind::Deformable => &[Freedom::Rigid, Freedom::Affine],
     };
     steps.step().await?;
+    // Structures alone: patterns say nothing of what is far away.
+    let scales = scales(&fixed.features, fixed.structures, 0.0);
+    let (mine, other) = (scaled(&fixed.features, &scales), scaled(&moving.features, &scales));
     for &freedom in freedoms {
         if fixed.source == Source::Mind {
             current = intensities.climb(current, freedom, 4.0, 0.1);
@@ -274,8 +280,9 @@ async fn deform<W: Watch>(
     Ok((Deformation { displacement, dims, affine, mask }, last))
 }
 
-/// Factor of each channel: see [`EVENNESS`]; the variances add up to one after it.
-fn scales(grid: &FeatureGrid, source: Source) -> Vec<f32> {
+/// Factor of each channel: structures see [`EVENNESS`], patterns stay as they are to each
+/// other; over the mask the variances of patterns add up to `pattern`, all to one.
+fn scales(grid: &FeatureGrid, structures: usize, pattern: f64) -> Vec<f32> {
     let mut sums = vec![(0.0_f64, 0.0_f64); grid.channels];
     let mut count = 0.0_f64;
     for (voxel, _) in grid.mask.iter().enumerate().filter(|(_, inside)| **inside) {
@@ -288,19 +295,24 @@ fn scales(grid: &FeatureGrid, source: Source) -> Vec<f32> {
     let count = count.max(1.0);
     let variances: Vec<f64> =
         sums.iter().map(|(sum, square)| square / count - (sum / count).powi(2)).collect();
-    let power = match source {
-        Source::Network => -f64::from(EVENNESS),
-        Source::Mind => 0.0,
+    let (of_structures, of_patterns) = variances.split_at(structures);
+    // Below this a structure is nothing but noise.
+    let least = 1e-4 * of_structures.iter().sum::<f64>();
+    let even = |&variance: &f64| {
+        if variance > 0.0 { variance.max(least).powf(-EVENNESS) } else { 0.0 }
     };
-    // Below this a channel is nothing but noise.
-    let least = 1e-4 * variances.iter().sum::<f64>();
-    let even: Vec<f64> = variances
-        .iter()
-        .map(|&variance| if variance > 0.0 { variance.max(least).powf(power) } else { 0.0 })
-        .collect();
-    let total: f64 = variances.iter().zip(&even).map(|(variance, factor)| variance * factor).sum();
-    let total = if total > 0.0 { total } else { 1.0 };
-    even.iter().map(|factor| (factor / total).sqrt() as f32).collect()
+    let mut factors: Vec<f64> = of_structures.iter().map(even).collect();
+    factors.resize(grid.channels, 1.0);
+    let total = |range: core::ops::Range<usize>| -> f64 {
+        let sum: f64 = range.map(|channel| variances[channel] * factors[channel]).sum();
+        if sum > 0.0 { sum } else { 1.0 }
+    };
+    let shares = (total(0..structures), total(structures..grid.channels));
+    let pattern = if structures == 0 || of_patterns.is_empty() { 1.0 } else { pattern };
+    let share = |channel: usize| {
+        if channel < structures { (1.0 - pattern) / shares.0 } else { pattern / shares.1 }
+    };
+    (0..grid.channels).map(|channel| (factors[channel] * share(channel)).sqrt() as f32).collect()
 }
 
 fn scaled(grid: &FeatureGrid, scales: &[f32]) -> FeatureGrid {

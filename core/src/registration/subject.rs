@@ -3,7 +3,8 @@
 //! The features of the network are what its decoder makes of the encoder's maps: the
 //! probability of each structure at 2 mm, left and right of a pair together (position
 //! tells them apart). Of all maps these answer least to the sequence
-//! (training/results/brain.json: the labels of one head in T1w, T2w and FLAIR).
+//! (training/results/brain.json: the labels of one head in T1w, T2w and FLAIR). Inside a
+//! structure they say nothing; there MIND-SSC goes on.
 
 use super::RegistrationError;
 use super::grid::{FeatureGrid, LANES, MOST_CHANNELS, grown};
@@ -26,7 +27,7 @@ const SPACING_MM: [f64; 3] = [2.0; 3];
 /// What drives the alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A network's structures.
+    /// A network's structures, and MIND-SSC inside them.
     Network,
     /// MIND-SSC of the intensities.
     Mind,
@@ -37,8 +38,10 @@ pub enum Source {
 pub struct Subject {
     /// Where the features come from.
     pub source: Source,
-    /// Features on the network's grid.
+    /// Features on the network's grid: structures, then MIND-SSC.
     pub features: FeatureGrid,
+    /// How many channels are structures.
+    pub structures: usize,
     /// Intensities in 0..1 on the same grid.
     pub intensity: Volume,
     /// Centre (mm) and voxels of each structure, by class; background first and never there.
@@ -61,11 +64,13 @@ impl Subject {
         let affine = input_affine(&prepared);
         let dims = prepared.dims;
         let merged = merged(&pack.info.labels, classes);
-        let channels = merged.iter().max().map_or(0, |&most| most + 1).next_multiple_of(LANES);
+        let structures = merged.iter().max().map_or(0, |&most| most + 1);
+        let channels = (structures + mind::DESCRIPTORS).next_multiple_of(LANES);
         if channels > MOST_CHANNELS {
             return Err(RegistrationError::Channels(channels));
         }
         let voxels = prepared.input.len();
+        let patterns = mind::mind_ssc(&prepared.input, dims);
         let mut values = vec![0.0; voxels * channels];
         let mut inside = vec![false; voxels];
         let mut sums = vec![[0.0_f64; 4]; classes];
@@ -78,6 +83,8 @@ impl Subject {
             (0..classes).for_each(|class| row[class] = logits[class * voxels + at]);
             softmax(&mut row);
             inside[voxel] = row[0] < 0.5;
+            let pattern = &patterns[voxel * mind::CHANNELS..][..mind::DESCRIPTORS];
+            values[voxel * channels + structures..][..mind::DESCRIPTORS].copy_from_slice(pattern);
             for (class, &probability) in row.iter().enumerate() {
                 values[voxel * channels + merged[class]] += probability;
                 if probability > 0.5 && class > 0 {
@@ -101,7 +108,7 @@ impl Subject {
         let mask = grown(&inside, dims, MARGIN);
         let features = FeatureGrid { values, channels, dims, affine, mask };
         let intensity = Volume { data: prepared.input, dims, affine };
-        Ok(Self { source: Source::Network, features, intensity, landmarks })
+        Ok(Self { source: Source::Network, features, structures, intensity, landmarks })
     }
 
     /// Without a network.
@@ -124,7 +131,8 @@ impl Subject {
         let mask = grown(&inside, dims, MARGIN);
         let features = FeatureGrid { values, channels: mind::CHANNELS, dims, affine, mask };
         let intensity = Volume { data: prepared.input, dims, affine };
-        Ok(Self { source: Source::Mind, features, intensity, landmarks: Vec::new() })
+        let landmarks = Vec::new();
+        Ok(Self { source: Source::Mind, features, structures: 0, intensity, landmarks })
     }
 }
 

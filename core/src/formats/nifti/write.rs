@@ -249,6 +249,31 @@ mod tests {
     }
 
     #[test]
+    fn displacements_lie_as_simpleitk_writes_them() {
+        // SimpleITK: a 4 x 3 x 2 image of vectors (x + 10 y + 100 z, -x / 2, z / 4), spacing
+        // 2, 1.5, 3, origin -9, 4, 2.5, direction 1 0 0, 0 -1 0, 0 0 1, written as NIfTI.
+        let affine = Affine([[-2.0, 0.0, 0.0, 9.0], [0.0, 1.5, 0.0, -4.0], [0.0, 0.0, 3.0, 2.5]]);
+        let field: Vec<[f32; 3]> = (0..24)
+            .map(|at| [at % 4, at / 4 % 3, at / 12].map(|v| v as f32))
+            .map(|[x, y, z]| [-(x + 10.0 * y + 100.0 * z), 0.5 * x, 0.25 * z])
+            .collect();
+        let packed = write_displacement(&field, [4, 3, 2], &affine).expect("writes");
+        let mut bytes = Vec::new();
+        let mut reader = flate2::read::GzDecoder::new(packed.as_slice());
+        std::io::Read::read_to_end(&mut reader, &mut bytes).expect("a gzip file");
+        let short = |at: usize| i16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let sides: Vec<i16> = (0..8).map(|k| short(40 + 2 * k)).collect();
+        assert_eq!(sides, [5, 4, 3, 2, 1, 3, 1, 1]);
+        assert_eq!((short(68), short(70), short(72)), (1007, 16, 32));
+        let float = |at: usize| f32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
+        let rows: Vec<f32> = (0..12).map(|k| float(280 + 4 * k)).collect();
+        assert_eq!(rows, [-2.0, 0.0, 0.0, 9.0, 0.0, 1.5, 0.0, -4.0, 0.0, 0.0, 3.0, 2.5]);
+        let values: Vec<f32> = (0..72).map(|k| float(352 + 4 * k)).collect();
+        assert_eq!(values[..8], [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]);
+        assert_eq!((values[25], values[27], values[71]), (-0.5, -1.5, 0.25));
+    }
+
+    #[test]
     fn equal_input_gives_equal_bytes() {
         let once = write_labels(&map(), &table(&[17, 53]));
         assert_eq!(once, write_labels(&map(), &table(&[17, 53])));
