@@ -14,11 +14,12 @@
 //! | [`pipeline`] | scan to labels on the scan's own grid; device choice and self-test |
 //! | [`features`] | what an encoder without heads is good for: colours, similarity, fitted heads |
 //! | [`registration`] | two scans onto each other: rigid, affine, deformable |
+//! | [`follow_up`] | one person at two times: change with its interval, new lesions |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 //!
-//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration` and `facts`.
+//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `follow_up` and `facts`.
 
 #[cfg(all(feature = "network", not(target_arch = "wasm32")))]
 pub mod convert;
@@ -26,6 +27,8 @@ pub mod convert;
 pub mod facts;
 #[cfg(feature = "network")]
 pub mod features;
+#[cfg(feature = "network")]
+pub mod follow_up;
 pub mod formats;
 #[cfg(feature = "network")]
 pub mod kernels;

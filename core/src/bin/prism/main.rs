@@ -7,6 +7,7 @@ mod convert;
 mod encode;
 mod files;
 mod fit;
+mod follow_up;
 mod info;
 mod register;
 mod segment;
@@ -38,6 +39,8 @@ enum Command {
     Similarity(similarity::Arguments),
     /// Move one scan onto another
     Register(register::Arguments),
+    /// Compare two scans of one person: change of each structure, new bright spots
+    FollowUp(follow_up::Arguments),
     /// Fit a segmentation on a few labelled scans and save it as a pack
     Fit(fit::Arguments),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),
         Command::Register(arguments) => pollster::block_on(register::run(&arguments)),
+        Command::FollowUp(arguments) => pollster::block_on(follow_up::run(&arguments)),
         Command::Fit(arguments) => pollster::block_on(fit::run(&arguments)),
     };
     match result {

@@ -1,0 +1,233 @@
+"""Scores `prism register` on real scans: labels carried between heads, known motions, folds, seconds.
+
+    python -m training.registration target/debug/prism --pairs 56
+
+Writes training/results/registration.json after every pair, and goes on where it stopped.
+
+- Between heads (eval_t1_labelled, ordered pairs): hand-drawn regions carried along; mean Dice over the
+  16 structures of training.evaluate, for the affine part alone, the network's features and MIND-SSC in
+  the same optimiser from the same affine part. Share of voxels where space folds.
+- One head (kirby113, T1w, T2w, FLAIR): each sequence onto each other one, the moving scan resampled
+  under a known rigid motion; distance between where points of the brain go and where they should.
+- The displacement field read by SimpleITK (where it is installed) against the command's own scan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from scipy.ndimage import affine_transform
+from scipy.spatial.transform import Rotation
+
+from training.evaluate import labelled
+from training.labels import scoring_map
+from training.paths import REPOSITORY, data_folder
+from training.scores import dice
+
+KIRBY = {"T1w": "MPRAGE", "T2w": "T2w", "FLAIR": "FLAIR"}
+WAYS = {"network": "prism", "mind": "mind"}
+
+
+def register(command: Path, moving: Path, fixed: Path, out: Path, *more) -> dict:
+    """Runs the command; what it says of itself, and seconds from start to end."""
+    line = ["nice", "-n", "5", str(command), "register", str(moving), str(fixed), "-o", str(out)]
+    started = time.time()
+    line += ["--device", "cpu", "--json", str(out.with_suffix(".json")), *map(str, more)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return {**json.loads(out.with_suffix(".json").read_text()), "seconds": time.time() - started}
+
+
+def carried(truth: np.ndarray, labels: Path) -> dict:
+    found = np.asarray(nibabel.load(labels).dataobj)
+    ids = {name: entry["neuromorphometrics"] for name, entry in scoring_map().items()}
+    return {name: round(dice(np.isin(found, ids[name]), np.isin(truth, ids[name])), 4) for name in ids}
+
+
+def between_heads(command: Path, data: Path, first: str, second: str) -> dict:
+    """Carries the labels of `first` to `second`."""
+    folder = data / "eval_t1_labelled"
+    scan, labels = "{}_T1w_brain.nii.gz", "{}_glm.nii.gz"
+    truth = np.asarray(nibabel.load(folder / labels.format(second)).dataobj)
+    scans = [folder / scan.format(subject) for subject in (first, second)]
+    result = {}
+    with tempfile.TemporaryDirectory() as place:
+        out, carry, text = Path(place) / "w.nii.gz", Path(place) / "l.nii.gz", Path(place) / "a.txt"
+        more = ["--labels", folder / labels.format(first), "--labels-out", carry]
+        done = register(command, *scans, out, *more, "--kind", "affine", "--affine", text)
+        result["affine"] = {"seconds": round(done["seconds"], 1), "dice": carried(truth, carry)}
+        for name, features in WAYS.items():
+            done = register(command, *scans, out, *more, "--features", features, "--initial", text)
+            result[name] = {
+                "seconds": round(done["seconds"], 1),
+                "folded": done["folded"],
+                "dice": carried(truth, carry),
+            }
+    return result
+
+
+def displaced(path: Path, motion: np.ndarray, out: Path) -> None:
+    """A scan whose point p shows what was at the motion's inverse of p, on the same grid."""
+    image = nibabel.load(path)
+    affine = image.affine
+    back = np.linalg.inv(affine) @ np.linalg.inv(motion) @ affine
+    data = affine_transform(np.asarray(image.dataobj, np.float32), back[:3, :3], back[:3, 3], order=1)
+    nibabel.save(nibabel.Nifti1Image(data.astype(np.float32), affine), out)
+
+
+def random_motion(random: np.random.Generator, centre: np.ndarray) -> np.ndarray:
+    """Up to 15 degrees about each axis through a point, up to 15 mm along each."""
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_euler("xyz", random.uniform(-15, 15, 3), degrees=True).as_matrix()
+    motion[:3, 3] = centre - motion[:3, :3] @ centre + random.uniform(-15, 15, 3)
+    return motion
+
+
+def one_head(command: Path, data: Path, fixed: str, moving: str, random, points: np.ndarray) -> dict:
+    paths = {name: data / "multi_sequence" / f"kirby113_{file}.nii.gz" for name, file in KIRBY.items()}
+    motion = random_motion(random, points.mean(0))
+    result = {}
+    with tempfile.TemporaryDirectory() as place:
+        scan, out, text = (Path(place) / name for name in ("m.nii.gz", "w.nii.gz", "a.txt"))
+        displaced(paths[moving], motion, scan)
+        for name, features in WAYS.items():
+            more = ["--features", features, "--kind", "rigid", "--affine", text]
+            done = register(command, scan, paths[fixed], out, *more)
+            found = points @ read_affine(text)[:3, :3].T + read_affine(text)[:3, 3]
+            wanted = points @ motion[:3, :3].T + motion[:3, 3]
+            error = np.linalg.norm(found - wanted, axis=1)
+            result[name] = {
+                "mean_mm": round(float(error.mean()), 3),
+                "most_mm": round(float(error.max()), 3),
+                "seconds": round(done["seconds"], 1),
+            }
+    return result
+
+
+def read_affine(path: Path) -> np.ndarray:
+    """RAS matrix of an ITK transform file centred at the origin."""
+    line = next(line for line in path.read_text().splitlines() if line.startswith("Parameters:"))
+    numbers = np.array(line.split()[1:], float)
+    result = np.eye(4)
+    result[:3, :3], result[:3, 3] = numbers[:9].reshape(3, 3), numbers[9:]
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    return flip @ result @ flip
+
+
+def brain_points(command: Path, scan: Path, count: int = 2000) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "s.nii.gz"
+        line = ["nice", "-n", "5", str(command), "segment", str(scan), "-o", str(out), "--device", "cpu"]
+        subprocess.run(line, capture_output=True, check=True)
+        image = nibabel.load(out)
+        inside = np.argwhere(np.asarray(image.dataobj) > 0)
+    chosen = inside[np.random.default_rng(0).choice(len(inside), count, replace=False)]
+    return nibabel.affines.apply_affine(image.affine, chosen)
+
+
+def read_by_simpleitk(command: Path, data: Path) -> dict | None:
+    """The moving scan resampled by SimpleITK through the written field, against the command's."""
+    try:
+        import SimpleITK
+    except ImportError:
+        return None
+    folder = data / "eval_t1_labelled"
+    moving, fixed = (folder / f"{subject}_T1w_brain.nii.gz" for subject in labelled(data)[:2])
+    with tempfile.TemporaryDirectory() as place:
+        out, field = Path(place) / "w.nii.gz", Path(place) / "f.nii.gz"
+        register(command, moving, fixed, out, "--field", field)
+        images = [SimpleITK.ReadImage(path, SimpleITK.sitkFloat32) for path in (moving, fixed)]
+        read = SimpleITK.ReadImage(field, SimpleITK.sitkVectorFloat64)
+        transform = SimpleITK.DisplacementFieldTransform(read)
+        theirs = SimpleITK.Resample(*images, transform, SimpleITK.sitkLinear, 0.0)
+        mine = np.asarray(nibabel.load(out).dataobj)
+        difference = np.abs(SimpleITK.GetArrayFromImage(theirs).T - mine)
+        return {
+            "version": SimpleITK.Version.VersionString(),
+            "mean_difference": float(f"{difference.mean():.2e}"),
+            "most_difference": float(f"{difference.max():.2e}"),
+            "range_of_scan": float(mine.max()),
+        }
+
+
+def summary(result: dict) -> dict:
+    pairs = result.get("pairs", {})
+    rows = {"pairs": len(pairs)}
+    for way in ("affine", *WAYS):
+        each = [[*pair[way]["dice"].values()] for pair in pairs.values()]
+        rows[f"dice_{way}"] = round(float(np.mean(each)), 4) if each else None
+        rows[f"seconds_{way}"] = round(float(np.median([p[way]["seconds"] for p in pairs.values()])), 1)
+    if pairs:
+        better = [np.mean([*p["network"]["dice"].values()]) > np.mean([*p["mind"]["dice"].values()])
+                  for p in pairs.values()]  # fmt: skip
+        rows["pairs_in_which_network_is_better_than_mind"] = int(sum(better))
+        rows["structures"] = {
+            name: {
+                way: round(float(np.mean([p[way]["dice"][name] for p in pairs.values()])), 4)
+                for way in ("affine", *WAYS)
+            }
+            for name in scoring_map()
+        }
+        for way in WAYS:
+            rows[f"folded_{way}"] = max(pair[way]["folded"] for pair in pairs.values())
+    motions = result.get("motions", {})
+    for way in WAYS:
+        if motions:
+            rows[f"motion_mean_mm_{way}"] = round(
+                float(np.mean([row[way]["mean_mm"] for row in motions.values()])), 3
+            )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("prism", type=Path, help="the command")
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--pairs", type=int, default=56, help="ordered pairs, spread over the subjects")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/registration.json")
+    arguments = parser.parse_args()
+    command = arguments.prism.resolve()
+    result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    result["command"] = f"python -m training.registration target/debug/prism --pairs {arguments.pairs}"
+
+    def save() -> None:
+        result["summary"] = summary(result)
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+    motions = result.setdefault("motions", {})
+    scans = {name: arguments.data / "multi_sequence" / f"kirby113_{f}.nii.gz" for name, f in KIRBY.items()}
+    points = brain_points(command, scans["T1w"])
+    for turn, (fixed, moving) in enumerate(itertools.permutations(KIRBY, 2)):
+        random = np.random.default_rng(turn)
+        if f"{moving}-{fixed}" not in motions:
+            row = one_head(command, arguments.data, fixed, moving, random, points)
+            motions[f"{moving}-{fixed}"] = row
+            print(moving, fixed, row, flush=True)
+    result.setdefault("read_by_simpleitk", read_by_simpleitk(command, arguments.data))
+    pairs = result.setdefault("pairs", {})
+    # Distance by distance around the circle of subjects, so that few pairs meet all of them.
+    subjects = labelled(arguments.data)
+    count = len(subjects)
+    order = [(i, (i + step) % count) for step in range(1, count) for i in range(count)]
+    for i, j in order[: arguments.pairs]:
+        name = f"{subjects[i]}-{subjects[j]}"
+        if name not in pairs:
+            pairs[name] = between_heads(command, arguments.data, subjects[i], subjects[j])
+            print(name, {w: round(float(np.mean([*r["dice"].values()])), 4) for w, r in pairs[name].items()},
+                  flush=True)  # fmt: skip
+            save()
+    save()
+    print(json.dumps(result["summary"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
