@@ -23,6 +23,8 @@ pub enum Download {
     Table,
     /// The report (HTML).
     Report,
+    /// The report and its measurements (FHIR R4, JSON).
+    Fhir,
     /// How the run was made (JSON).
     Manifest,
     /// The planes as they are (PNG).
@@ -52,6 +54,13 @@ impl App {
                 self.save_report(stem, result);
                 Ok(())
             }
+            Download::Fhir => self.fhir(&result).and_then(|json| {
+                download::save_text(
+                    &format!("{stem}_report.fhir.json"),
+                    "application/fhir+json",
+                    &json,
+                )
+            }),
             Download::Picture => Ok(()),
             Download::Manifest => download::save_text(
                 &format!("{stem}_run.json"),
@@ -67,6 +76,7 @@ impl App {
     /// The report as a page of its own, with the planes as they are now.
     fn save_report(&self, stem: String, result: Arc<RunResult>) {
         let app = *self;
+        let report = self.edited_report(&result);
         leptos::task::spawn_local(async move {
             // Without a picture the report is still whole.
             let pictures = match picture(app).await {
@@ -75,7 +85,7 @@ impl App {
                 }
                 Err(_) => Vec::new(),
             };
-            let html = result.report.to_html(&pictures);
+            let html = report.to_html(&pictures);
             let name = format!("{stem}_report.html");
             if let Err(message) = download::save_text(&name, "text/html;charset=utf-8", &html) {
                 app.notify(Tone::Problem, sentence(&message));

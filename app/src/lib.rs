@@ -11,6 +11,7 @@
 //! | [`state`] | what the page knows |
 //! | [`actions`], [`replies`], [`exports`] | what it does, what it makes of answers, what it saves |
 //! | [`features`] | what is done with the encoder's features: colours, similar places, teaching |
+//! | [`report`] | sentences that the reader changes |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
@@ -33,6 +34,7 @@ pub mod packs;
 pub mod panels;
 pub mod protocol;
 pub mod replies;
+pub mod report;
 pub mod state;
 pub mod text;
 pub mod viewer;

@@ -133,6 +133,7 @@ impl App {
         self.labels.set(None);
         self.result.set(None);
         self.features.forget_scan();
+        self.reporting.forget_scan();
         self.reset_view(&facts);
         self.volume.set(Some(Rc::new(DisplayVolume {
             dims: facts.grid.dims,
@@ -185,6 +186,7 @@ impl App {
             })));
         }
         self.desk.update_value(|desk| desk.worker_has_labels = true);
+        self.check_edits(&result);
         self.result.set(Some(Arc::new(result)));
     }
 

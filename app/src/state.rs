@@ -14,6 +14,7 @@ use crate::facts::{DeviceChoice, DeviceReport, PackCard};
 use crate::features::Features;
 use crate::packs::Models;
 use crate::protocol::{RequestId, RunResult, ScanFacts};
+use crate::report::Reporting;
 use crate::viewer::{DisplayLabels, DisplayVolume, ViewState};
 
 /// A section of the side panel.
@@ -180,6 +181,8 @@ pub struct App {
     pub view: ViewState,
     /// What is done with the encoder's features.
     pub features: Features,
+    /// What the reader does to the report.
+    pub reporting: Reporting,
     /// For actions only.
     pub desk: StoredValue<Desk, LocalStorage>,
 }
@@ -209,6 +212,7 @@ impl App {
             tab: RwSignal::new(Tab::Structures),
             view: ViewState::new(),
             features: Features::new(),
+            reporting: Reporting::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
                 packs: Vec::new(),

@@ -12,6 +12,7 @@ mod keyboard;
 mod models;
 mod policy;
 mod reading;
+mod report;
 mod segmenting;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         features::a_few_strokes_teach_a_segmentation,
         segmenting::a_run_is_cancelled_within_a_second,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
+        report::a_changed_sentence_is_told_apart_and_nothing_is_lost,
         segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,
         segmenting::the_sample_is_segmented_on_the_cpu_with_the_network_gone,
     ])

@@ -38,6 +38,10 @@ pub enum Icon {
     Start,
     /// Crosshair.
     Target,
+    /// A pencil.
+    Edit,
+    /// An arrow that turns back.
+    Undo,
 }
 
 impl Icon {
@@ -64,6 +68,8 @@ impl Icon {
             Self::Up => "M8 12.5v-9M4.5 7 8 3.5 11.5 7",
             Self::Down => "M8 3.5v9M4.5 9 8 12.5 11.5 9",
             Self::Start => "M5 3.2 12.5 8 5 12.8V3.2Z",
+            Self::Edit => "M2.5 13.5 3.3 10.5 11 2.8 13.2 5 5.5 12.7 2.5 13.5ZM9.5 4.3l2.2 2.2",
+            Self::Undo => "M3 6.5h6.5a3.5 3.5 0 0 1 0 7H6M5.8 3.5 2.8 6.5l3 3",
             Self::Target => "M8 3.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9ZM8 1v4M8 11v4M1 8h4M11 8h4",
         }
     }

@@ -6,11 +6,12 @@
 //! | `start` | the screen without a scan; pickers |
 //! | `models` | which model runs, packs that are kept |
 //! | `series` | choice of series and volume |
-//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report`, `scan`, `run` (with the model's `card`), `features` (with `teach`) |
+//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report` (sentences in `editable`), `scan`, `run` (with the model's `card`), `features` (with `teach`) |
 //! | `progress`, `notices` | what takes time, what has to be said |
 //! | `icons` | line icons |
 
 mod card;
+mod editable;
 mod features;
 mod header;
 mod icons;

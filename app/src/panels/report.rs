@@ -4,6 +4,7 @@
 use leptos::prelude::*;
 use prism_core::report::{Report, Sentence, SentenceKind};
 
+use super::editable::EditableSentence;
 use super::icons::{Icon, icon};
 use super::structures::NotYet;
 use crate::exports::Download;
@@ -26,6 +27,7 @@ pub fn ReportPanel(
 
 #[component]
 fn Written(app: App, report: Report) -> impl IntoView {
+    let title = text::capitalised(&report.title);
     let sections = report
         .sections
         .iter()
@@ -37,20 +39,41 @@ fn Written(app: App, report: Report) -> impl IntoView {
                     <p>
                         {sentences
                             .into_iter()
-                            .map(|sentence| view! { <SentenceView app sentence />" " })
+                            .enumerate()
+                            .map(|(at, sentence)| {
+                                let section = section.key.clone();
+                                view! { <EditableSentence app section at sentence />" " }
+                            })
                             .collect_view()}
                     </p>
                 </section>
             }
         })
         .collect_view();
+    let reporting = app.reporting;
+    let note =
+        Memo::new(move |_| reporting.edits.with(|edits| edits.apply(&report).note_on_edits()));
     view! {
         <div class="report-tools">
             <button
                 type="button"
                 class="button quiet"
+                data-test="edit-report"
+                aria-pressed=move || if reporting.editing.get() { "true" } else { "false" }
+                on:click=move |_| {
+                    reporting.keep();
+                    reporting.editing.update(|editing| *editing = !*editing);
+                }
+            >
+                {icon(Icon::Edit)}
+                <span>"Edit"</span>
+            </button>
+            <button
+                type="button"
+                class="button quiet"
                 data-test="print-button"
                 on:click=move |_| {
+                    reporting.keep();
                     // A browser that cannot print has nothing to say about it.
                     let _ = window().print();
                 }
@@ -69,7 +92,10 @@ fn Written(app: App, report: Report) -> impl IntoView {
             </button>
         </div>
         <article class="report" data-test="report">
-            <h2>{text::capitalised(&report.title)}</h2>
+            <h2>{title}</h2>
+            {move || {
+                note.get().map(|note| view! { <p class="edits-note" data-test="edits-note">{note}</p> })
+            }}
             {sections}
         </article>
     }
@@ -78,7 +104,12 @@ fn Written(app: App, report: Report) -> impl IntoView {
 /// A sentence. Its numbers are buttons; a click on its words does what its first
 /// source does.
 #[component]
-fn SentenceView(app: App, sentence: Sentence) -> impl IntoView {
+pub fn SentenceView(
+    /// The page.
+    app: App,
+    /// The program's sentence.
+    sentence: Sentence,
+) -> impl IntoView {
     let source = StoredValue::new(Source::of(&sentence));
     let about = sentence.structure;
     let class = match sentence.kind {
@@ -130,7 +161,7 @@ fn SentenceView(app: App, sentence: Sentence) -> impl IntoView {
 
 /// Where a number came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
+pub enum Source {
     /// A structure, by its index.
     Structure(u8),
     /// A measure of image quality, by its key.
@@ -139,7 +170,7 @@ enum Source {
 
 impl Source {
     /// What a sentence is about.
-    fn of(sentence: &Sentence) -> Option<Self> {
+    pub fn of(sentence: &Sentence) -> Option<Self> {
         let first = sentence.values.iter().find_map(|value| value.structure);
         sentence
             .structure
@@ -149,7 +180,7 @@ impl Source {
     }
 
     /// Leads there: the crosshair into the structure, or the panel to the measure.
-    fn show(&self, app: App) {
+    pub fn show(&self, app: App) {
         match self {
             Self::Structure(index) => app.go_to(*index),
             Self::Measure(key) => super::quality::show(app, key),

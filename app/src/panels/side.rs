@@ -132,6 +132,12 @@ fn Outcome(app: App) -> impl IntoView {
                 )}
                 {button(Download::Table, "Table", "Save the structures as a table (CSV)", "download-csv")}
                 {button(Download::Report, "Report", "Save the report (HTML)", "download-report")}
+                {button(
+                    Download::Fhir,
+                    "FHIR",
+                    "Save report and measurements as a FHIR R4 bundle (JSON)",
+                    "download-fhir",
+                )}
                 {button(Download::Picture, "Image", "Save a picture of the planes (PNG)", "download-screenshot")}
                 {button(Download::Manifest, "Run", "Save how the run was made (JSON)", "download-manifest")}
             </div>

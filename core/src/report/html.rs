@@ -4,7 +4,7 @@
 //! A4 paper, and everything escaped: descriptions of series, names of adapters and
 //! packs come from outside. Numbers in sentences link to the rows they came from.
 
-use super::sentence::{Sentence, SentenceKind};
+use super::sentence::{EDITED, Sentence, SentenceKind};
 use super::{NOT_A_DEVICE, Report};
 use crate::measure::{Judgement, MeasureGroup, StructureVolume};
 
@@ -31,6 +31,7 @@ break-after:avoid}\
 p{margin:.35rem 0}.lead{color:#56616b;margin:0 0 1rem}\
 .notice{border:1px solid #cfd6dc;border-left:4px solid #7a5b00;padding:.4rem .7rem;margin:1rem 0}\
 .attention{font-weight:600}.beyond b{color:#8a1c13}.warning{border-left:4px solid #b3261e;padding-left:.6rem}\
+.edited{border-left:4px dashed #56616b;padding-left:.6rem}.edited b{font-size:.85em;color:#56616b}\
 a{color:inherit;text-decoration:underline;text-decoration-color:#9aa7b2;text-underline-offset:2px}\
 tr:target td{background:#fff3cd}\
 figure{margin:0;break-inside:avoid}figcaption{color:#56616b;font-size:.85rem}\
@@ -76,6 +77,9 @@ impl Report {
             title = escape(&self.title),
             started = escape(&self.started),
         );
+        if let Some(note) = self.note_on_edits() {
+            html.push_str(&format!("<p class=\"notice\">{}</p>\n", escape(&note)));
+        }
         self.push_pictures(&mut html, pictures);
         for section in &self.sections {
             html.push_str(&format!(
@@ -89,6 +93,13 @@ impl Report {
                     SentenceKind::Attention => " class=\"attention\"",
                     SentenceKind::Warning => " class=\"warning\"",
                 };
+                if sentence.edited.is_some() {
+                    html.push_str(&format!(
+                        "<p class=\"edited\"><b>{EDITED}</b> {}</p>\n",
+                        escape(sentence.shown())
+                    ));
+                    continue;
+                }
                 html.push_str(&format!("<p{class}>{}</p>\n", linked(sentence)));
             }
             html.push_str("</section>\n");
@@ -226,7 +237,7 @@ fn linked(sentence: &Sentence) -> String {
 }
 
 /// RFC 4648 base64 with padding.
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

@@ -10,11 +10,14 @@
 //! | [`input`] | what a report is written from; filled in by whoever ran the segmentation |
 //! | [`sentence`] | a sentence with its numbers |
 //! | `technique`, `findings`, `closing` | the sections |
-//! | [`text`], [`html`], [`csv`] | the report and its table as files |
+//! | [`edits`] | what the reader put in the place of sentences |
+//! | [`text`], [`html`], [`csv`], [`fhir`] | the report and its table as files |
 //! | [`manifest`] | the run as JSON: versions, hashes, device, timings, results |
 
 mod closing;
 pub mod csv;
+pub mod edits;
+pub mod fhir;
 mod findings;
 pub mod html;
 pub mod input;
@@ -26,6 +29,7 @@ pub mod text;
 use serde::{Deserialize, Serialize};
 
 pub use csv::structures_csv;
+pub use edits::Edits;
 pub use html::Picture;
 pub use input::{
     DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
@@ -112,6 +116,21 @@ impl Report {
             (row.region, first, row.side == Some(Side::Right))
         });
         rows
+    }
+
+    /// The note on sentences that are the reader's, where there are any.
+    pub fn note_on_edits(&self) -> Option<String> {
+        let edited = self.sentences().filter(|sentence| sentence.edited.is_some()).count();
+        (edited > 0).then(|| {
+            format!(
+                "{edited} of {} sentences {} by the reader and {} marked {}; all others are as \
+                 the program wrote them.",
+                self.sentences().count(),
+                sentence::plural(edited, "was changed", "were changed"),
+                sentence::plural(edited, "is", "are"),
+                sentence::EDITED,
+            )
+        })
     }
 
     /// All sentences in order.

@@ -45,12 +45,37 @@ pub struct Sentence {
     pub measure: Option<String>,
     /// Its numbers, in the order of the text.
     pub values: Vec<Value>,
+    /// What the reader put in its place; empty where the reader took it out. Numbers and
+    /// sources belong to `text`, which stays as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<String>,
 }
 
 /// Longest piece of free text that a sentence quotes, in characters.
 const LONGEST_QUOTE: usize = 200;
 
+/// The mark of a sentence that is no longer the program's.
+pub const EDITED: &str = "[edited]";
+
+/// What stands for a sentence that the reader took out.
+pub const TAKEN_OUT: &str = "(sentence taken out)";
+
 impl Sentence {
+    /// What is to be read: the reader's words where there are any.
+    pub fn shown(&self) -> &str {
+        match self.edited.as_deref() {
+            Some("") => TAKEN_OUT,
+            Some(words) => words,
+            None => &self.text,
+        }
+    }
+
+    /// As [`Self::shown`], with a mark where the words are the reader's: for formats that
+    /// know no other way to tell them apart.
+    pub fn marked(&self) -> String {
+        if self.edited.is_some() { format!("{EDITED} {}", self.shown()) } else { self.text.clone() }
+    }
+
     /// An empty sentence.
     pub(super) fn new() -> Self {
         Self::default()
@@ -168,7 +193,7 @@ pub(super) fn without_file_name(text: &str) -> &str {
 }
 
 /// Text without control characters, with single spaces.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }

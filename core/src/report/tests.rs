@@ -6,7 +6,7 @@ use super::*;
 use crate::measure::{quality, structures};
 use crate::volume::{Affine, Label, LabelMap, LabelTable, Side, Volume};
 
-const HOSTILE: &str = "t1 <script>alert('x')</script> \"&\u{7}";
+pub(super) const HOSTILE: &str = "t1 <script>alert('x')</script> \"&\u{7}";
 
 fn label(index: u8, id: u16, name: &str, pair: u8) -> Label {
     let side = match (pair, name.starts_with("Left")) {
@@ -65,7 +65,7 @@ fn labels() -> LabelMap {
     LabelMap { data, dims, affine: Affine::from_spacing([1.0; 3]) }
 }
 
-fn input() -> ReportInput {
+pub(super) fn input() -> ReportInput {
     let (labels, table) = (labels(), table());
     let data = labels.data.iter().map(|&label| 40.0 * f32::from(label)).collect();
     let volume = Volume { data, dims: labels.dims, affine: labels.affine };
@@ -439,4 +439,41 @@ fn input_and_report_cross_the_worker_boundary() {
     let input = input();
     round_trips(&input);
     round_trips(&Report::write(&input));
+}
+
+#[test]
+fn a_readers_sentences_are_told_apart_in_every_file() {
+    let report = Report::write(&input());
+    let sentence = |key: &str, at: usize| {
+        report.section(key).and_then(|s| s.sentences.get(at)).map(|s| s.text.clone())
+    };
+    let (Some(first), Some(second), Some(third)) =
+        (sentence("impression", 0), sentence("impression", 1), sentence("comparison", 0))
+    else {
+        unreachable!("the report has these sentences");
+    };
+    let mut edits = Edits::default();
+    edits.set("impression", &first, "Small <b>brain</b>.");
+    edits.set("impression", &second, "");
+    edits.set("comparison", &third, "Something else.");
+    edits.set("comparison", &third, &third);
+    edits.set("method", "A sentence that no report has.", "x");
+    assert_eq!(edits.without_place(&report), 1);
+    let edited = edits.apply(&report);
+    let text = edited.to_text();
+    assert!(text.contains("- [edited] Small <b>brain</b>.\n"), "{text}");
+    assert!(text.contains("! [edited] (sentence taken out)\n"));
+    assert!(text.contains("2 of ") && text.contains("None: only this scan was read."));
+    assert!(!text.contains(&first));
+    let html = edited.to_html(&[]);
+    assert!(
+        html.contains("<p class=\"edited\"><b>[edited]</b> Small &lt;b&gt;brain&lt;/b&gt;.</p>")
+    );
+    assert_eq!(html.matches("class=\"edited\"").count(), 2);
+    round_trips(&edited);
+    // Taken back, the report is the program's again.
+    edits.reset("impression", &first);
+    edits.reset("impression", &second);
+    assert_eq!(edits.apply(&report), report);
+    assert!(edits.apply(&report).note_on_edits().is_none());
 }

@@ -10,6 +10,10 @@ impl Report {
     /// Lines end in a single line feed.
     pub fn to_text(&self) -> String {
         let mut text = format!("{}\n{}\n", self.title, "=".repeat(self.title.chars().count()));
+        if let Some(note) = self.note_on_edits() {
+            text.push('\n');
+            wrap(&mut text, &note);
+        }
         for section in &self.sections {
             text.push_str(&format!(
                 "\n{}\n{}\n",
@@ -22,7 +26,7 @@ impl Report {
                     SentenceKind::Attention => "!",
                     SentenceKind::Warning => "! Warning:",
                 };
-                wrap(&mut text, &format!("{mark} {}", sentence.text));
+                wrap(&mut text, &format!("{mark} {}", sentence.marked()));
             }
         }
         self.structure_table(&mut text);

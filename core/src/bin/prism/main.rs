@@ -10,6 +10,7 @@ mod fit;
 mod follow_up;
 mod info;
 mod register;
+mod report;
 mod segment;
 mod similarity;
 
@@ -31,6 +32,8 @@ enum Command {
     Segment(segment::Arguments),
     /// Print what a scan says of itself
     Info(info::Arguments),
+    /// Segment and measure a scan and write the report
+    Report(report::Arguments),
     /// Write the encoder's features of a scan
     Encode(encode::Arguments),
     /// Make a pack of a PyTorch or safetensors checkpoint
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Segment(arguments) => pollster::block_on(segment::run(&arguments)),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Report(arguments) => pollster::block_on(report::run(&arguments)),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),

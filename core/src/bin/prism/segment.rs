@@ -1,17 +1,18 @@
 //! `prism segment`: the page's main job as a command.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use prism_core::facts::Run;
-use prism_core::formats;
-use prism_core::model::Prism;
-use prism_core::pipeline::{self, Devices, Quiet};
-use prism_core::report::{Report, RunManifest, structures_csv};
+use prism_core::formats::{self, Scan};
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
+use prism_core::report::{ReportInput, RunManifest, structures_csv};
 
 use crate::files::{self, ModelArguments, ScanArguments};
+use crate::report;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -28,7 +29,7 @@ pub struct Arguments {
     /// Also write the run's manifest: versions, hashes, device, timings, results
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Also write the report (.html, or plain text for any other ending)
+    /// Also write the report (.html, .json for FHIR R4, or plain text for any other ending)
     #[arg(long)]
     report: Option<PathBuf>,
     /// Also write the network's logits (safetensors), to compare with a reference
@@ -36,32 +37,71 @@ pub struct Arguments {
     logits: Option<PathBuf>,
 }
 
-pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let started = utc(SystemTime::now());
-    let clock = Instant::now();
-    let pack = arguments.model.pack()?;
-    let scan = arguments.scan.load()?;
-    let opened = Devices::default().open(arguments.model.device).await?;
-    if let Some(note) = &opened.report.note {
-        eprintln!("prism: note: runs on the CPU: {note}");
+/// A segmented scan and what did it.
+pub struct Finished {
+    pack: Pack,
+    scan: Scan,
+    volume: usize,
+    model: Prism,
+    device: DeviceReport,
+    segmentation: Segmentation,
+    open_seconds: f64,
+    started: String,
+}
+
+impl Finished {
+    /// Opens pack, scan and device, and segments.
+    pub async fn run(scan: &ScanArguments, model: &ModelArguments) -> Result<Self, Box<dyn Error>> {
+        let started = utc(SystemTime::now());
+        let clock = Instant::now();
+        let pack = model.pack()?;
+        let volume = scan.volume;
+        let scan = scan.load()?;
+        let opened = Devices::default().open(model.device).await?;
+        if let Some(note) = &opened.report.note {
+            eprintln!("prism: note: runs on the CPU: {note}");
+        }
+        let model = Prism::load(&pack, &opened.device)?;
+        let open_seconds = clock.elapsed().as_secs_f64();
+        let segmentation = pipeline::segment(&scan.volume, &model, &pack, &mut Quiet).await?;
+        let device = opened.report;
+        Ok(Self { pack, scan, volume, model, device, segmentation, open_seconds, started })
     }
-    let model = Prism::load(&pack, &opened.device)?;
-    let open_seconds = clock.elapsed().as_secs_f64();
-    let result = pipeline::segment(&scan.volume, &model, &pack, &mut Quiet).await?;
-    files::write(
-        &arguments.output,
-        &formats::nifti::write_labels(&result.labels, &pack.info.labels)?,
-    )?;
+
+    /// What the report says of it.
+    pub fn report_input(&self) -> ReportInput {
+        Run {
+            scan: &self.scan,
+            volume: self.volume,
+            pack: &self.pack,
+            device: &self.device,
+            segmentation: &self.segmentation,
+            open_seconds: self.open_seconds,
+            started: &self.started,
+        }
+        .report_input()
+    }
+
+    /// Says where the main file went and what took how long.
+    pub fn print(&self, output: &Path) {
+        let t = &self.segmentation.timings;
+        println!(
+            "{}: {} window(s) on {}, prepare {:.1} s, network {:.1} s, labels {:.1} s",
+            output.display(),
+            t.windows,
+            self.device.adapter,
+            t.prepare_seconds,
+            t.network_seconds,
+            t.labels_seconds
+        );
+    }
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let run = Finished::run(&arguments.scan, &arguments.model).await?;
+    let labels = &run.segmentation.labels;
+    files::write(&arguments.output, &formats::nifti::write_labels(labels, &run.pack.info.labels)?)?;
     if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
-        let run = Run {
-            scan: &scan,
-            volume: arguments.scan.volume,
-            pack: &pack,
-            device: &opened.report,
-            segmentation: &result,
-            open_seconds,
-            started: &started,
-        };
         let input = run.report_input();
         if let Some(path) = &arguments.csv {
             files::write(path, structures_csv(&input.structures).as_bytes())?;
@@ -70,29 +110,18 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             files::write(path, RunManifest::of(&input).to_json()?.as_bytes())?;
         }
         if let Some(path) = &arguments.report {
-            let report = Report::write(&input);
-            let html = path.extension().is_some_and(|ending| ending == "html");
-            let text = if html { report.to_html(&[]) } else { report.to_text() };
-            files::write(path, text.as_bytes())?;
+            report::write(path, &input)?;
         }
     }
     if let Some(path) = &arguments.logits {
-        let (values, shape) = pipeline::logits(&scan.volume, &model, &pack, &mut Quiet).await?;
+        let (values, shape) =
+            pipeline::logits(&run.scan.volume, &run.model, &run.pack, &mut Quiet).await?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let view =
             safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes)?;
         files::write(path, &safetensors::serialize([("logits", view)], None)?)?;
     }
-    let t = &result.timings;
-    println!(
-        "{}: {} window(s) on {}, prepare {:.1} s, network {:.1} s, labels {:.1} s",
-        arguments.output.display(),
-        t.windows,
-        opened.report.adapter,
-        t.prepare_seconds,
-        t.network_seconds,
-        t.labels_seconds
-    );
+    run.print(&arguments.output);
     Ok(())
 }
 

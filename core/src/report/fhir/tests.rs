@@ -1,0 +1,234 @@
+//! The Bundle against HL7's own JSON schema, and against numbers written down beforehand.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::report::tests::{HOSTILE, input};
+use crate::report::{Edits, Report, ReportInput, RunManifest};
+
+const SCHEMA: &str = include_str!("../../../../tests/golden/fhir/schema.json");
+
+/// The keywords of JSON schema that the published file uses. Unknown ones are an error.
+struct Schema {
+    definitions: Map<String, Value>,
+    root: Value,
+}
+
+impl Schema {
+    fn read() -> Self {
+        let root: Value = serde_json::from_str(SCHEMA).unwrap_or_default();
+        let definitions = root["definitions"].as_object().cloned().unwrap_or_default();
+        assert!(definitions.len() > 20);
+        Self { definitions, root: json!({ "$ref": root["$ref"] }) }
+    }
+
+    fn errors(&self, value: &Value) -> Vec<String> {
+        let mut errors = Vec::new();
+        self.check(&self.root, value, "Bundle", &mut errors);
+        errors
+    }
+
+    fn check(&self, schema: &Value, value: &Value, at: &str, errors: &mut Vec<String>) {
+        for (keyword, rule) in schema.as_object().into_iter().flatten() {
+            let fits = match keyword.as_str() {
+                "$ref" => {
+                    let name =
+                        rule.as_str().unwrap_or_default().trim_start_matches("#/definitions/");
+                    match self.definitions.get(name) {
+                        Some(definition) => self.check(definition, value, at, errors),
+                        None => errors.push(format!("{at}: no definition {name}")),
+                    }
+                    true
+                }
+                "type" => match rule.as_str().unwrap_or_default() {
+                    "string" => value.is_string(),
+                    "number" => value.is_number(),
+                    "boolean" => value.is_boolean(),
+                    "array" => value.is_array(),
+                    "object" => value.is_object(),
+                    _ => false,
+                },
+                "const" => value == rule,
+                "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
+                "pattern" => value.as_str().is_none_or(|text| {
+                    let pattern = format!("(?-u){}", rule.as_str().unwrap_or_default());
+                    regex::bytes::Regex::new(&pattern)
+                        .is_ok_and(|pattern| pattern.is_match(text.as_bytes()))
+                }),
+                "items" => {
+                    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                        self.check(rule, item, &format!("{at}[{index}]"), errors);
+                    }
+                    true
+                }
+                "required" => rule
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .all(|key| value.get(key).is_some()),
+                "properties" => {
+                    for (key, value) in value.as_object().into_iter().flatten() {
+                        if let Some(rule) = rule.get(key) {
+                            self.check(rule, value, &format!("{at}.{key}"), errors);
+                        }
+                    }
+                    true
+                }
+                "additionalProperties" => value
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .all(|(key, _)| schema["properties"].get(key).is_some()),
+                "oneOf" => {
+                    let fitting = rule.as_array().into_iter().flatten().filter(|option| {
+                        let mut inner = Vec::new();
+                        self.check(option, value, at, &mut inner);
+                        inner.is_empty()
+                    });
+                    fitting.count() == 1
+                }
+                _ => false,
+            };
+            if !fits {
+                errors.push(format!("{at}: {keyword} {rule:.80}"));
+            }
+        }
+    }
+}
+
+fn bundle(input: &ReportInput, edits: &Edits) -> Value {
+    let report = edits.apply(&Report::write(input));
+    let json = report.to_fhir(&RunManifest::of(input)).unwrap_or_default();
+    serde_json::from_str(&json).unwrap_or_default()
+}
+
+fn resources<'a>(bundle: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let entries = bundle["entry"].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries.iter().map(|entry| &entry["resource"]).filter(|r| r["resourceType"] == kind).collect()
+}
+
+#[test]
+fn the_published_schema_accepts_the_bundle() {
+    let schema = Schema::read();
+    let mut empty = input();
+    empty.structures.clear();
+    empty.quality = crate::measure::Quality::default();
+    let mut hostile = input();
+    hostile.pack.title = HOSTILE.into();
+    hostile.pack.version = String::new();
+    hostile.structures[0].display_name = HOSTILE.into();
+    hostile.started = "yesterday".into();
+    for input in [input(), empty, hostile] {
+        let bundle = bundle(&input, &Edits::default());
+        assert_eq!(schema.errors(&bundle), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_fhir_does_not_know() {
+    let schema = Schema::read();
+    let good = bundle(&input(), &Edits::default());
+    let broken: [(&str, Value); 5] = [
+        ("/entry/0/resource/status", json!("approved")),
+        ("/entry/0/resource/issued", json!("31.1.2026")),
+        ("/entry/0/resource/code", json!({ "coding": [{ "sytem": "http://loinc.org" }] })),
+        ("/entry/1/resource/deviceName/0/type", json!("nickname")),
+        ("/entry/2/resource/valueQuantity/value", json!("26.5")),
+    ];
+    for (place, value) in broken {
+        let mut bundle = good.clone();
+        let target = bundle.pointer_mut(place);
+        assert!(target.is_some(), "{place}");
+        target.into_iter().for_each(|target| *target = value.clone());
+        assert!(!schema.errors(&bundle).is_empty(), "{place}");
+    }
+    let mut bundle = good;
+    bundle["entry"][0]["resource"]["patientName"] = json!("DOE^JANE");
+    assert!(!schema.errors(&bundle).is_empty());
+}
+
+#[test]
+fn observations_carry_the_measurements() {
+    let bundle = bundle(&input(), &Edits::default());
+    let of = |name: &str, code: &str| {
+        let found: Vec<&Value> = resources(&bundle, "Observation")
+            .into_iter()
+            .filter(|o| o["bodySite"]["text"] == name)
+            .filter(|o| o["code"]["text"].as_str().is_some_and(|text| text.starts_with(code)))
+            .collect();
+        assert_eq!(found.len(), 1, "{name}");
+        found[0].clone()
+    };
+    // 20 boxes of 0.1 mL; SNOMED CT and UCUM as DICOM PS3.16 CID 7140 and TID 1411 have them.
+    let left = of("left hippocampus", "Volume");
+    assert_eq!(
+        left["valueQuantity"],
+        json!({ "value": 2.0, "unit": "mL", "system": "http://unitsofmeasure.org", "code": "mL" })
+    );
+    assert_eq!(left["code"]["coding"][0]["code"], "118565006");
+    assert_eq!(left["bodySite"]["coding"][0]["code"], "5366008");
+    let side = &left["component"][0]["valueCodeableConcept"]["coding"][0];
+    assert_eq!(side["code"], "7771000");
+    // 100 * (2 - 1.6) / 1.8
+    let difference = of("hippocampus", "Asymmetry");
+    assert_eq!(difference["valueQuantity"]["value"], 22.22);
+    assert_eq!(difference["derivedFrom"].as_array().map(Vec::len), Some(2));
+    let missing = of("left thalamus", "Volume");
+    assert!(missing.get("valueQuantity").is_none());
+    assert_eq!(missing["dataAbsentReason"]["coding"][0]["code"], "unknown");
+    let stem = of("brainstem", "Volume");
+    assert!(stem["note"][0]["text"].as_str().is_some_and(|note| note.starts_with("1 voxel")));
+    assert_eq!(of("brain", "Volume")["valueQuantity"]["value"], 26.501);
+
+    let reports = resources(&bundle, "DiagnosticReport");
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0]["status"], "preliminary");
+    assert_eq!(reports[0]["code"]["coding"][0]["code"], "24590-2");
+    // Every reference has its entry, every entry its own id.
+    let urls: Vec<&str> = bundle["entry"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry["fullUrl"].as_str())
+        .collect();
+    let unique: BTreeSet<&str> = urls.iter().copied().collect();
+    assert_eq!(unique.len(), urls.len());
+    let results = reports[0]["result"].as_array().map(Vec::as_slice).unwrap_or_default();
+    assert_eq!(results.len(), resources(&bundle, "Observation").len());
+    for reference in results {
+        assert!(reference["reference"].as_str().is_some_and(|urn| unique.contains(urn)));
+    }
+}
+
+#[test]
+fn the_bundle_names_nobody_and_is_inert() {
+    let mut hostile = input();
+    hostile.pack.title = HOSTILE.into();
+    hostile.structures[0].display_name = HOSTILE.into();
+    let bundle = bundle(&hostile, &Edits::default());
+    // Markup is read in the narrative alone; everywhere else it is text.
+    let narrative = &resources(&bundle, "DiagnosticReport")[0]["text"]["div"];
+    let narrative = narrative.as_str().unwrap_or_default();
+    assert!(!narrative.contains("<script") && narrative.contains("&lt;script&gt;"));
+    assert!(!bundle.to_string().contains("JANE"));
+}
+
+#[test]
+fn a_readers_sentence_is_told_apart() {
+    let section = "impression";
+    let mut edits = Edits::default();
+    let report = Report::write(&input());
+    let sentence = report.section(section).and_then(|s| s.sentences.get(1)).cloned();
+    let Some(sentence) = sentence else { unreachable!("the impression has two sentences") };
+    edits.set(section, &sentence.text, "No difference that matters\nto us.");
+    let bundle = bundle(&input(), &edits);
+    assert_eq!(Schema::read().errors(&bundle), Vec::<String>::new());
+    let report = resources(&bundle, "DiagnosticReport")[0];
+    let marked = "[edited] No difference that matters to us.";
+    assert!(report["conclusion"].as_str().is_some_and(|text| text.contains(marked)));
+    assert_eq!(report["text"]["status"], "additional");
+    let narrative = report["text"]["div"].as_str().unwrap_or_default();
+    assert!(narrative.contains(&format!("<p class=\"edited\">{marked}</p>")), "{narrative}");
+}

@@ -1,0 +1,96 @@
+//! The report: sentences changed without a mouse, told apart in every file, nothing lost.
+
+use std::time::Duration;
+
+use prism_tests::page::{PATIENCE, Page};
+use prism_tests::runner::Stage;
+use prism_tests::scans;
+use serde_json::Value;
+
+use crate::reading::assert_content;
+
+/// A run on the CPU where two cores are shared.
+const RUN: Duration = Duration::from_secs(600);
+
+const WORDS: &str = "Looked at by a person & found <plain>.";
+
+fn count(page: &Page<'_>, selector: &str) -> u64 {
+    let count = format!("document.querySelectorAll(\"{selector}\").length");
+    page.evaluate(&count).as_u64().unwrap_or_default()
+}
+
+fn text_of(page: &Page<'_>, hook: &str) -> String {
+    String::from_utf8(page.download(hook).bytes).expect("text")
+}
+
+pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
+    let page = Page::open(&stage.browser, &stage.url, true);
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("done", RUN);
+    page.click("#tab-report");
+    let before = page.text("report");
+    assert_eq!(count(&page, "[data-test=edit-sentence]"), 0, "no tools before they are wanted");
+
+    page.click("edit-report");
+    page.wait_until("tools", PATIENCE, &|page| page.has("edit-sentence"));
+    let generated = page.attribute("edit-sentence", "aria-label");
+    let generated = generated.trim_start_matches("Edit: ").to_owned();
+    // By keyboard: open, type, keep.
+    page.evaluate("document.querySelector('[data-test=edit-sentence]').focus()");
+    page.press("Enter");
+    page.wait_until("the editor", PATIENCE, &|page| page.has("sentence-words"));
+    page.wait_until("the focus in it", PATIENCE, &|page| {
+        page.evaluate("document.activeElement.dataset.test === 'sentence-words'") == true
+    });
+    page.choose("sentence-words", WORDS);
+    page.press("Enter");
+    page.wait_until("the reader's sentence", PATIENCE, &|page| {
+        page.texts("[data-sentence=edited]").contains(WORDS)
+    });
+    assert!(page.text("edits-note").starts_with("1 of "), "{}", page.text("edits-note"));
+
+    // A sentence that is being typed survives another tab.
+    page.evaluate("document.querySelectorAll('[data-test=edit-sentence]')[1].click()");
+    page.wait_until("the editor", PATIENCE, &|page| page.has("sentence-words"));
+    page.choose("sentence-words", "Half a sen");
+    page.click("#tab-structures");
+    page.wait_until("the other tab", PATIENCE, &|page| !page.has("report"));
+    page.click("#tab-report");
+    page.wait_until("the editor again", PATIENCE, &|page| page.has("sentence-words"));
+    assert_eq!(
+        page.evaluate("document.querySelector('[data-test=sentence-words]').value"),
+        "Half a sen"
+    );
+    page.press("Escape");
+    page.evaluate("document.querySelector('[data-test=leave-sentence]')?.click()");
+    page.wait_until("the editor to close", PATIENCE, &|page| !page.has("sentence-words"));
+    assert_eq!(count(&page, "[data-sentence=edited]"), 1);
+
+    let html = text_of(&page, "download-report");
+    assert!(html.contains("<b>[edited]</b> Looked at by a person &amp; found &lt;plain&gt;."));
+    assert_eq!(html.matches("class=\"edited\"").count(), 1);
+
+    let bundle: Value = serde_json::from_str(&text_of(&page, "download-fhir")).expect("JSON");
+    assert_eq!(bundle["resourceType"], "Bundle");
+    let entries = bundle["entry"].as_array().expect("entries");
+    let report = &entries[0]["resource"];
+    assert_eq!(report["resourceType"], "DiagnosticReport");
+    assert_eq!(report["status"], "preliminary");
+    assert_eq!(report["text"]["status"], "additional");
+    assert!(report["text"]["div"].as_str().is_some_and(|div| div.contains("[edited] Looked at")));
+    let observations =
+        entries.iter().filter(|entry| entry["resource"]["resourceType"] == "Observation").count();
+    assert_eq!(report["result"].as_array().map(Vec::len), Some(observations));
+    assert!(observations > 10, "{observations}");
+
+    // Given back, everything is as the program wrote it.
+    page.click("reset-sentence");
+    page.wait_until("the program's sentence", PATIENCE, &|page| {
+        page.text("report").contains(&generated)
+    });
+    page.click("edit-report");
+    page.wait_until("no tools", PATIENCE, &|page| !page.has("edit-sentence"));
+    assert_eq!(page.text("report"), before);
+    assert_content(&page);
+}
