@@ -47,6 +47,7 @@ def task_description(settings: dict) -> dict:
                 {"index": i + 1, "id": i + 1, "name": name, "color": colour, "side": None, "pair": None}
                 for i, (name, colour) in enumerate(rows)
             ],
+            "fits": settings.get("fits"),
             "data": [{"name": settings["data"], "licence": settings["licence"]}],
             "note": NOTE.format(f"trained on labelled scans, {begin}"),
         }
@@ -56,6 +57,7 @@ def task_description(settings: dict) -> dict:
         "title": "Brain, any contrast, 32 structures (2 mm)",
         "preprocessing": PREPROCESSING,
         "labels": labels.label_table(),
+        "fits": {"body_part": ["head"], "extent_mm": [100, 1000]},
         "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
         "note": NOTE.format(
             "trained from scratch on synthetic scans" + (", then on real ones as well" if real else "")

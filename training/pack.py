@@ -2,7 +2,9 @@
 
     python -m training.pack public/packs
 
-lists the packs of a folder in its `index.json`, which the page reads before it fetches any.
+lists the packs of a folder in its `index.json`, which the page reads before it fetches any. With
+`--fits brain '{"body_part": ["head"], "extent_mm": [100, 1000]}'` it first writes into one of them
+which scans it is for (core/src/identify/routing.rs).
 
 The document's `sha256` covers the data section only (every byte after the header), so it can be
 stored in the header.
@@ -70,12 +72,31 @@ def read(path: Path) -> tuple[Network, dict]:
     return network.eval(), document
 
 
+def documents(folder: Path) -> dict[Path, dict]:
+    """Descriptions of the packs in a folder; heads without an encoder (training.identify) are none."""
+    found = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="np") as file:
+            if "prism" in (metadata := file.metadata()):
+                found[path] = json.loads(metadata["prism"])
+    return found
 
 
-def card(path: Path) -> dict:
+def describe(path: Path, **changes) -> None:
+    """Changes a pack's description; its tensors, and so its SHA-256, stay."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    document = json.loads(header["__metadata__"]["prism"]) | changes
+    header["__metadata__"]["prism"] = json.dumps(document, ensure_ascii=False)
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data_section(content))
+
+
+def card(path: Path, document: dict) -> dict:
     """What the page's list shows of a pack (app/src/facts.rs, `Shipped`)."""
     with safe_open(path, framework="np") as file:
-        document = json.loads(file.metadata()["prism"])
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
     heads = document["architecture"]["heads"]
     return {
@@ -91,13 +112,14 @@ def card(path: Path) -> dict:
             }
             for head in heads
         ],
+        "fits": document.get("fits"),
         **{name: document[name] for name in ("title", "version", "sha256", "labels", "provenance", "scores")},
     }
 
 
 def index(folder: Path) -> list[dict]:
     """Cards of the packs that segment, the brain's first."""
-    cards = [card(path) for path in sorted(folder.glob("*.safetensors"))]
+    cards = [card(path, document) for path, document in documents(folder).items()]
     cards = [c for c in cards if any(head["kind"] == "segmentation" for head in c["heads"])]
     cards.sort(key=lambda c: (c["file"] != "brain.safetensors", c["title"]))
     (folder / "index.json").write_text(json.dumps(cards, ensure_ascii=False, indent=1) + "\n")
@@ -107,7 +129,12 @@ def index(folder: Path) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    for row in index(parser.parse_args().folder):
+    parser.add_argument("--fits", nargs=2, metavar=("NAME", "JSON"), help="which scans a pack is for")
+    arguments = parser.parse_args()
+    if arguments.fits:
+        name, fits = arguments.fits
+        describe(arguments.folder / f"{name}.safetensors", fits=json.loads(fits))
+    for row in index(arguments.folder):
         print(f"{row['file']}: {row['title']}, {row['bytes'] / 1e6:.2f} MB")
 
 

@@ -303,7 +303,8 @@ def sample_labels(
 
 
 def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Tensor]:
-    """One sample: image [1, x, y, z] in 0..1, target (uint8), target_half, target_quarter, contrast.
+    """One sample: image [1, x, y, z] in 0..1, target (uint8), target_half, target_quarter, contrast,
+    stripped (whether the skull is gone).
 
     Predicted maps add the voxels' weights: certainty, certainty_half, certainty_quarter in 0..1.
     """
@@ -388,6 +389,7 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         "target_quarter": target[(quarter & 63).long()],
         "contrast": torch.tensor(kind),
         "real": torch.tensor(real),
+        "stripped": torch.tensor(stripped),
     }
     if predicted:
         for name, values in (("", centre), ("_half", half), ("_quarter", quarter)):

@@ -3,6 +3,7 @@
 //! The page's module is built without core's feature `network`, which holds the
 //! originals; the worker translates (`worker/translate`).
 
+use prism_core::identify::Fits;
 use prism_core::volume::LabelTable;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,9 @@ pub struct PackCard {
     pub labels: LabelTable,
     /// Spacing of the grid it works on, in millimetres.
     pub spacing_mm: [f64; 3],
+    /// Which scans it is for.
+    #[serde(default)]
+    pub fits: Option<Fits>,
     /// Data, licences, training.
     pub provenance: serde_json::Value,
     /// Measured scores.

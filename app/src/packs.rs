@@ -303,6 +303,7 @@ mod tests {
             sha256: "0".into(),
             labels: Default::default(),
             spacing_mm: [1.0; 3],
+            fits: None,
             provenance: serde_json::json!({ "imported": { "file": "PRISM.pt" } }),
             scores: serde_json::Value::Null,
             parameters: 0,

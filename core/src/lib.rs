@@ -15,6 +15,7 @@
 //! | [`features`] | what an encoder without heads is good for: colours, similarity, fitted heads |
 //! | [`registration`] | two scans onto each other: rigid, affine, deformable |
 //! | [`follow_up`] | one person at two times: change with its interval, new lesions |
+//! | [`identify`] | sequence, body part, plane, age: what a scan shows, and which pack fits |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
@@ -30,6 +31,7 @@ pub mod features;
 #[cfg(feature = "network")]
 pub mod follow_up;
 pub mod formats;
+pub mod identify;
 #[cfg(feature = "network")]
 pub mod kernels;
 pub mod measure;

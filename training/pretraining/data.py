@@ -110,7 +110,8 @@ class Source:
         image = (image + level * torch.randn(self.size, generator=torch_rng)).abs()
         return torch.from_numpy(preprocess.normalise(image.numpy(), PERCENTILE))[None]
 
-    def _synthetic(self, labels: torch.Tensor, tissues: np.ndarray, rng, torch_rng, parameters: dict):
+    def drawn(self, labels: torch.Tensor, tissues: np.ndarray, rng, torch_rng, parameters: dict):
+        """The image [1, x, y, z] of a label map whose tissues are known, in one acquisition."""
         values = physics.signal(tissues[0], tissues[1], tissues[2], parameters)
         image = torch.from_numpy(values).float()[labels.long()]
         texture = torch.randn(self.size, generator=torch_rng) * float(rng.uniform(0.01, 0.05))
@@ -151,5 +152,5 @@ class Source:
             tissues = physics.brain_tissues(self.brain, rng)
         else:
             tissues = physics.body_tissues(rng, int(self.maps[kind].max()))
-        image = self._synthetic(labels, tissues, look, look_torch, parameters)
+        image = self.drawn(labels, tissues, look, look_torch, parameters)
         return Sample(image, physics.targets(parameters), part, sequence)

@@ -36,6 +36,7 @@ pub fn pack(pack: &Pack, bytes: usize) -> PackCard {
         sha256: info.sha256.clone(),
         labels: info.labels.clone(),
         spacing_mm: info.preprocessing.spacing_mm,
+        fits: info.fits.clone(),
         provenance: info.provenance.clone(),
         scores: info.scores.clone(),
         parameters: pack.parameters(),

@@ -185,6 +185,7 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
         preprocessing: preprocessing(&architecture.encoder),
         architecture,
         labels,
+        fits: None,
         provenance: json!({
             "data": [{
                 "name": format!("weights of {}", checkpoint.file_name),

@@ -60,6 +60,7 @@ impl Fitted {
             version: "1".into(),
             architecture,
             labels: naming.labels,
+            fits: None,
             provenance: json!({
                 "note": "a linear head fitted on frozen features by the person who uses it",
                 "examples": examples,

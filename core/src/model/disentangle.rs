@@ -108,6 +108,29 @@ pub fn vector(
     }
 }
 
+/// Means, then deviations, of the first levels over the middle half of every side. Over the
+/// whole input the share of air, skull and padding drowns the contrast.
+///
+/// # Shapes
+/// maps `[batch, channels, x, y, z]`, finest first, to `[batch, 2 * their channels]`
+pub fn centre(maps: &[Tensor<5>]) -> Tensor<2> {
+    let (mut means, mut deviations) = (Vec::new(), Vec::new());
+    for map in maps.iter().take(SHALLOW_LEVELS) {
+        let mut middle = map.clone();
+        for axis in 2..5 {
+            let side = middle.dims()[axis];
+            middle = middle.narrow(axis, side / 4, side / 2);
+        }
+        let mean = pool(&middle);
+        let [batch, channels] = mean.dims();
+        let rest = middle - mean.clone().reshape([batch, channels, 1, 1, 1]);
+        deviations.push(pool(&(rest.clone() * rest)).sqrt());
+        means.push(mean);
+    }
+    means.append(&mut deviations);
+    Tensor::cat(means, 1)
+}
+
 impl Disentangle {
     /// Takes the branches from the pack: `disentangle.*`, for the published encoder
     /// `structure_disentanglement`, `sequence_disentanglement` and `latent_agg`.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::config::{Architecture, HeadConfig, Preprocessing};
+use crate::identify::Fits;
 use crate::volume::LabelTable;
 pub use write::{NamedTensor, Precision, is_quantised, quantise};
 
@@ -103,6 +104,9 @@ pub struct PackInfo {
     /// Structures of the segmentation head.
     #[serde(default)]
     pub labels: LabelTable,
+    /// Which scans it is for, as [`crate::identify`] tells them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits: Option<Fits>,
     /// Data, licences, training.
     #[serde(default)]
     pub provenance: serde_json::Value,

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::{Architecture, HeadConfig, PooledInput};
 use super::decoder::Decoder;
-use super::disentangle::{Disentangle, Disentangled, vector};
+use super::disentangle::{Disentangle, Disentangled, centre, vector};
 use super::encoder::Encoder;
 use super::heads::{LinearReader, PooledHead, SegmentationHead};
 use super::pack::{Pack, PackError, TensorSource};
@@ -237,6 +237,12 @@ impl Prism {
     /// `[batch, channels]`, see [`super::EncoderConfig::vector_channels`]
     pub fn vector(&self, features: &Features, input: PooledInput) -> Option<Tensor<2>> {
         vector(self.disentangle.as_ref(), &features.maps, &features.deepest, input)
+    }
+
+    /// The encoder's first levels in the middle of the input, see
+    /// [`super::disentangle::centre`].
+    pub fn centre(&self, features: &Features) -> Tensor<2> {
+        centre(&features.maps)
     }
 
     /// Output of every classification and regression head by name: `[batch, outputs]`. A

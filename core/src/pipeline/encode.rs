@@ -6,7 +6,7 @@ use super::preprocess::Prepared;
 use super::run::{Pacer, PipelineError, Watch, prepare_for};
 use super::sliding::{Windows, read};
 use crate::model::disentangle::Disentangled;
-use crate::model::{Pack, PooledInput, Prism};
+use crate::model::{Features, Pack, PooledInput, Prism};
 use crate::volume::{Affine, Volume};
 
 /// The features that stand for a whole scan.
@@ -30,7 +30,7 @@ pub struct FeatureMap {
 /// One feature vector of a scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PooledFeature {
-    /// `structure`, `sequence` or `fused`.
+    /// `structure`, `sequence`, `fused` or `centre`.
     pub name: &'static str,
     /// One value a channel, averaged over windows.
     pub values: Vec<f32>,
@@ -39,7 +39,7 @@ pub struct PooledFeature {
 /// What the encoder says of a scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoding {
-    /// Structure and sequence, of an encoder without branches neither, and fused.
+    /// Structure and sequence, of an encoder without branches neither, fused, and centre.
     pub pooled: Vec<PooledFeature>,
     /// The maps, empty when the scan needs more than one window.
     pub maps: Vec<FeatureMap>,
@@ -63,18 +63,10 @@ pub async fn encode<W: Watch>(
     let mut pacer = Pacer { watch, done: 0, total };
     let mut pooled: Vec<PooledFeature> = Vec::new();
     let mut maps = Vec::new();
-    let scale = 1.0 / windows.count() as f32;
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
         let features = model.encode(input, &mut pacer).await?;
-        for (name, input) in POOLED {
-            let Some(vector) = model.vector(&features, input) else { continue };
-            let values = read(vector).await?.into_iter().map(|value| value * scale);
-            match pooled.iter_mut().find(|sum| sum.name == name) {
-                Some(sum) => sum.values.iter_mut().zip(values).for_each(|(s, v)| *s += v),
-                None => pooled.push(PooledFeature { name, values: values.collect() }),
-            }
-        }
+        add_pooled(&mut pooled, &features, model, windows.count()).await?;
         if windows.count() > 1 {
             continue;
         }
@@ -92,6 +84,49 @@ pub async fn encode<W: Watch>(
         }
     }
     Ok(Encoding { pooled, maps, affine: input_affine(&prepared) })
+}
+
+/// The pooled features alone, without reading the maps back: what small heads read.
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn pooled<W: Watch>(
+    scan: &Volume,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Vec<PooledFeature>, PipelineError> {
+    let prepared = prepare_for(scan, pack)?;
+    let windows = Windows::new(&prepared, pack);
+    let total = windows.count() * model.encoder_steps();
+    let mut pacer = Pacer { watch, done: 0, total };
+    let mut sums = Vec::new();
+    for index in windows.indices() {
+        let input = windows.input(&prepared, index, model.device());
+        let features = model.encode(input, &mut pacer).await?;
+        add_pooled(&mut sums, &features, model, windows.count()).await?;
+    }
+    Ok(sums)
+}
+
+/// Adds a window's pooled features to their means over `count` windows.
+async fn add_pooled(
+    sums: &mut Vec<PooledFeature>,
+    features: &Features,
+    model: &Prism,
+    count: usize,
+) -> Result<(), PipelineError> {
+    let scale = 1.0 / count as f32;
+    let vectors =
+        POOLED.iter().filter_map(|&(name, input)| Some((name, model.vector(features, input)?)));
+    for (name, vector) in vectors.chain([("centre", model.centre(features))]) {
+        let values = read(vector).await?.into_iter().map(|value| value * scale);
+        match sums.iter_mut().find(|sum| sum.name == name) {
+            Some(sum) => sum.values.iter_mut().zip(values).for_each(|(s, v)| *s += v),
+            None => sums.push(PooledFeature { name, values: values.collect() }),
+        }
+    }
+    Ok(())
 }
 
 /// World from voxel of the network's input.

@@ -19,7 +19,7 @@ pub mod windows;
 pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,
 };
-pub use encode::{Encoding, FeatureMap, PooledFeature, encode, input_affine};
+pub use encode::{Encoding, FeatureMap, PooledFeature, encode, input_affine, pooled};
 pub(crate) use run::Pacer;
 pub use run::{
     Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for, segment,

@@ -5,9 +5,11 @@
 
 mod convert;
 mod encode;
+mod estimate;
 mod files;
 mod fit;
 mod follow_up;
+mod identify;
 mod info;
 mod register;
 mod report;
@@ -46,6 +48,10 @@ enum Command {
     FollowUp(follow_up::Arguments),
     /// Fit a segmentation on a few labelled scans and save it as a pack
     Fit(fit::Arguments),
+    /// Say which sequence and body part a scan shows, and which pack fits it
+    Identify(identify::Arguments),
+    /// Estimate age and sex from a whole-head T1w scan
+    Estimate(estimate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Command::Register(arguments) => pollster::block_on(register::run(&arguments)),
         Command::FollowUp(arguments) => pollster::block_on(follow_up::run(&arguments)),
         Command::Fit(arguments) => pollster::block_on(fit::run(&arguments)),
+        Command::Identify(arguments) => pollster::block_on(identify::run(&arguments)),
+        Command::Estimate(arguments) => pollster::block_on(estimate::run(&arguments)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,139 @@
+//! `prism identify`: sequence, body part, plane and skull of a scan, and the pack that fits.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::Args;
+use prism_core::formats::Scan;
+use prism_core::identify::{self, HeadsPack, Identification, NamedVector, Routing};
+use prism_core::model::{Pack, PackInfo, Prism};
+use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
+use serde::Serialize;
+
+use crate::files::{self, ModelArguments, ScanArguments};
+
+/// The heads used unless others are named.
+const HEADS: &[u8] = include_bytes!("../../../../public/packs/identify.safetensors");
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    known: Known,
+    /// Folder of packs to choose from [default: the encoder's pack alone]
+    #[arg(long)]
+    packs: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which scan, and what to know it by.
+#[derive(Args)]
+pub struct Known {
+    #[command(flatten)]
+    scan: ScanArguments,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// Pack of heads [default: identify]
+    #[arg(long)]
+    heads: Option<PathBuf>,
+}
+
+/// A scan that went through the encoder once.
+pub struct Seen {
+    pub pack: Pack,
+    pub heads: HeadsPack,
+    pub pooled: Vec<PooledFeature>,
+    pub identification: Identification,
+}
+
+impl Known {
+    /// Encodes and identifies the scan.
+    pub async fn see(&self) -> Result<Seen, Box<dyn Error>> {
+        let pack = self.model.pack()?;
+        let heads = match &self.heads {
+            None => HeadsPack::read(HEADS)?,
+            Some(path) => {
+                HeadsPack::read(&fs::read(path).map_err(|error| files::unreadable(path, &error))?)?
+            }
+        };
+        heads.check_encoder(&pack.info.name, &pack.info.sha256)?;
+        let scan: Scan = self.scan.load()?;
+        let opened = Devices::default().open(self.model.device).await?;
+        let model = Prism::load(&pack, &opened.device)?;
+        let pooled = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
+        let volume = &scan.volume;
+        let identification = identify::identify(
+            &heads,
+            &named(&pooled),
+            &volume.affine,
+            volume.dims,
+            &scan.series.acquisition,
+        )?;
+        Ok(Seen { pack, heads, pooled, identification })
+    }
+}
+
+/// The vectors by name.
+pub fn named(pooled: &[PooledFeature]) -> Vec<NamedVector<'_>> {
+    pooled.iter().map(|feature| (feature.name, feature.values.as_slice())).collect()
+}
+
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    identification: &'a Identification,
+    routing: &'a Routing,
+    /// Name of the pack that fits.
+    fits: Option<&'a str>,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let seen = arguments.known.see().await?;
+    let packs = match &arguments.packs {
+        None => vec![seen.pack.info.clone()],
+        Some(folder) => descriptions(folder)?,
+    };
+    let asked = packs.iter().map(|info| (info.title.as_str(), info.fits.as_ref()));
+    let found = &seen.identification;
+    let routing = Routing::of(found, asked);
+    let fits = routing.best().map(|at| packs[at].name.as_str());
+    if arguments.json {
+        let printed = Printed { identification: found, routing: &routing, fits };
+        println!("{}", serde_json::to_string_pretty(&printed)?);
+        return Ok(());
+    }
+    println!("sequence     {}", found.sequence.words());
+    println!("body part    {}", found.body_part.words());
+    println!("plane        {}", found.plane.words());
+    if let Some(skull) = &found.skull {
+        println!("skull        {}", skull.words());
+    }
+    println!("{}", routing.words());
+    for warning in &found.warnings {
+        println!("note: {warning}");
+    }
+    Ok(())
+}
+
+/// Descriptions of the packs in a folder, by file name; heads alone are no pack.
+fn descriptions(folder: &Path) -> Result<Vec<PackInfo>, Box<dyn Error>> {
+    let unreadable = |error: io::Error| files::unreadable(folder, &error);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(unreadable)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_, io::Error>>()
+        .map_err(unreadable)?;
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "safetensors"));
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        let bytes = fs::read(&path).map_err(|error| files::unreadable(&path, &error))?;
+        if HeadsPack::read(&bytes).is_ok() {
+            continue;
+        }
+        found.push(Pack::read(&bytes)?.info);
+    }
+    Ok(found)
+}

@@ -1,0 +1,86 @@
+//! What a scan shows: sequence, body part, plane, skull, and which pack fits it.
+//!
+//! Small heads ([`heads`], read from a pack of heads, [`pack`]) look at the pooled vectors
+//! that one pass of the brain pack's encoder gives. Plane and field of view come from the
+//! affine ([`geometry`]), never from a network. What the file says of itself is held
+//! against the image ([`fields`]), and [`routing`] asks every pack whether it fits.
+//! [`estimate`] reads age and sex from the same vectors, with the interval they deserve.
+
+pub mod estimate;
+pub mod fields;
+pub mod geometry;
+pub mod heads;
+pub mod pack;
+pub mod routing;
+
+use serde::{Deserialize, Serialize};
+
+use crate::formats::Acquisition;
+use crate::volume::Affine;
+pub use estimate::{Estimate, Estimates};
+pub use geometry::Plane;
+pub use heads::{Answer, Head};
+pub use pack::{HeadsError, HeadsPack};
+pub use routing::{Fits, Route, Routing};
+
+/// Names of the heads that identify a scan.
+pub mod names {
+    /// T1w, T2w, FLAIR, ...
+    pub const SEQUENCE: &str = "sequence";
+    /// head, heart, ...
+    pub const BODY_PART: &str = "body_part";
+    /// "stripped" or "whole".
+    pub const SKULL: &str = "skull";
+}
+
+/// A pooled vector of an encoder by name, as [`crate::pipeline::encode`] gives them.
+pub type NamedVector<'a> = (&'a str, &'a [f32]);
+
+/// What a scan shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identification {
+    /// The sequence; of heads and of cardiac cine only, for others it stays unknown.
+    pub sequence: Answer,
+    /// The body part.
+    pub body_part: Answer,
+    /// Whether the skull was removed; only of whole heads.
+    pub skull: Option<Answer>,
+    /// Plane of the slices.
+    pub plane: Plane,
+    /// Sides of the field of view along the voxel axes, mm.
+    pub extent_mm: [f64; 3],
+    /// What the file says and the image does not, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Identifies a scan from the encoder's pooled vectors.
+///
+/// # Errors
+/// [`HeadsError`] when the pack lacks one of the three heads or wants vectors that are not
+/// there.
+pub fn identify(
+    heads: &HeadsPack,
+    vectors: &[NamedVector<'_>],
+    affine: &Affine,
+    dims: [usize; 3],
+    acquisition: &Acquisition,
+) -> Result<Identification, HeadsError> {
+    let extent_mm = geometry::extent_mm(affine, dims);
+    let body_part = heads.head(names::BODY_PART)?.answer(vectors)?;
+    let sequence_head = heads.head(names::SEQUENCE)?;
+    let mut sequence = sequence_head.answer(vectors)?;
+    if !sequence_head.speaks_of(body_part.given.as_deref()) {
+        sequence.given = None;
+    }
+    let skull = heads.head(names::SKULL)?;
+    let largest = extent_mm.iter().copied().fold(0.0, f64::max);
+    let skull =
+        if skull.speaks_of(body_part.given.as_deref()) && largest >= heads.info.whole_head_mm {
+            Some(skull.answer(vectors)?)
+        } else {
+            None
+        };
+    let warnings = fields::contradictions(acquisition, &sequence, &body_part);
+    let plane = geometry::plane(affine);
+    Ok(Identification { sequence, body_part, skull, plane, extent_mm, warnings })
+}

@@ -1,0 +1,1 @@
+"""Which sequence, which body part, how old: scans, features and small models for the identify pack."""

@@ -1,0 +1,283 @@
+"""Sequence, body part and skull from the encoder's pooled vectors: fit, calibrate, score, write the pack.
+
+    python -m training.identification.features [--registry FOLDER]   # the vectors
+    python -m training.identify                                       # the pack, and results/identify.json
+
+Learnt from training scans and synthetic ones only; the hand-labelled and the patients' sets are scored on
+and never seen. The strength of the penalty is chosen by leaving one kind of training data out at a time
+(SynthSeg's heads, the signal equations', the real ones), since leaving subjects out says 1.00 to all of
+them. The temperature comes from the same held-out predictions; the largest distance that is still
+answered, from subjects left out of the fit. `outside` scans score how often "unknown" is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save as serialise
+
+from training import estimate, pack
+from training.identification import rows, scans
+from training.identification.rows import Linear, Table
+from training.paths import REPOSITORY, cache_folder, data_folder
+
+SCHEMA = 1
+WHOLE_HEAD_MM = 100.0
+STRENGTHS = [1e-4, 1e-3, 1e-2, 1e-1]
+LEAST_PROBABILITY = 0.6
+FAR = 0.99  # share of held-out training scans that must count as known
+DIRECTIONS = 24
+SEQUENCES = ["T1w", "T2w", "FLAIR", "PD", scans.CINE]
+PARTS = [scans.HEAD, scans.HEART, scans.OTHER]
+HEADS = {
+    "sequence": {"column": "sequence", "outputs": SEQUENCES, "inputs": ["sequence"], "body_parts": [scans.HEAD, scans.HEART]},
+    "body_part": {"column": "part", "outputs": PARTS, "inputs": ["sequence", "structure"], "body_parts": []},
+    "skull": {"column": "stripped", "outputs": ["whole", "stripped"], "inputs": ["sequence", "structure"],
+              "body_parts": [scans.HEAD]},
+}  # fmt: skip
+
+
+def labelled(table: Table, head: str) -> tuple[Table, np.ndarray]:
+    """The rows that a head knows, and their classes."""
+    values = table.known[HEADS[head]["column"]]
+    if head == "skull":
+        values = np.select([values == "True", values == "False"], ["stripped", "whole"], "")
+    known = np.isin(values, HEADS[head]["outputs"])
+    return table.where(known), values[known]
+
+
+def folds_of_kind(table: Table, labels: np.ndarray) -> list[np.ndarray]:
+    """Kinds of training data to leave out, where what stays still has every class of what goes."""
+    kinds = np.where(table.known["data_set"] == "synthetic", table.known["variant"], table.known["data_set"])
+    folds = []
+    for kind in np.unique(kinds):
+        out = (kinds == kind) & np.isin(labels, np.unique(labels[kinds != kind]))
+        if out.sum() >= 8:
+            folds.append(out)
+    return folds
+
+
+def folds_of_subject(table: Table, count: int = 5) -> list[np.ndarray]:
+    names = np.unique(table.known["subject"])
+    place = dict(zip(names, np.random.default_rng(5).permutation(len(names)) % count))
+    fold = np.array([place[name] for name in table.known["subject"]])
+    return [fold == index for index in range(count)]
+
+
+def held_out(table: Table, labels: np.ndarray, head: str, folds: list[np.ndarray], strength: float):
+    """Logits of the rows of each fold by a fit without them; classes and weights beside."""
+    spec, x = HEADS[head], table.x(HEADS[head]["inputs"])
+    logits, wanted, weights = [], [], []
+    for out in folds:
+        weight = rows.balance(labels[~out], table.known["data_set"][~out])
+        model = rows.logistic(x[~out], labels[~out], weight, spec["outputs"], strength)
+        logits.append(model(x[out]))
+        wanted.append(labels[out])
+        weights.append(rows.balance(labels[out], table.known["data_set"][out]))
+    return np.vstack(logits), np.concatenate(wanted), np.concatenate(weights)
+
+
+def loss(logits: np.ndarray, wanted: np.ndarray, weights: np.ndarray, outputs: list[str], temperature: float) -> float:
+    odds = rows.softmax(logits / temperature)[np.arange(len(wanted)), [outputs.index(w) for w in wanted]]
+    return float(-(weights * np.log(np.maximum(odds, 1e-12))).sum() / weights.sum())
+
+
+def calibrated(logits, wanted, weights, outputs) -> float:
+    temperatures = np.exp(np.linspace(np.log(0.3), np.log(12), 80))
+    return float(temperatures[np.argmin([loss(logits, wanted, weights, outputs, t) for t in temperatures])])
+
+
+class Distance:
+    """Distance to the nearest class centre, in standard deviations within classes (Lee et al., 2018).
+
+    The directions are those in which the classes differ most from one another and the training scans
+    vary most (principal components of the standardised vectors), whitened by the covariance within classes.
+    """
+
+    def __init__(self, z: np.ndarray, labels: np.ndarray, weights: np.ndarray, outputs: list[str]):
+        _, _, vt = np.linalg.svd(np.sqrt(weights)[:, None] * (z - weights @ z / weights.sum()), full_matrices=False)
+        basis = vt[:DIRECTIONS]
+        places = z @ basis.T
+        present = [label for label in outputs if (labels == label).any()]
+        centres = np.array([np.average(places[labels == c], 0, weights[labels == c]) for c in present])
+        rest = places - centres[[present.index(label) for label in labels]]
+        covariance = (weights[:, None] * rest).T @ rest / weights.sum()
+        values, vectors = np.linalg.eigh(covariance)
+        scale = vectors / np.sqrt(values + 0.02 * values.mean())
+        self.whitening, self.centres = scale.T @ basis, centres @ scale
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        places = z @ self.whitening.T
+        return np.sqrt(((places[:, None] - self.centres[None]) ** 2).mean(2)).min(1)
+
+
+def fit(table: Table, head: str) -> dict:
+    """Model, temperature and limits of one head, and how they were found."""
+    spec = HEADS[head]
+    some, labels = labelled(table.where(table.known["use"] == "train"), head)
+    x, weights = some.x(spec["inputs"]), rows.balance(labels, some.known["data_set"])
+    tried = {}
+    for strength in STRENGTHS:
+        found = held_out(some, labels, head, folds_of_kind(some, labels), strength)
+        temperature = calibrated(*found, spec["outputs"])
+        right = np.array(spec["outputs"])[found[0].argmax(1)] == found[1]
+        tried[strength] = (loss(*found, spec["outputs"], temperature), temperature, float(np.average(right, weights=found[2])))
+    strength = min(tried, key=lambda s: tried[s][0])
+    model = rows.logistic(x, labels, weights, spec["outputs"], strength)
+    z = model.z(x)
+    distances = np.zeros(len(labels))
+    for out in folds_of_subject(some):
+        distances[out] = Distance(z[~out], labels[~out], weights[~out], spec["outputs"])(z[out])
+    order = np.argsort(distances)
+    share = np.cumsum(weights[order]) / weights.sum()
+    return {
+        "model": model, "temperature": tried[strength][1], "strength": strength,
+        "distance": Distance(z, labels, weights, spec["outputs"]),
+        "most_distance": float(distances[order][np.searchsorted(share, FAR)]),
+        "other kinds of training data": {str(s): {"log loss": round(v[0], 3), "accuracy": round(v[2], 3)} for s, v in tried.items()},
+    }  # fmt: skip
+
+
+def answers(table: Table, head: str, fitted: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Class ("" for unknown), probability of the likeliest, distance."""
+    x, outputs = table.x(HEADS[head]["inputs"]), np.array(HEADS[head]["outputs"])
+    odds = rows.softmax(fitted["model"](x) / fitted["temperature"])
+    distance = fitted["distance"](fitted["model"].z(x))
+    likely = odds.max(1)
+    given = np.where((likely >= LEAST_PROBABILITY) & (distance <= fitted["most_distance"]), outputs[odds.argmax(1)], "")
+    return given, likely, distance
+
+
+def calibration_error(right: np.ndarray, probability: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error over equal-width bins of the largest probability."""
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    gaps = [abs(right[place == b].mean() - probability[place == b].mean()) * (place == b).mean() for b in np.unique(place)]
+    return round(float(sum(gaps)), 3)
+
+
+def scored(table: Table, head: str, fitted: dict) -> dict:
+    """On scans that were not learnt from: accuracy where it answers, coverage, confusion, the wrong ones."""
+    some, labels = labelled(table.where((table.known["use"] == "test") & (table.known["variant"] == "")), head)
+    given, likely, distance = answers(some, head, fitted)
+    result = {}
+    sets = some.known["data_set"]
+    for name in [*np.unique(sets), "all", "data sets not learnt from"]:
+        unseen = ~np.isin(sets, ["hippocampus", "cardiac_acdc"])
+        mask = unseen if name.startswith("data sets") else np.ones(len(sets), bool) if name == "all" else sets == name
+        answered = mask & (given != "")
+        odds_right = given == labels
+        result[str(name)] = {
+            "scans": int(mask.sum()), "answered": int(answered.sum()),
+            "right where answered": int((odds_right & answered).sum()),
+            "accuracy": round(float(odds_right[answered].mean()), 4) if answered.any() else None,
+        }  # fmt: skip
+    raw = np.array(HEADS[head]["outputs"])[fitted["model"](some.x(HEADS[head]["inputs"])).argmax(1)] == labels
+    confusion = {c: {g or "unknown": int(((labels == c) & (given == g)).sum()) for g in np.unique(given)} for c in np.unique(labels)}
+    worst = np.argsort(np.where(given == labels, 1 + likely, np.where(given == "", likely, -likely)))[:12]
+    return {
+        "by data set": result, "expected calibration error": calibration_error(raw, likely),
+        "confusion": {k: {g: n for g, n in v.items() if n} for k, v in confusion.items()},
+        "worst": [{"scan": str(some.known["name"][i]), "true": str(labels[i]), "given": str(given[i]) or "unknown",
+                   "probability": round(float(likely[i]), 3), "distance": round(float(distance[i]), 2)}
+                  for i in worst if given[i] != labels[i]],
+    }  # fmt: skip
+
+
+def outside(table: Table, fitted: dict) -> dict:
+    """What is said of images of no kind that a head knows."""
+    some = table.where(table.known["use"] == "outside")
+    part, part_odds, part_far = answers(some, "body_part", fitted["body_part"])
+    kind, kind_odds, kind_far = answers(some, "sequence", fitted["sequence"])
+    kind = np.where(np.isin(part, HEADS["sequence"]["body_parts"]), kind, "")
+    said = {str(name): {"body part": str(p) or "unknown", "sequence": str(k) or "unknown",
+                        "probabilities": [round(float(a), 2), round(float(b), 2)],
+                        "distance / limit": [round(float(c / fitted["body_part"]["most_distance"]), 2),
+                                             round(float(d / fitted["sequence"]["most_distance"]), 2)]}
+            for name, p, k, a, b, c, d in zip(some.known["name"], part, kind, part_odds, kind_odds, part_far, kind_far)}  # fmt: skip
+    return {"images": len(said), "sequence unknown": int((kind == "").sum()),
+            "neither head nor heart": int((~np.isin(part, [scans.HEAD, scans.HEART])).sum()), "said": said}  # fmt: skip
+
+
+def tensors_of(name: str, model: Linear, distance: Distance | None = None) -> dict[str, np.ndarray]:
+    parts = {"weight": model.weight, "bias": model.bias, "mean": model.mean, "deviation": model.deviation}
+    if distance is not None:
+        parts |= {"whitening": distance.whitening, "centres": distance.centres}
+    return {f"heads.{name}.{part}": np.ascontiguousarray(value, np.float32) for part, value in parts.items()}
+
+
+def write(path: Path, tensors: dict[str, np.ndarray], document: dict) -> None:
+    digest = hashlib.sha256(pack.data_section(serialise(tensors))).hexdigest()
+    content = serialise(tensors, {"prism_heads": json.dumps({"schema": SCHEMA, **document, "sha256": digest})})
+    assert hashlib.sha256(pack.data_section(content)).hexdigest() == digest
+    path.write_bytes(content)
+
+
+def described(head: str, fitted: dict) -> dict:
+    spec = HEADS[head]
+    return {
+        "name": head, "kind": "classification", "inputs": spec["inputs"], "outputs": spec["outputs"],
+        "body_parts": spec["body_parts"], "temperature": fitted["temperature"],
+        "least_probability": LEAST_PROBABILITY, "most_distance": fitted["most_distance"],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pack", type=Path, default=REPOSITORY / "public/packs/brain.safetensors")
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--cache", type=Path, default=cache_folder())
+    parser.add_argument("--features", type=Path, help="folder of the vectors [the pack's in the cache]")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/identify.safetensors")
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "training/results/identify.json")
+    parser.add_argument("--version", default="0.1.0")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    _, document = pack.read(arguments.pack)
+    table = rows.load(arguments.features or arguments.cache / "identify" / document["sha256"][:12])
+    fitted = {head: fit(table, head) for head in HEADS}
+    train = table.known["use"] == "train"
+    cells = sorted({(d, s, p) for d, s, p in zip(table.known["data_set"][train], table.known["sequence"][train], table.known["part"][train])})
+    results = {
+        "learnt from": {f"{d}, {s or 'no sequence'}, {p}": int((train & (table.known["data_set"] == d) & (table.known["sequence"] == s) & (table.known["part"] == p)).sum()) for d, s, p in cells},
+        **{head: {"strength": found["strength"], "temperature": round(found["temperature"], 3),
+                  "left out one kind of training data at a time": found["other kinds of training data"],
+                  **scored(table, head, found)} for head, found in fitted.items()},
+        "outside": outside(table, fitted),
+    }  # fmt: skip
+    arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+    tensors, heads = {}, []
+    for head, found in fitted.items():
+        tensors |= tensors_of(head, found["model"], found["distance"])
+        heads.append(described(head, found))
+    for name, model, description in estimate.shipped(table, arguments.data):
+        tensors |= tensors_of(name, model)
+        heads.append(description)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    write(arguments.out, tensors, {
+        "name": "identify", "title": "Sequence, body part, age", "version": arguments.version,
+        "encoder": {"name": document["name"], "sha256": document["sha256"]}, "whole_head_mm": WHOLE_HEAD_MM,
+        "heads": heads,
+        "provenance": {
+            "data": [{"name": "OpenNeuro ds002748, 48 T1w heads", "licence": "CC0"},
+                     {"name": "ACDC, 50 patients' cine", "licence": "ACDC, non-commercial"},
+                     {"name": "Medical Segmentation Decathlon, 140 hippocampus crops", "licence": "CC BY-SA 4.0"},
+                     {"name": "SynthSeg label maps, synthetic scans", "licence": "Apache-2.0"},
+                     {"name": "SPL atlases of abdomen, knee, head and neck, synthetic scans", "licence": "3D Slicer licence"}],
+            "commit": commit.stdout.strip() or "unknown", "trained": time.strftime("%Y-%m-%d"),
+            "note": "linear heads on the frozen encoder of the brain pack",
+        },
+        "scores": {head: results[head]["by data set"]["data sets not learnt from"] for head in HEADS},
+    })  # fmt: skip
+    print(json.dumps(results, indent=1))
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
