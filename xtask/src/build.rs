@@ -92,11 +92,12 @@ fn write_policy() -> TaskResult {
 fn write_precache(version: &str) -> TaskResult {
     let dist = project::dist();
     let later = |name: &str| {
-        name.strip_prefix("packs/")
-            .is_some_and(|file| !matches!(
+        name.strip_prefix("packs/").is_some_and(|file| {
+            !matches!(
                 file,
                 "brain.safetensors" | "brain.md" | "identify.safetensors" | "index.json"
-            ))
+            )
+        })
     };
     let kept = |name: &str| {
         !matches!(name, "service_worker.js" | "precache.js" | "_headers") && !later(name)
