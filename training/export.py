@@ -57,7 +57,7 @@ def task_description(settings: dict) -> dict:
         "title": "Brain, any contrast, 32 structures (2 mm)",
         "preprocessing": PREPROCESSING,
         "labels": labels.label_table(),
-        "fits": {"body_part": ["head"], "extent_mm": [100, 1000]},
+        "fits": {"body_part": ["head"], "extent_mm": [90, 1000]},
         "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
         "note": NOTE.format(
             "trained from scratch on synthetic scans" + (", then on real ones as well" if real else "")

@@ -3,7 +3,7 @@
     python -m training.pack public/packs
 
 lists the packs of a folder in its `index.json`, which the page reads before it fetches any. With
-`--fits brain '{"body_part": ["head"], "extent_mm": [100, 1000]}'` it first writes into one of them
+`--fits brain '{"body_part": ["head"], "extent_mm": [90, 1000]}'` it first writes into one of them
 which scans it is for (core/src/identify/routing.rs).
 
 The document's `sha256` covers the data section only (every byte after the header), so it can be

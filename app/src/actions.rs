@@ -22,7 +22,7 @@ use crate::text;
 const CANCEL_MILLIS: u64 = 500;
 
 /// Stands for the request of a run that waits for the pack; real ids begin at 1.
-const PENDING: RequestId = 0;
+pub(crate) const PENDING: RequestId = 0;
 
 /// The sample scan beside the page, and the name it is shown under.
 const SAMPLE: (&str, &str) = ("./samples/sample_t1w.nii.gz", "sample_t1w.nii.gz");
@@ -156,9 +156,12 @@ impl App {
     pub fn choose_device(&self, choice: DeviceChoice) {
         self.device_choice.set(choice);
         store_choice(choice);
-        if self.desk.with_value(|desk| desk.running.is_some()) {
+        if let Some((id, _)) = self.desk.with_value(|desk| desk.running) {
             self.end_worker();
-            self.segment(choice);
+            match self.take_identifying(Some(id)) {
+                Some((_, _, run)) => self.identify(choice, run),
+                None => self.segment(choice),
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //! | [`actions`], [`replies`], [`exports`] | what it does, what it makes of answers, what it saves |
 //! | [`features`] | what is done with the encoder's features: colours, similar places, teaching |
 //! | [`report`] | sentences that the reader changes |
+//! | [`identify`] | what the scan shows; the pack that fits runs by itself |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
@@ -28,6 +29,7 @@ pub mod exports;
 pub mod facts;
 pub mod features;
 pub mod files;
+pub mod identify;
 pub mod kept;
 pub mod offline;
 pub mod packs;

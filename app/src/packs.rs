@@ -20,6 +20,9 @@ const FOLDER: &str = "./packs/";
 /// The pack that runs when none was chosen.
 const FIRST: &str = "brain.safetensors";
 
+/// The heads on its encoder that identify a scan.
+const HEADS: &str = "identify.safetensors";
+
 /// The models, as signals.
 #[derive(Clone, Copy)]
 pub struct Models {
@@ -242,6 +245,11 @@ impl App {
         }
         let sha256 = self.models.chosen.get_untracked()?;
         kept::file(&sha256).await.ok().map(Into::into)
+    }
+
+    /// The pack whose encoder identifies scans, and the heads that do.
+    pub(crate) async fn identify_files(&self) -> Option<Vec<JsValue>> {
+        Some(vec![self.shipped_file(FIRST.into()).await?, self.shipped_file(HEADS.into()).await?])
     }
 
     /// A pack beside the page, fetched once; `None` where it cannot be fetched.

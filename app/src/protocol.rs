@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{Answer, DeviceChoice, DeviceReport, PackCard, Times};
 use crate::features::messages as features;
+use crate::identify::Found;
 
 /// Names a request; later requests have larger ids.
 pub type RequestId = u32;
@@ -73,6 +74,12 @@ pub enum ToWorker {
         pack: Option<String>,
         /// What.
         ask: features::Ask,
+    },
+    /// Say what the loaded scan shows. Beside: the pack whose encoder is read, and the
+    /// heads (`Blob`s). Answers [`FromWorker::Identified`].
+    Identify {
+        /// Where to compute.
+        device: DeviceChoice,
     },
     /// End the request `id` at the next occasion.
     Cancel {
@@ -223,6 +230,11 @@ pub enum FromWorker {
         /// It.
         answer: features::Answer,
     },
+    /// What the scan shows.
+    Identified {
+        /// It.
+        found: Box<Found>,
+    },
     /// The segmentation is back.
     Restored,
     /// A file is made; its bytes are beside.
@@ -337,6 +349,7 @@ mod tests {
                 pack: None,
                 ask: features::Ask::Similar(features::Place::Here([1.5, -2.0, 30.25])),
             },
+            ToWorker::Identify { device: DeviceChoice::Cpu },
             ToWorker::Cancel { id: 7 },
             ToWorker::Restore { table: LabelTable::default() },
             ToWorker::ExportSegmentation,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use js_sys::{Uint8Array, Uint16Array};
 use leptos::prelude::*;
-use prism_core::formats::{Acquisition, Selection};
+use prism_core::formats::Selection;
 use wasm_bindgen::JsValue;
 
 use crate::actions::sentence;
@@ -48,6 +48,10 @@ impl App {
                 self.finish(id);
                 self.hear_packs(kept, added);
             }
+            FromWorker::Identified { found } => {
+                self.finish(id);
+                self.identified(id, *found);
+            }
             FromWorker::Segmented { result } => self.segmented(id, *result, &parts),
             FromWorker::Exported { media_type } => {
                 let name = self.desk.try_update_value(|desk| {
@@ -61,7 +65,10 @@ impl App {
                     self.notify(Tone::Problem, sentence(&message));
                 }
             }
-            FromWorker::Cancelled => self.finish(id),
+            FromWorker::Cancelled => {
+                self.take_identifying(id);
+                self.finish(id);
+            }
             FromWorker::Failed { kind, message } => self.failed(id, kind, &message),
         }
     }
@@ -129,11 +136,11 @@ impl App {
             desk.worker_has_scan = true;
             desk.worker_has_labels = false;
         });
-        let fits = fits_pack(facts.acquisition());
         self.labels.set(None);
         self.result.set(None);
         self.features.forget_scan();
         self.reporting.forget_scan();
+        self.forget_identification();
         self.reset_view(&facts);
         self.volume.set(Some(Rc::new(DisplayVolume {
             dims: facts.grid.dims,
@@ -144,17 +151,8 @@ impl App {
         self.scan.set(Some(Arc::new(facts)));
         // What was shown of the features of the last scan is shown of this one.
         self.show_features(self.features.mode.get_untracked());
-        if !self.automatic.get_untracked() {
-            return;
-        }
-        if fits {
-            self.segment(self.device_choice.get_untracked());
-        } else {
-            self.notify(
-                Tone::Calm,
-                "The files say that this is no scan of the head, so it was not segmented; \
-                 start it under Structures.",
-            );
+        if self.automatic.get_untracked() {
+            self.identify(self.device_choice.get_untracked(), true);
         }
     }
 
@@ -220,7 +218,10 @@ impl App {
                     Tone::Calm,
                     format!("{} The run starts again on the CPU.", sentence(&brief(message))),
                 );
-                self.segment(DeviceChoice::Cpu);
+                match self.take_identifying(id) {
+                    Some((_, _, run)) => self.identify(DeviceChoice::Cpu, run),
+                    None => self.segment(DeviceChoice::Cpu),
+                }
             }
             (FailureKind::Crash, _) => {
                 self.end_worker();
@@ -241,6 +242,10 @@ impl App {
                 let opened = self.is_opening(id);
                 self.finish(id);
                 self.notify(Tone::Problem, sentence(message));
+                if let Some((_, device, true)) = self.take_identifying(id) {
+                    // A scan that nobody can name may still be segmented.
+                    self.segment(device);
+                }
                 if opened {
                     self.resume_run();
                 }
@@ -260,15 +265,6 @@ fn brief(message: &str) -> String {
     }
 }
 
-/// Whether the files allow that the scan shows a head: they say so or say nothing.
-fn fits_pack(acquisition: &Acquisition) -> bool {
-    acquisition.body_part.as_deref().is_none_or(|part| {
-        let part = part.to_ascii_uppercase();
-        part.trim().is_empty()
-            || ["HEAD", "BRAIN", "SKULL", "CEREB", "NEURO"].iter().any(|word| part.contains(word))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,14 +273,5 @@ mod tests {
     fn long_messages_are_cut() {
         assert_eq!(brief("lost\nCaused by:\n  a driver"), "lost");
         assert_eq!(brief(&"ä".repeat(400)).chars().count(), 161);
-    }
-
-    #[test]
-    fn only_a_known_other_body_part_is_not_segmented_at_once() {
-        let of = |part: Option<&str>| {
-            fits_pack(&Acquisition { body_part: part.map(Into::into), ..Acquisition::default() })
-        };
-        assert!(of(None) && of(Some("BRAIN")) && of(Some("Head and neck")) && of(Some(" ")));
-        assert!(!of(Some("KNEE")) && !of(Some("ABDOMEN")));
     }
 }

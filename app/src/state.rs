@@ -12,6 +12,7 @@ use prism_core::formats::{Selection, Series};
 use crate::client::Client;
 use crate::facts::{DeviceChoice, DeviceReport, PackCard};
 use crate::features::Features;
+use crate::identify::Identifying;
 use crate::packs::Models;
 use crate::protocol::{RequestId, RunResult, ScanFacts};
 use crate::report::Reporting;
@@ -183,6 +184,8 @@ pub struct App {
     pub features: Features,
     /// What the reader does to the report.
     pub reporting: Reporting,
+    /// What the scan shows.
+    pub identifying: Identifying,
     /// For actions only.
     pub desk: StoredValue<Desk, LocalStorage>,
 }
@@ -213,6 +216,7 @@ impl App {
             view: ViewState::new(),
             features: Features::new(),
             reporting: Reporting::new(),
+            identifying: Identifying::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
                 packs: Vec::new(),

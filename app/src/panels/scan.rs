@@ -5,6 +5,7 @@ use prism_core::formats::Acquisition;
 
 use super::icons::{Icon, icon};
 use super::series::VolumeChoice;
+use crate::identify::Identified;
 use crate::protocol::{Grid, ScanFacts};
 use crate::state::App;
 use crate::text;
@@ -36,6 +37,7 @@ pub fn ScanPanel(
                         </Show>
                         <VolumeChoice app />
                         {warnings(&scan.warnings)}
+                        <Identified app />
                         <Facts title="Geometry" rows=geometry(&scan) />
                         <Facts title="Acquisition" rows=acquired(scan.acquisition()) />
                         <Facts title="Files" rows=origin(&scan) />

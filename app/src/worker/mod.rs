@@ -11,11 +11,13 @@
 //! | `run` | device, pack, segmentation, measures, report |
 //! | `packs` | models that are kept on the device |
 //! | `features` | colours, similar places, fitted heads |
+//! | `identify` | sequence, body part, age |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
 mod features;
 mod half;
+mod identify;
 mod packs;
 mod post;
 mod read;
@@ -193,6 +195,10 @@ async fn answer(
         }
         ToWorker::Features { device, pack, ask } => {
             features::answer(holdings, (device, pack), ask, parts, (id, ending)).await
+        }
+        ToWorker::Identify { device } => {
+            let found = identify::answer(holdings, device, parts, (id, ending)).await?;
+            Ok((FromWorker::Identified { found: Box::new(found) }, Vec::new()))
         }
         ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),

@@ -1,0 +1,118 @@
+//! The question to the worker, and what the page makes of the answer.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use prism_core::identify::Route;
+
+use super::{Found, candidates, routing, runs};
+use crate::actions::begin;
+use crate::facts::DeviceChoice;
+use crate::protocol::{RequestId, ToWorker};
+use crate::state::{App, Tone};
+
+impl App {
+    /// Identifies the scan that is shown; with `run`, then runs what fits.
+    pub fn identify(&self, device: DeviceChoice, run: bool) {
+        let Some(client) = self.client() else { return };
+        if self.desk.with_value(|desk| desk.running.is_some()) {
+            return;
+        }
+        self.run.set(Some(begin("Getting ready")));
+        // Not a request yet, but a second start must not come between.
+        self.desk.update_value(|desk| desk.running = Some((crate::actions::PENDING, device)));
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let files = app.identify_files().await;
+            if app.desk.with_value(|desk| desk.running) != Some((crate::actions::PENDING, device)) {
+                return;
+            }
+            let Some(parts) = files else {
+                app.desk.update_value(|desk| desk.running = None);
+                app.run.set(None);
+                app.notify(
+                    Tone::Calm,
+                    "The scan could not be identified: what knows sequences could not be fetched.",
+                );
+                if run {
+                    app.segment(device);
+                }
+                return;
+            };
+            app.give_scan(&client);
+            let id = client.send(ToWorker::Identify { device }, &parts);
+            app.desk.update_value(|desk| desk.running = Some((id, device)));
+            app.identifying.asking.set_value(Some((id, device, run)));
+        });
+    }
+
+    /// The answer has come.
+    pub(crate) fn identified(&self, id: Option<RequestId>, found: Found) {
+        let Some((_, device, run)) = self.take_identifying(id) else { return };
+        self.identifying.found.set(Some(Arc::new(found)));
+        if run {
+            self.run_what_fits(device);
+        }
+    }
+
+    /// Whether a request was the question, which is over now.
+    pub(crate) fn take_identifying(
+        &self,
+        id: Option<RequestId>,
+    ) -> Option<(RequestId, DeviceChoice, bool)> {
+        let asked = self.identifying.asking.get_value().filter(|(asked, ..)| Some(*asked) == id);
+        if asked.is_some() {
+            self.identifying.asking.set_value(None);
+        }
+        asked
+    }
+
+    /// Forgets what belongs to a scan that is replaced.
+    pub(crate) fn forget_identification(&self) {
+        self.identifying.asking.set_value(None);
+        self.identifying.found.set(None);
+    }
+
+    /// Runs the pack that fits, or says why none does.
+    fn run_what_fits(&self, device: DeviceChoice) {
+        let Some(found) = self.identifying.found.get_untracked() else { return };
+        let cards = untrack(|| candidates(self.models));
+        if cards.is_empty() {
+            // The list of packs is not there: the first one runs as ever.
+            self.segment(device);
+            return;
+        }
+        let asked = routing(&found, &cards);
+        let Some(at) = runs(&asked, &cards) else {
+            self.notify(
+                Tone::Calm,
+                format!("{} It was not segmented; start it under Structures.", asked.words()),
+            );
+            return;
+        };
+        if at > 0 {
+            if let Some((title, Route::No(why) | Route::Unsure(why))) = asked.packs.first() {
+                self.notify(
+                    Tone::Calm,
+                    format!("{} runs; {title} does not: {why}.", cards[at].title),
+                );
+            }
+            self.choose_pack(self.key_of(&cards[at].sha256));
+        }
+        self.segment(device);
+    }
+
+    /// Uses another pack for the scan that is shown.
+    pub(crate) fn run_pack(&self, sha256: &str) {
+        self.choose_pack(self.key_of(sha256));
+        self.segment(self.device_choice.get_untracked());
+    }
+
+    /// What stands for a pack in the choice: nothing for the first one beside the page.
+    fn key_of(&self, sha256: &str) -> Option<String> {
+        let first = self.models.shipped.with_untracked(|shipped| {
+            shipped.first().is_some_and(|first| first.card.sha256 == sha256)
+        });
+        (!first).then(|| sha256.to_owned())
+    }
+}

@@ -1,0 +1,151 @@
+//! What the scan shows, and what is done about it: the pack that fits runs by itself, and
+//! it is said why the others do not.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `ask` | the question to the worker, and what the page makes of the answer |
+//! | `panel` | sequence, body part, plane, skull, age, in the scan's panel |
+
+mod ask;
+mod panel;
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use prism_core::identify::{Estimates, Identification, Route, Routing};
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{DeviceChoice, PackCard};
+use crate::packs::Models;
+use crate::protocol::RequestId;
+pub use panel::Identified;
+
+/// What the worker found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Sequence, body part, plane, skull.
+    pub identification: Identification,
+    /// Age and sex, or why not.
+    pub estimates: Estimates,
+}
+
+/// Everything the page knows of it. `Copy`: a bundle of signals.
+#[derive(Clone, Copy)]
+pub struct Identifying {
+    /// Of the scan that is shown.
+    pub found: RwSignal<Option<Arc<Found>>>,
+    /// The request, on which device, and whether what fits shall run then.
+    asking: StoredValue<Option<(RequestId, DeviceChoice, bool)>>,
+}
+
+impl Identifying {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { found: RwSignal::new(None), asking: StoredValue::new(None) }
+    }
+}
+
+impl Default for Identifying {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The packs there are, the chosen one first: runs that fit equally well go to it.
+fn candidates(models: Models) -> Vec<PackCard> {
+    let chosen = models.card();
+    let mut cards: Vec<PackCard> = chosen.into_iter().collect();
+    let shipped = models.shipped.get();
+    let others = shipped.into_iter().map(|one| one.card).chain(models.kept.get());
+    for card in others.filter(PackCard::segments) {
+        if cards.iter().all(|known| known.sha256 != card.sha256) {
+            cards.push(card);
+        }
+    }
+    cards
+}
+
+/// Whether each of the packs fits.
+fn routing(found: &Found, cards: &[PackCard]) -> Routing {
+    let asked = cards.iter().map(|card| (card.title.as_str(), card.fits.as_ref()));
+    Routing::of(&found.identification, asked)
+}
+
+/// Which of the packs runs by itself: one that fits, or the chosen one where it does not say
+/// what it is for.
+fn runs(routing: &Routing, cards: &[PackCard]) -> Option<usize> {
+    let silent = cards.first().is_some_and(|card| card.fits.is_none());
+    let first = routing.packs.first().map(|(_, route)| route);
+    match first {
+        Some(Route::Unsure(_)) if silent => Some(0),
+        _ => routing.best(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_core::identify::Fits;
+    use prism_core::identify::geometry::{Direction, Plane};
+    use prism_core::identify::heads::Answer;
+
+    use super::*;
+
+    fn answer(given: Option<&str>) -> Answer {
+        Answer {
+            given: given.map(Into::into),
+            probabilities: given.map(|class| (class.to_owned(), 0.97)).into_iter().collect(),
+            distance: None,
+            most_distance: None,
+        }
+    }
+
+    fn found(part: Option<&str>) -> Found {
+        Found {
+            identification: Identification {
+                sequence: answer(Some("T1w")),
+                body_part: answer(part),
+                skull: None,
+                plane: Plane { direction: Direction::Axial, tilt_degrees: 0.0 },
+                extent_mm: [160.0, 240.0, 240.0],
+                warnings: Vec::new(),
+            },
+            estimates: Estimates { age: None, sex: None, sex_caution: None, refused: None },
+        }
+    }
+
+    fn card(title: &str, part: Option<&str>) -> PackCard {
+        let fits = part.map(|part| Fits { body_part: vec![part.into()], ..Fits::default() });
+        PackCard {
+            title: title.into(),
+            version: "1".into(),
+            sha256: title.into(),
+            labels: Default::default(),
+            spacing_mm: serde_json::from_str("[1.0, 1.0, 1.0]").unwrap(),
+            fits,
+            provenance: serde_json::Value::Null,
+            scores: serde_json::Value::Null,
+            parameters: 0,
+            bytes: 0,
+            heads: Vec::new(),
+        }
+    }
+
+    fn first_to_run(part: Option<&str>, cards: &[PackCard]) -> Option<usize> {
+        runs(&routing(&found(part), cards), cards)
+    }
+
+    #[test]
+    fn the_pack_that_fits_runs_and_else_none() {
+        let cards = [card("brain", Some("head")), card("cardiac", Some("heart"))];
+        assert_eq!(first_to_run(Some("head"), &cards), Some(0));
+        assert_eq!(first_to_run(Some("heart"), &cards), Some(1));
+        assert_eq!(first_to_run(Some("other"), &cards), None);
+        assert_eq!(first_to_run(None, &cards), None);
+    }
+
+    #[test]
+    fn a_chosen_pack_that_does_not_say_runs_as_ever() {
+        let cards = [card("someone's", None), card("brain", Some("head"))];
+        assert_eq!(first_to_run(Some("other"), &cards), Some(0));
+    }
+}

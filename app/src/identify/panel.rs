@@ -1,0 +1,167 @@
+//! Sequence, body part, plane, skull, age: what the image shows, with probabilities, and
+//! which packs fit.
+
+use leptos::prelude::*;
+use prism_core::identify::heads::Answer;
+use prism_core::identify::{Estimates, Identification, Route};
+
+use super::{candidates, routing};
+use crate::state::App;
+
+/// What the scan shows; a button to find out before it is known.
+#[component]
+pub fn Identified(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    let idle = Memo::new(move |_| {
+        app.identifying.found.with(Option::is_none) && app.run.with(Option::is_none)
+    });
+    view! {
+        <Show when=move || idle.get()>
+            <button
+                type="button"
+                class="button"
+                data-test="identify"
+                on:click=move |_| app.identify(app.device_choice.get_untracked(), false)
+            >
+                "Identify this scan"
+            </button>
+        </Show>
+        {move || {
+            app.identifying
+                .found
+                .get()
+                .map(|found| {
+                    let scan = &found.identification;
+                    view! {
+                        <section
+                            class="facts identified"
+                            data-test="identified"
+                            data-sequence=given(&scan.sequence)
+                            data-body-part=given(&scan.body_part)
+                            data-plane=scan.plane.words()
+                        >
+                            <h3>"What the image shows"</h3>
+                            {rows(shown(scan))}
+                            {lines(&scan.warnings)}
+                        </section>
+                        <Packs app />
+                        {estimated(&found.estimates)}
+                    }
+                })
+        }}
+    }
+}
+
+/// Which packs fit, and why the others do not.
+#[component]
+fn Packs(app: App) -> impl IntoView {
+    let listed = move || {
+        let found = app.identifying.found.get()?;
+        let cards = candidates(app.models);
+        let asked = routing(&found, &cards);
+        Some(cards.into_iter().zip(asked.packs).collect::<Vec<_>>())
+    };
+    view! {
+        <section class="facts" data-test="routing">
+            <h3>"Models"</h3>
+            <ul class="routes">
+                {move || {
+                    listed()
+                        .unwrap_or_default()
+                        .into_iter()
+                        .map(|(card, (title, route))| {
+                            let (key, why) = match route {
+                                Route::Fits => ("fits", "fits this scan".to_owned()),
+                                Route::Unsure(why) => ("unsure", why),
+                                Route::No(why) => ("no", why),
+                            };
+                            let sha256 = card.sha256.clone();
+                            let chosen = app.models.card().is_some_and(|c| c.sha256 == sha256);
+                            view! {
+                                <li data-route=key>
+                                    <span>{format!("{title}: {why}.")}</span>
+                                    {(key == "fits" && !chosen)
+                                        .then(|| {
+                                            view! {
+                                                <button
+                                                    type="button"
+                                                    class="button quiet"
+                                                    data-test="run-fitting"
+                                                    on:click=move |_| app.run_pack(&sha256)
+                                                >
+                                                    "Run it"
+                                                </button>
+                                            }
+                                        })}
+                                </li>
+                            }
+                        })
+                        .collect_view()
+                }}
+            </ul>
+        </section>
+    }
+}
+
+fn given(answer: &Answer) -> String {
+    answer.given.clone().unwrap_or_else(|| "unknown".into())
+}
+
+fn shown(scan: &Identification) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("Sequence", scan.sequence.words()),
+        ("Body part", scan.body_part.words()),
+        ("Plane", scan.plane.words()),
+    ];
+    rows.extend(scan.skull.as_ref().map(|skull| ("Skull", skull.words())));
+    rows
+}
+
+fn rows(rows: Vec<(&'static str, String)>) -> impl IntoView {
+    view! {
+        <dl>
+            {rows
+                .into_iter()
+                .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+                .collect_view()}
+        </dl>
+    }
+}
+
+fn lines(warnings: &[String]) -> Option<impl IntoView + use<>> {
+    let lines = warnings.to_vec();
+    (!lines.is_empty()).then(|| {
+        view! {
+            <ul class="warnings" aria-label="Contradictions" data-test="contradictions">
+                {lines.into_iter().map(|line| view! { <li><span>{line}</span></li> }).collect_view()}
+            </ul>
+        }
+    })
+}
+
+/// Age and sex with what is to be known before they are believed.
+fn estimated(found: &Estimates) -> impl IntoView + use<> {
+    let mut facts = Vec::new();
+    facts.extend(found.age.as_ref().map(|age| ("Age", age.words())));
+    facts.extend(found.sex.as_ref().map(|sex| ("Sex", sex.words())));
+    let cautions: Vec<String> = found
+        .age
+        .as_ref()
+        .and_then(|age| age.caution.clone())
+        .into_iter()
+        .chain(found.sex.as_ref().and_then(|_| found.sex_caution.clone()))
+        .chain(found.refused.clone())
+        .collect();
+    view! {
+        <section class="facts" data-test="estimates">
+            <h3>"Estimates"</h3>
+            {rows(facts)}
+            {cautions
+                .into_iter()
+                .map(|line| view! { <p class="caution">{line}</p> })
+                .collect_view()}
+        </section>
+    }
+}
