@@ -293,6 +293,7 @@ impl App {
         self.run.set(None);
         self.models.checking.set(Vec::new());
         self.features_ended();
+        self.comparison_ended();
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`features`] | what is done with the encoder's features: colours, similar places, teaching |
 //! | [`report`] | sentences that the reader changes |
 //! | [`identify`] | what the scan shows; the pack that fits runs by itself |
+//! | [`compare`] | a second scan: aligned, laid over, measured |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
@@ -24,6 +25,7 @@
 
 pub mod actions;
 pub mod client;
+pub mod compare;
 pub mod download;
 pub mod exports;
 pub mod facts;

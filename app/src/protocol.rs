@@ -13,6 +13,7 @@ use prism_core::report::Report;
 use prism_core::volume::{Affine, LabelTable};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::messages as compare;
 use crate::facts::{Answer, DeviceChoice, DeviceReport, PackCard, Times};
 use crate::features::messages as features;
 use crate::identify::Found;
@@ -80,6 +81,14 @@ pub enum ToWorker {
     Identify {
         /// Where to compute.
         device: DeviceChoice,
+    /// Something about a second scan (the pack, a `Blob`, beside).
+    Compare {
+        /// Where to compute.
+        device: DeviceChoice,
+        /// As in [`ToWorker::Prepare`].
+        pack: Option<String>,
+        /// What.
+        ask: compare::Ask,
     },
     /// End the request `id` at the next occasion.
     Cancel {
@@ -234,6 +243,10 @@ pub enum FromWorker {
     Identified {
         /// It.
         found: Box<Found>,
+    /// What was asked about a second scan; what is beside, the answer says.
+    Compare {
+        /// It.
+        answer: compare::Answer,
     },
     /// The segmentation is back.
     Restored,
@@ -350,6 +363,11 @@ mod tests {
                 ask: features::Ask::Similar(features::Place::Here([1.5, -2.0, 30.25])),
             },
             ToWorker::Identify { device: DeviceChoice::Cpu },
+            ToWorker::Compare {
+                device: DeviceChoice::Cpu,
+                pack: None,
+                ask: compare::Ask::Change { years: Some(1.5) },
+            },
             ToWorker::Cancel { id: 7 },
             ToWorker::Restore { table: LabelTable::default() },
             ToWorker::ExportSegmentation,

@@ -27,9 +27,13 @@ impl App {
             self.hear_features(reply, &parts);
             return;
         }
+        if self.is_about_comparison(id) {
+            self.hear_comparison(reply, &parts);
+            return;
+        }
         match reply.body {
             FromWorker::Ready => self.ready.set(true),
-            FromWorker::Restored | FromWorker::Features { .. } => {}
+            FromWorker::Restored | FromWorker::Features { .. } | FromWorker::Compare { .. } => {}
             FromWorker::Progress { stage, done, total } => self.advance(id, stage, done, total),
             FromWorker::Notice { text } => self.notify(Tone::Calm, sentence(&text)),
             FromWorker::Listed { series } => {
@@ -141,6 +145,7 @@ impl App {
         self.features.forget_scan();
         self.reporting.forget_scan();
         self.forget_identification();
+        self.forget_comparison();
         self.reset_view(&facts);
         self.volume.set(Some(Rc::new(DisplayVolume {
             dims: facts.grid.dims,

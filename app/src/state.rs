@@ -10,6 +10,7 @@ use leptos::prelude::*;
 use prism_core::formats::{Selection, Series};
 
 use crate::client::Client;
+use crate::compare::Compare;
 use crate::facts::{DeviceChoice, DeviceReport, PackCard};
 use crate::features::Features;
 use crate::identify::Identifying;
@@ -33,12 +34,21 @@ pub enum Tab {
     Run,
     /// The encoder's features: colours, similar places, teaching.
     Features,
+    /// A second scan.
+    Compare,
 }
 
 impl Tab {
     /// All tabs in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Structures, Self::Quality, Self::Report, Self::Scan, Self::Run, Self::Features];
+    pub const ALL: [Self; 7] = [
+        Self::Structures,
+        Self::Quality,
+        Self::Report,
+        Self::Scan,
+        Self::Run,
+        Self::Features,
+        Self::Compare,
+    ];
 
     /// The word on the tab.
     pub const fn title(self) -> &'static str {
@@ -49,6 +59,7 @@ impl Tab {
             Self::Scan => "Scan",
             Self::Run => "Run",
             Self::Features => "Features",
+            Self::Compare => "Compare",
         }
     }
 
@@ -61,6 +72,7 @@ impl Tab {
             Self::Scan => "scan",
             Self::Run => "run",
             Self::Features => "features",
+            Self::Compare => "compare",
         }
     }
 
@@ -186,6 +198,8 @@ pub struct App {
     pub reporting: Reporting,
     /// What the scan shows.
     pub identifying: Identifying,
+    /// The second scan.
+    pub compare: Compare,
     /// For actions only.
     pub desk: StoredValue<Desk, LocalStorage>,
 }
@@ -217,6 +231,7 @@ impl App {
             features: Features::new(),
             reporting: Reporting::new(),
             identifying: Identifying::new(),
+            compare: Compare::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
                 packs: Vec::new(),
@@ -333,7 +348,7 @@ mod tests {
     #[test]
     fn tabs_go_around() {
         assert_eq!(Tab::Structures.step(1), Tab::Quality);
-        assert_eq!(Tab::Structures.step(-1), Tab::Features);
-        assert_eq!(Tab::Features.step(1), Tab::Structures);
+        assert_eq!(Tab::Structures.step(-1), Tab::Compare);
+        assert_eq!(Tab::Compare.step(1), Tab::Structures);
     }
 }

@@ -136,7 +136,7 @@ fn Reading(app: App) -> impl IntoView {
                     state=app.view
                     volume=app.volume
                     labels=app.features.shown_labels(app.labels)
-                    colours=app.features.shown_colours()
+                    colours=app.compare.shown_colours(app.features)
                 />
             </div>
             <Side app />

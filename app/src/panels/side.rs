@@ -10,6 +10,7 @@ use super::report::ReportPanel;
 use super::run::RunPanel;
 use super::scan::ScanPanel;
 use super::structures::Structures;
+use crate::compare::ComparePanel;
 use crate::exports::Download;
 use crate::state::{App, Tab};
 
@@ -37,6 +38,7 @@ pub fn Side(
                     Tab::Scan => view! { <ScanPanel app /> }.into_any(),
                     Tab::Run => view! { <RunPanel app /> }.into_any(),
                     Tab::Features => view! { <FeaturesPanel app /> }.into_any(),
+                    Tab::Compare => view! { <ComparePanel app /> }.into_any(),
                 }}
             </div>
             <Outcome app />

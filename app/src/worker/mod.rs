@@ -12,9 +12,11 @@
 //! | `packs` | models that are kept on the device |
 //! | `features` | colours, similar places, fitted heads |
 //! | `identify` | sequence, body part, age |
+//! | `compare` | a second scan |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
+mod compare;
 mod features;
 mod half;
 mod identify;
@@ -80,6 +82,7 @@ struct Holdings {
     labelled: Option<Labelled>,
     engine: Engine,
     held: features::Held,
+    compared: compare::Held,
 }
 
 #[derive(Default)]
@@ -201,6 +204,10 @@ async fn answer(
             Ok((FromWorker::Identified { found: Box::new(found) }, Vec::new()))
         }
         ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
+        ToWorker::Compare { device, pack, ask } => {
+            compare::answer(holdings, (device, pack), ask, parts, (id, ending)).await
+        }
+        ToWorker::ListPacks => Ok((packs::list(parts.first()).await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
         ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
         ToWorker::Restore { table } => restore(holdings, table, parts),
@@ -263,6 +270,7 @@ async fn read(
             holdings.scan = Some((loaded.scan, loaded.facts.volume));
             holdings.labelled = None;
             holdings.held.forget_scan();
+            holdings.compared = compare::Held::default();
             Ok((FromWorker::Loaded { facts: Box::new(loaded.facts) }, parts))
         }
     }

@@ -1,0 +1,194 @@
+//! Questions about a second scan to the worker, and what the page makes of the answers.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use js_sys::Uint8Array;
+use leptos::prelude::*;
+use wasm_bindgen::JsValue;
+use web_sys::File;
+
+use super::messages::{Answer, Ask, Picture};
+use super::{Mode, Outcome};
+use crate::actions::sentence;
+use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::state::{App, Tone};
+use crate::viewer::DisplayColours;
+
+/// Time that each scan is shown when they flicker: slow enough for anyone who must not
+/// see fast flashes (WCAG 2.3.1: at most three a second).
+const FLICKER: Duration = Duration::from_millis(700);
+
+impl App {
+    /// Aligns a second scan with the shown one.
+    pub fn compare_with(&self, files: Vec<File>) {
+        let Some(first) = files.first() else { return };
+        let compare = self.compare;
+        if compare.busy.with_untracked(Option::is_some) {
+            return;
+        }
+        self.forget_comparison();
+        compare.name.set(Some(first.name()));
+        let parts = files.iter().map(JsValue::from).collect();
+        self.ask_compare(
+            "Reading the second scan",
+            Ask::Align(compare.kind.get_untracked()),
+            parts,
+        );
+    }
+
+    /// Compares the volumes of the structures in both scans.
+    pub fn ask_change(&self) {
+        let typed = self.compare.years.get_untracked();
+        let years = typed.trim().replace(',', ".").parse().ok();
+        if !typed.trim().is_empty() && !years.is_some_and(|years: f64| years > 0.0) {
+            self.notify(Tone::Problem, "The time between the scans is a number of years above 0.");
+            return;
+        }
+        self.ask_compare("Measuring both scans", Ask::Change { years }, Vec::new());
+    }
+
+    /// Shows the second scan in another way.
+    pub fn show_comparison(&self, mode: Mode) {
+        let compare = self.compare;
+        if mode != Mode::Off && compare.outcome.with_untracked(Option::is_none) {
+            return;
+        }
+        let before = compare.mode.get_untracked();
+        compare.desk.update_value(|desk| {
+            if let Some(clock) = desk.flicker.take() {
+                clock.clear();
+            }
+            if before == Mode::Off && mode != Mode::Off {
+                desk.opacity = Some(self.view.overlay_opacity.get_untracked());
+            }
+        });
+        compare.mode.set(mode);
+        self.view.overlay_shown.set(true);
+        match mode {
+            Mode::Off => {
+                let kept = compare.desk.try_update_value(|desk| desk.opacity.take()).flatten();
+                if let Some(opacity) = kept {
+                    self.view.overlay_opacity.set(opacity);
+                }
+            }
+            Mode::Blend | Mode::Cells => self.view.overlay_opacity.set(0.5),
+            Mode::Checkerboard | Mode::Flicker => self.view.overlay_opacity.set(1.0),
+        }
+        if mode == Mode::Flicker {
+            let shown = self.view.overlay_shown;
+            let clock = set_interval_with_handle(move || shown.update(|on| *on = !*on), FLICKER);
+            compare.desk.update_value(|desk| desk.flicker = clock.ok());
+        }
+        self.draw_what_is_shown();
+    }
+
+    /// Asks for the picture of the mode, unless it is there.
+    fn draw_what_is_shown(&self) {
+        let Some(wanted) = self.compare.mode.get_untracked().picture() else { return };
+        let known = self.compare.picture.with_untracked(|p| p.as_ref().map(|(which, _)| *which));
+        if known != Some(wanted) {
+            self.ask_compare("Drawing", Ask::Draw(wanted), Vec::new());
+        }
+    }
+
+    fn ask_compare(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {
+        let compare = self.compare;
+        let Some(client) = self.client() else { return };
+        if compare.busy.with_untracked(Option::is_some) {
+            return;
+        }
+        compare.busy.set(Some(words.into()));
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let key = app.models.chosen.get_untracked();
+            let Some(pack) = app.pack_file().await else {
+                compare.busy.set(None);
+                app.notify(
+                    Tone::Problem,
+                    "The model could not be read; choose another one, or reload the page.",
+                );
+                return;
+            };
+            app.give_scan(&client);
+            let parts: Vec<JsValue> = std::iter::once(pack).chain(parts).collect();
+            let device = app.device_choice.get_untracked();
+            let id = client.send(ToWorker::Compare { device, pack: key, ask }, &parts);
+            compare.desk.update_value(|desk| desk.asking = Some(id));
+        });
+    }
+
+    /// Ends the question that the worker is at.
+    pub fn cancel_comparison(&self) {
+        let asking = self.compare.desk.with_value(|desk| desk.asking);
+        if let (Some(id), Some(client)) = (asking, self.client()) {
+            client.send(ToWorker::Cancel { id }, &[]);
+        }
+    }
+
+    /// Whether a reply belongs to a question about the second scan.
+    pub fn is_about_comparison(&self, id: Option<RequestId>) -> bool {
+        id.is_some() && self.compare.desk.with_value(|desk| desk.asking) == id
+    }
+
+    /// What the page makes of a reply to a question about the second scan.
+    pub fn hear_comparison(&self, reply: Reply, parts: &[JsValue]) {
+        let compare = self.compare;
+        match reply.body {
+            FromWorker::Progress { stage, done, total } if total > 1 => {
+                compare.busy.set(Some(format!("{stage}, {done} of {total}")));
+            }
+            FromWorker::Progress { stage, .. } => compare.busy.set(Some(stage)),
+            FromWorker::Compare { answer } => {
+                self.comparison_ended();
+                self.comparison_answered(answer, parts);
+            }
+            FromWorker::Failed { kind, message } => {
+                self.comparison_ended();
+                if kind == FailureKind::Crash {
+                    self.end_worker();
+                }
+                self.notify(Tone::Problem, sentence(&message));
+            }
+            body if body.is_final() => self.comparison_ended(),
+            _ => {}
+        }
+    }
+
+    fn comparison_answered(&self, answer: Answer, parts: &[JsValue]) {
+        let compare = self.compare;
+        match answer {
+            Answer::Aligned { grid, seconds, differences, folded } => {
+                compare.outcome.set(Some(Outcome { seconds, differences, folded }));
+                compare.picture.set(picture(Picture::Greys, grid, parts));
+                self.show_comparison(Mode::Blend);
+            }
+            Answer::Drawn { grid, picture: which } => {
+                compare.picture.set(picture(which, grid, parts));
+                // Another way may have been chosen meanwhile.
+                self.draw_what_is_shown();
+            }
+            Answer::Changed { rows } => compare.rows.set(Some(rows)),
+        }
+    }
+
+    /// No question is open any more.
+    pub fn comparison_ended(&self) {
+        self.compare.busy.set(None);
+        self.compare.desk.update_value(|desk| desk.asking = None);
+    }
+
+    /// Forgets the second scan.
+    pub fn forget_comparison(&self) {
+        self.show_comparison(Mode::Off);
+        self.compare.name.set(None);
+        self.compare.outcome.set(None);
+        self.compare.rows.set(None);
+        self.compare.picture.set(None);
+    }
+}
+
+fn picture(which: Picture, grid: Grid, parts: &[JsValue]) -> Option<(Picture, Rc<DisplayColours>)> {
+    let rgba = Uint8Array::new(parts.first()?);
+    Some((which, Rc::new(DisplayColours { dims: grid.dims, affine: grid.affine, rgba })))
+}

@@ -1,0 +1,156 @@
+//! A second scan beside the shown one: aligned in the worker, laid over the planes,
+//! compared structure by structure.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `messages` | what is asked of the worker and answered |
+//! | `ask` | questions to the worker, and what the page makes of the answers |
+//! | `panel` | what the person sees and presses |
+
+mod ask;
+pub mod messages;
+mod panel;
+
+use std::rc::Rc;
+
+use leptos::leptos_dom::helpers::IntervalHandle;
+use leptos::prelude::*;
+
+pub use panel::ComparePanel;
+
+use crate::features::Features;
+use crate::protocol::RequestId;
+use crate::viewer::{ColoursSignal, DisplayColours};
+use messages::{Kind, Picture, Row};
+
+/// How the second scan is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Not.
+    #[default]
+    Off,
+    /// Through the first one, by a slider.
+    Blend,
+    /// In every other cube.
+    Checkerboard,
+    /// In turn with the first one.
+    Flicker,
+    /// The deformation, by cubes that were straight.
+    Cells,
+}
+
+impl Mode {
+    /// All, in the order of the switch.
+    pub const ALL: [Self; 5] =
+        [Self::Off, Self::Blend, Self::Checkerboard, Self::Flicker, Self::Cells];
+
+    /// The word on the switch.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Off => "First scan",
+            Self::Blend => "Blend",
+            Self::Checkerboard => "Checkers",
+            Self::Flicker => "Flicker",
+            Self::Cells => "Grid",
+        }
+    }
+
+    /// The word in attributes.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Blend => "blend",
+            Self::Checkerboard => "checkerboard",
+            Self::Flicker => "flicker",
+            Self::Cells => "cells",
+        }
+    }
+
+    /// The picture it needs.
+    pub const fn picture(self) -> Option<Picture> {
+        match self {
+            Self::Off => None,
+            Self::Blend | Self::Flicker => Some(Picture::Greys),
+            Self::Checkerboard => Some(Picture::Checkerboard),
+            Self::Cells => Some(Picture::Cells),
+        }
+    }
+}
+
+/// How an alignment went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Difference of the features after the affine part, and in the end.
+    pub differences: (f64, f64),
+    /// Share of places where space folds.
+    pub folded: Option<f64>,
+}
+
+/// What only actions need.
+#[derive(Default)]
+struct Desk {
+    /// The question that the worker is at.
+    asking: Option<RequestId>,
+    /// Opacity of the overlay before a second scan was laid over.
+    opacity: Option<f64>,
+    /// The clock of the flicker.
+    flicker: Option<IntervalHandle>,
+}
+
+/// Everything the page knows of the second scan. `Copy`: a bundle of signals.
+#[derive(Clone, Copy)]
+pub struct Compare {
+    /// How it is shown.
+    pub mode: RwSignal<Mode>,
+    /// How far it may be moved.
+    pub kind: RwSignal<Kind>,
+    /// Its file's name.
+    pub name: RwSignal<Option<String>>,
+    /// What is being computed, as a short sentence.
+    pub busy: RwSignal<Option<String>>,
+    /// How the alignment went.
+    pub outcome: RwSignal<Option<Outcome>>,
+    /// Years between the scans, as typed.
+    pub years: RwSignal<String>,
+    /// The change of each structure.
+    pub rows: RwSignal<Option<Vec<Row>>>,
+    /// The picture, and which it is.
+    picture: RwSignal<Option<(Picture, Rc<DisplayColours>)>, LocalStorage>,
+    desk: StoredValue<Desk, LocalStorage>,
+}
+
+impl Compare {
+    /// No second scan.
+    pub fn new() -> Self {
+        Self {
+            mode: RwSignal::new(Mode::Off),
+            kind: RwSignal::new(Kind::default()),
+            name: RwSignal::new(None),
+            busy: RwSignal::new(None),
+            outcome: RwSignal::new(None),
+            years: RwSignal::new(String::new()),
+            rows: RwSignal::new(None),
+            picture: RwSignal::new_local(None),
+            desk: StoredValue::new_local(Desk::default()),
+        }
+    }
+
+    /// The colours that the planes show: the second scan's, or those of the features.
+    pub fn shown_colours(self, features: Features) -> ColoursSignal {
+        let others = features.shown_colours();
+        Signal::derive_local(move || match self.mode.get().picture() {
+            None => others.get(),
+            Some(wanted) => self.picture.with(|known| {
+                known.as_ref().filter(|(which, _)| *which == wanted).map(|(_, shown)| shown.clone())
+            }),
+        })
+    }
+}
+
+impl Default for Compare {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,271 @@
+//! The panel of a second scan: choosing it, ways to see it, the table of change.
+
+use leptos::html::Input;
+use leptos::prelude::*;
+
+use super::Mode;
+use super::messages::{Kind, Row};
+use crate::files;
+use crate::state::{App, Tone};
+use crate::text;
+
+/// The panel.
+#[component]
+pub fn ComparePanel(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    let compare = app.compare;
+    let aligned = Memo::new(move |_| compare.outcome.with(Option::is_some));
+    view! {
+        <div class="compare" data-test="compare" data-mode=move || compare.mode.get().key()>
+            <Second app />
+            <p class="compare-busy" role="status" aria-live="polite" data-test="compare-busy">
+                {move || compare.busy.get()}
+                <Show when=move || compare.busy.with(Option::is_some)>
+                    <button
+                        type="button"
+                        class="button quiet"
+                        data-test="compare-cancel"
+                        on:click=move |_| app.cancel_comparison()
+                    >
+                        "Cancel"
+                    </button>
+                </Show>
+            </p>
+            <Show
+                when=move || aligned.get()
+                fallback=|| {
+                    view! {
+                        <p class="aside">
+                            "Open a second scan of the same or another person, of the same or another "
+                            "sequence. It is moved onto this one by the structures that the network finds in "
+                            "both, and laid over the planes. Nothing leaves this device."
+                        </p>
+                    }
+                }
+            >
+                <Ways app />
+                <FollowUp app />
+            </Show>
+        </div>
+    }
+}
+
+/// Which scan, and how far it may be moved.
+#[component]
+fn Second(app: App) -> impl IntoView {
+    let compare = app.compare;
+    let input = NodeRef::<Input>::new();
+    let picked = move |_| {
+        let Some(input) = input.get_untracked() else { return };
+        if let Some(list) = input.files() {
+            match files::from_list(&list) {
+                Ok(files) => app.compare_with(files),
+                Err(error) => app.notify(Tone::Problem, error.to_string()),
+            }
+        }
+        // The same file again is a change, too.
+        input.set_value("");
+    };
+    let kinds = [
+        (Kind::Rigid, "rigid", "Same person: turn and shift"),
+        (Kind::Affine, "affine", "Affine"),
+        (Kind::Deformable, "deformable", "Every place on its own"),
+    ];
+    let choose = move |event: web_sys::Event| {
+        let value = event_target_value(&event);
+        if let Some((kind, ..)) = kinds.iter().find(|(_, key, _)| *key == value) {
+            compare.kind.set(*kind);
+        }
+    };
+    view! {
+        <label class="compare-row">
+            <span>"Alignment"</span>
+            <select data-test="compare-kind" on:change=choose>
+                {kinds
+                    .map(|(kind, key, words)| {
+                        view! {
+                            <option value=key selected=move || compare.kind.get() == kind>
+                                {words}
+                            </option>
+                        }
+                    })
+                    .collect_view()}
+            </select>
+        </label>
+        <button
+            type="button"
+            class="button"
+            data-test="compare-open"
+            disabled=move || compare.busy.with(Option::is_some) || app.run.with(Option::is_some)
+            on:click=move |_| {
+                if let Some(input) = input.get_untracked() {
+                    input.click();
+                }
+            }
+        >
+            "Compare with another scan"
+        </button>
+        <input
+            type="file"
+            class="picker"
+            data-test="compare-input"
+            multiple=true
+            tabindex="-1"
+            aria-hidden="true"
+            node_ref=input
+            on:change=picked
+        />
+        {move || {
+            compare
+                .outcome
+                .get()
+                .map(|outcome| {
+                    let folded = outcome
+                        .folded
+                        .map_or(
+                            String::new(),
+                            |share| format!(", {}% of space folded", text::fixed(100.0 * share, 2)),
+                        );
+                    view! {
+                        <p
+                            class="aside"
+                            data-test="compare-outcome"
+                            data-seconds=format!("{:.1}", outcome.seconds)
+                            data-before=format!("{:.4}", outcome.differences.0)
+                            data-after=format!("{:.4}", outcome.differences.1)
+                        >
+                            {format!(
+                                "{}: aligned in {}{folded}.",
+                                compare.name.get().unwrap_or_default(),
+                                text::duration(outcome.seconds),
+                            )}
+                        </p>
+                    }
+                })
+        }}
+    }
+}
+
+/// How the second scan is shown.
+#[component]
+fn Ways(app: App) -> impl IntoView {
+    let compare = app.compare;
+    let choice = move |mode: Mode| {
+        view! {
+            <button
+                type="button"
+                class="choice"
+                data-test=format!("compare-{}", mode.key())
+                aria-pressed=move || (compare.mode.get() == mode).to_string()
+                on:click=move |_| app.show_comparison(mode)
+            >
+                {mode.title()}
+            </button>
+        }
+    };
+    let slide = move |event: web_sys::Event| {
+        if let Ok(percent) = event_target_value(&event).parse::<f64>() {
+            app.view.overlay_opacity.set((percent / 100.0).clamp(0.0, 1.0));
+        }
+    };
+    view! {
+        <div class="choices compare-ways" role="group" aria-label="How the second scan is shown">
+            {Mode::ALL.map(choice)}
+        </div>
+        <Show when=move || matches!(compare.mode.get(), Mode::Blend | Mode::Cells)>
+            <label class="compare-row">
+                <span>"First to second"</span>
+                <input
+                    type="range"
+                    min="0"
+                    max="100"
+                    data-test="compare-blend-slider"
+                    prop:value=move || format!("{:.0}", 100.0 * app.view.overlay_opacity.get())
+                    on:input=slide
+                />
+            </label>
+        </Show>
+    }
+}
+
+/// The change of structures between two scans of one person.
+#[component]
+fn FollowUp(app: App) -> impl IntoView {
+    let compare = app.compare;
+    let rows = move || {
+        compare.rows.get().map(|rows| {
+            let unchanged = rows.iter().filter(|row| !row.changed).count();
+            let dated = compare.years.with_untracked(|typed| !typed.trim().is_empty());
+            view! {
+                <table class="compare-table" data-test="compare-changes">
+                    <thead>
+                        <tr>
+                            <th scope="col">"Structure"</th>
+                            <th scope="col">"First, mL"</th>
+                            <th scope="col">"Second, mL"</th>
+                            <th scope="col">"Change, mL"</th>
+                            <th scope="col">{if dated { "% a year" } else { "%" }}</th>
+                        </tr>
+                    </thead>
+                    <tbody>{rows.into_iter().map(|row| line(app, row)).collect_view()}</tbody>
+                </table>
+                <p class="aside">
+                    {format!(
+                        "{}: no change outside the interval that repeated measurements under noise and \
+                         small motion give.",
+                        text::counted(unchanged, "structure", "structures"),
+                    )}
+                </p>
+            }
+        })
+    };
+    view! {
+        <section class="facts">
+            <h3>"Follow-up of one person"</h3>
+            <div class="compare-row">
+                <label for="compare-years">"Years from first to second"</label>
+                <input
+                    id="compare-years"
+                    type="text"
+                    inputmode="decimal"
+                    data-test="compare-years"
+                    prop:value=move || compare.years.get()
+                    on:input=move |event| compare.years.set(event_target_value(&event))
+                />
+                <button
+                    type="button"
+                    class="button"
+                    data-test="compare-measure"
+                    disabled=move || compare.busy.with(Option::is_some)
+                    on:click=move |_| app.ask_change()
+                >
+                    "Measure change"
+                </button>
+            </div>
+            {rows}
+        </section>
+    }
+}
+
+/// A structure's row: drawn as a bar from its interval, said in numbers.
+fn line(app: App, row: Row) -> impl IntoView {
+    let index = row.index;
+    let class = if row.changed { "changed" } else { "" };
+    let signed =
+        |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, text::fixed(value, 2));
+    view! {
+        <tr class=class data-structure=index.to_string() data-changed=row.changed.to_string()>
+            <th scope="row">
+                <button type="button" class="link" on:click=move |_| app.go_to(index)>
+                    {row.name}
+                </button>
+            </th>
+            <td>{text::fixed(row.millilitres.0, 2)}</td>
+            <td>{text::fixed(row.millilitres.1, 2)}</td>
+            <td>{format!("{} ± {}", signed(row.change), text::fixed(row.interval, 2))}</td>
+            <td>{if row.changed { signed(row.percent) } else { "none".into() }}</td>
+        </tr>
+    }
+}
