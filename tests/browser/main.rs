@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod broken;
+mod compare;
 mod features;
 mod keyboard;
 mod models;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         keyboard::slices_move_by_key,
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
         features::a_few_strokes_teach_a_segmentation,
+        compare::a_second_scan_is_aligned_and_laid_over_the_first,
+        compare::an_alignment_is_cancelled_and_the_scan_stays,
         segmenting::a_run_is_cancelled_within_a_second,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
         report::a_changed_sentence_is_told_apart_and_nothing_is_lost,
