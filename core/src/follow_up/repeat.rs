@@ -1,8 +1,8 @@
 //! A scan measured again: on the half-way grid, jolted a little, with noise.
 
 use super::FollowUpError;
-use crate::registration::Transform;
 use crate::registration::motion::{about, rotation, rotation_vector};
+use crate::registration::{RegistrationError, Transform};
 use crate::volume::{Affine, IntensityRule, Volume, foreground_box, offset};
 
 /// Voxels of the half-way grid, mm.
@@ -44,8 +44,8 @@ impl Halfway {
         Some(Self { dims: dims.map(|side| side as usize), affine, centre })
     }
 
-    /// The scan half-way; from the second turn on jolted, and with as much noise added as
-    /// it has already.
+    /// The scan half-way; from the second turn on jolted, with as much noise added as it
+    /// has already, and every second time resampled twice.
     ///
     /// # Errors
     /// [`FollowUpError`] for scans that lie nowhere.
@@ -57,22 +57,25 @@ impl Halfway {
         noise: f32,
     ) -> Result<Volume, FollowUpError> {
         let mut random = Random(0x9e37_79b9 ^ (turn as u64 + 1));
-        let mut jolted = *map;
-        if turn > 0 {
-            let mut draw = |most: f64| most * (2.0 * random.uniform() - 1.0);
-            let turned = rotation([(); 3].map(|()| draw(JOLT.0.to_radians())));
-            let mut jolt = about(&turned, self.centre);
-            (0..3).for_each(|axis| jolt.0[axis][3] += draw(JOLT.1));
-            jolted = map.after(&jolt);
+        if turn == 0 {
+            let transform = Transform { affine: *map, deformation: None };
+            return Ok(transform.warp(scan, self.dims, &self.affine)?);
         }
         let mut noisy = scan.clone();
-        if turn > 0 {
-            // Before resampling, as a scanner would; air of a stripped scan stays empty.
-            for value in noisy.data.iter_mut().filter(|value| **value != 0.0) {
-                *value = (*value + noise * random.normal() as f32).max(0.0);
-            }
+        // Before resampling, as a scanner would; air of a stripped scan stays empty.
+        for value in noisy.data.iter_mut().filter(|value| **value != 0.0) {
+            *value = (*value + noise * random.normal() as f32).max(0.0);
         }
-        let transform = Transform { affine: jolted, deformation: None };
+        let mut shown = map.after(&random.jolt(self.centre));
+        if turn % 2 == 1 {
+            // Every second time resampled once more on the scan's own grid: nobody knows
+            // how often either scan was before, and each time blurs its borders.
+            let before = random.jolt(map.apply(self.centre));
+            let once = Transform { affine: before, deformation: None };
+            noisy = once.warp(&noisy, scan.dims, &scan.affine)?;
+            shown = before.inverse().map_err(RegistrationError::from)?.after(&shown);
+        }
+        let transform = Transform { affine: shown, deformation: None };
         Ok(transform.warp(&noisy, self.dims, &self.affine)?)
     }
 }
@@ -131,6 +134,15 @@ impl Random {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A small rigid motion about a point.
+    fn jolt(&mut self, centre: [f64; 3]) -> Affine {
+        let mut draw = |most: f64| most * (2.0 * self.uniform() - 1.0);
+        let turned = rotation([(); 3].map(|()| draw(JOLT.0.to_radians())));
+        let mut jolt = about(&turned, centre);
+        (0..3).for_each(|axis| jolt.0[axis][3] += draw(JOLT.1));
+        jolt
     }
 
     /// Box and Muller, Ann. Math. Stat. 29, 1958.
