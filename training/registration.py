@@ -2,7 +2,8 @@
 
     python -m training.registration target/debug/prism --pairs 56
 
-Writes training/results/registration.json after every pair, and goes on where it stopped.
+Writes training/results/registration.json after every step, and goes on where it stopped. Seconds are
+those of a shared machine: two cores, nice 5.
 
 - Between heads (eval_t1_labelled, ordered pairs): hand-drawn regions carried along; mean Dice over the
   16 structures of training.evaluate, for the affine part alone, the network's features and MIND-SSC in
@@ -162,11 +163,11 @@ def read_by_simpleitk(command: Path, data: Path) -> dict | None:
 def summary(result: dict) -> dict:
     pairs = result.get("pairs", {})
     rows = {"pairs": len(pairs)}
-    for way in ("affine", *WAYS):
-        each = [[*pair[way]["dice"].values()] for pair in pairs.values()]
-        rows[f"dice_{way}"] = round(float(np.mean(each)), 4) if each else None
-        rows[f"seconds_{way}"] = round(float(np.median([p[way]["seconds"] for p in pairs.values()])), 1)
     if pairs:
+        for way in ("affine", *WAYS):
+            each = [[*pair[way]["dice"].values()] for pair in pairs.values()]
+            rows[f"dice_{way}"] = round(float(np.mean(each)), 4)
+            rows[f"seconds_{way}"] = round(float(np.median([p[way]["seconds"] for p in pairs.values()])), 1)
         better = [np.mean([*p["network"]["dice"].values()]) > np.mean([*p["mind"]["dice"].values()])
                   for p in pairs.values()]  # fmt: skip
         rows["pairs_in_which_network_is_better_than_mind"] = int(sum(better))
@@ -212,6 +213,7 @@ def main() -> None:
             row = one_head(command, arguments.data, fixed, moving, random, points)
             motions[f"{moving}-{fixed}"] = row
             print(moving, fixed, row, flush=True)
+            save()
     result.setdefault("read_by_simpleitk", read_by_simpleitk(command, arguments.data))
     pairs = result.setdefault("pairs", {})
     # Distance by distance around the circle of subjects, so that few pairs meet all of them.
