@@ -186,7 +186,7 @@ fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
     Some(sentence.say(" is also reached by: ").say(&list(&others)).say("."))
 }
 
-fn quality_in_short(quality: &Quality) -> Sentence {
+pub(super) fn quality_in_short(quality: &Quality) -> Sentence {
     let poor: Vec<String> =
         quality.judged(Judgement::Poor).map(|m| m.name.to_lowercase()).collect();
     let look: Vec<String> =

@@ -60,13 +60,14 @@ fn section(
     let (key, title) = if !totals.is_brain {
         ("findings".to_owned(), "Findings".to_owned())
     } else {
-        let title = region.title();
-        (
-            format!("findings_{}", title.to_lowercase().replace(' ', "_")),
-            format!("Findings: {}", lower_first(title)),
-        )
+        (key(region), format!("Findings: {}", lower_first(region.title())))
     };
     Section { key, title, sentences }
+}
+
+/// Key of a region's section.
+pub(super) fn key(region: Region) -> String {
+    format!("findings_{}", region.title().to_lowercase().replace(' ', "_"))
 }
 
 /// The row on the other side, where sides and pairs agree.

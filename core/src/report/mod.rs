@@ -10,6 +10,7 @@
 //! | [`input`] | what a report is written from; filled in by whoever ran the segmentation |
 //! | [`sentence`] | a sentence with its numbers |
 //! | `technique`, `findings`, `closing` | the sections |
+//! | [`wording`] | the same facts in the words of a small network, checked |
 //! | [`edits`] | what the reader put in the place of sentences |
 //! | [`text`], [`html`], [`csv`], [`fhir`] | the report and its table as files |
 //! | [`manifest`] | the run as JSON: versions, hashes, device, timings, results |
@@ -25,6 +26,7 @@ pub mod manifest;
 pub mod sentence;
 mod technique;
 pub mod text;
+pub mod wording;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,7 @@ pub use input::{
 };
 pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Value};
+pub use wording::{Wording, WordingCount};
 
 use crate::measure::{Quality, StructureVolume, Totals};
 use crate::volume::Side;

@@ -15,6 +15,7 @@ mod register;
 mod report;
 mod segment;
 mod similarity;
+mod wording;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ enum Command {
     Register(register::Arguments),
     /// Compare two scans of one person: change of each structure, new bright spots
     FollowUp(follow_up::Arguments),
+    /// Word facts from a file with the report decoder
+    #[command(hide = true)]
+    Wording(wording::Arguments),
     /// Fit a segmentation on a few labelled scans and save it as a pack
     Fit(fit::Arguments),
     /// Say which sequence and body part a scan shows, and which pack fits it
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),
         Command::Register(arguments) => pollster::block_on(register::run(&arguments)),
         Command::FollowUp(arguments) => pollster::block_on(follow_up::run(&arguments)),
+        Command::Wording(arguments) => wording::run(&arguments),
         Command::Fit(arguments) => pollster::block_on(fit::run(&arguments)),
         Command::Identify(arguments) => pollster::block_on(identify::run(&arguments)),
         Command::Estimate(arguments) => pollster::block_on(estimate::run(&arguments)),

@@ -9,7 +9,7 @@ use prism_core::facts::Run;
 use prism_core::formats::{self, Scan};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
-use prism_core::report::{ReportInput, RunManifest, structures_csv};
+use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
 
 use crate::files::{self, ModelArguments, ScanArguments};
 use crate::report;
@@ -110,7 +110,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             files::write(path, RunManifest::of(&input).to_json()?.as_bytes())?;
         }
         if let Some(path) = &arguments.report {
-            report::write(path, &input)?;
+            report::write(path, &Report::write(&input), &input)?;
         }
     }
     if let Some(path) = &arguments.logits {

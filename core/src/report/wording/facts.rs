@@ -1,0 +1,288 @@
+//! The measured facts of a report: what each section may say, with the numbers behind it.
+//!
+//! A fact is a claim that a measurement supports. It knows which of the plain sentences
+//! says the same, so that nothing is lost where the decoder leaves a fact out.
+
+use super::claims::Claim;
+use crate::measure::{Judgement, Measure, Region, StructureVolume, base_name};
+use crate::report::closing::quality_in_short;
+use crate::report::findings::{comparable, partner};
+use crate::report::{ASYMMETRY_NAMED_PERCENT, Report, Section, Sentence};
+use crate::volume::Side;
+
+/// Difference between the sides in percent from which it is called moderate and marked;
+/// mild begins at [`ASYMMETRY_NAMED_PERCENT`]. Words, not a norm.
+const MODERATE_PERCENT: f64 = 20.0;
+const MARKED_PERCENT: f64 = 40.0;
+
+/// Where the numbers of a fact come from.
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Report(&'a Report),
+    Pair(&'a StructureVolume, &'a StructureVolume),
+    Structure(&'a StructureVolume),
+    Measure(&'a Measure),
+}
+
+/// A claim with its measurement.
+#[derive(Clone, Debug)]
+pub(super) struct Fact<'a> {
+    pub claim: Claim,
+    source: Source<'a>,
+    /// The plain sentence of the section that says it.
+    pub plain: Option<usize>,
+}
+
+impl Fact<'_> {
+    /// Begins a sentence about the fact: what a click on it leads to, and how it reads.
+    pub fn sentence(&self) -> Sentence {
+        let sentence = match self.source {
+            Source::Report(_) => Sentence::new(),
+            Source::Pair(left, right) => {
+                Sentence::new().about(if self.claim.side == "right" { right } else { left }.index)
+            }
+            Source::Structure(row) => Sentence::new().about(row.index),
+            Source::Measure(measure) => Sentence::new().about_measure(&measure.key),
+        };
+        if self.stands_out() { sentence.attention() } else { sentence }
+    }
+
+    /// Whether a reader is to notice it.
+    pub fn stands_out(&self) -> bool {
+        matches!(self.claim.kind.as_str(), "cut" | "cuts" | "missing" | "focus")
+            || matches!(self.claim.size.as_str(), "mild" | "moderate" | "marked" | "look" | "poor")
+            || (self.claim.kind == "found" && self.claim.size == "some")
+    }
+
+    /// Adds the number of a placeholder, where the measurement has it.
+    pub fn fill(&self, sentence: Sentence, placeholder: &str) -> Option<Sentence> {
+        let limit =
+            |sentence: Sentence| sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
+        Some(match (self.source, placeholder) {
+            (_, "<limit>") => limit(sentence),
+            (Source::Pair(left, _), "<left>") => {
+                sentence.millilitres("volume", left.millilitres, Some(left.index))
+            }
+            (Source::Pair(_, right), "<right>") => {
+                sentence.millilitres("volume", right.millilitres, Some(right.index))
+            }
+            (Source::Pair(left, right), "<percent>") => {
+                let larger = if self.claim.side == "right" { right } else { left };
+                sentence.percent("asymmetry index", left.asymmetry_percent?, Some(larger.index))
+            }
+            (Source::Structure(row), "<ml>") => {
+                sentence.millilitres("volume", row.millilitres, Some(row.index))
+            }
+            (Source::Measure(measure), "<value>") => sentence.number(
+                &measure.name,
+                measure.value?,
+                (&measure.unit, usize::from(measure.decimals)),
+                None,
+            ),
+            (Source::Report(report), "<ml>") => {
+                sentence.millilitres("brain volume", report.totals.brain_millilitres, None)
+            }
+            (Source::Report(report), "<share>") => {
+                let share =
+                    100.0 * report.totals.brain_millilitres / report.totals.icv_millilitres?;
+                sentence.percent("share", share, None)
+            }
+            (Source::Report(report), "<found>") => {
+                sentence.count("structures found", report.totals.found)
+            }
+            (Source::Report(report), "<all>") => {
+                sentence.count("structures of the pack", report.totals.structures)
+            }
+            (Source::Report(report), "<count>") => {
+                sentence.count("structures at the edge", report.totals.cut)
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn claim(kind: &str, name: &str, side: &str, size: &str) -> Claim {
+    Claim {
+        kind: kind.into(),
+        name: name.into(),
+        side: side.into(),
+        size: size.into(),
+        signal: String::new(),
+    }
+}
+
+fn side_of(row: &StructureVolume) -> &'static str {
+    match row.side {
+        Some(Side::Left) => "left",
+        Some(Side::Right) => "right",
+        None => "",
+    }
+}
+
+/// The facts of a section and the name it has for the decoder; none where it words none.
+pub(super) fn facts<'a>(report: &'a Report, section: &Section) -> Option<(String, Vec<Fact<'a>>)> {
+    let key = section.key.as_str();
+    if key == "image_quality" {
+        return Some((key.into(), quality(report, section)));
+    }
+    if !report.totals.is_brain {
+        return None;
+    }
+    if key == "impression" {
+        return Some((key.into(), impression(report, section)));
+    }
+    let (region, name) = [
+        (Region::CerebralHemispheres, "cerebral_hemispheres"),
+        (Region::VentriclesAndFluid, "ventricles_and_fluid"),
+        (Region::DeepGreyMatter, "deep_grey_matter"),
+        (Region::MedialTemporalLobe, "medial_temporal_lobe"),
+        (Region::PosteriorFossa, "posterior_fossa"),
+    ]
+    .into_iter()
+    .find(|(region, _)| key == crate::report::findings::key(*region))?;
+    Some((name.into(), of_region(report, section, region)))
+}
+
+/// The sentence that has a value of this name, of this structure where it has one.
+fn with_value(section: &Section, name: &str, structure: Option<u8>) -> Option<usize> {
+    section.sentences.iter().position(|sentence| {
+        sentence.values.iter().any(|value| {
+            value.name == name && (structure.is_none() || value.structure == structure)
+        })
+    })
+}
+
+fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<Fact<'a>> {
+    let mut facts = Vec::new();
+    if region == Region::CerebralHemispheres && report.totals.found > 0 {
+        facts.push(Fact {
+            claim: claim("brain", "", "", ""),
+            source: Source::Report(report),
+            plain: with_value(section, "brain volume", None),
+        });
+    }
+    let missing = |row: &StructureVolume| {
+        section.sentences.iter().position(|sentence| {
+            sentence.text.contains("ot found") && sentence.text.contains(&row.display_name)
+        })
+    };
+    for row in report.structures.iter().filter(|row| row.region == region) {
+        let name = base_name(&row.display_name);
+        let mut push = |claim, source, plain| facts.push(Fact { claim, source, plain });
+        if row.voxels == 0 {
+            let claim = claim("missing", name, side_of(row), "");
+            push(claim, Source::Structure(row), missing(row));
+            continue;
+        }
+        let plain = with_value(section, "volume", Some(row.index));
+        match partner(row, &report.structures) {
+            None => push(claim("single", name, "", ""), Source::Structure(row), plain),
+            Some(right) if row.side == Some(Side::Left) && right.voxels > 0 => {
+                if let Some((side, size)) = compared(row, right) {
+                    push(claim("pair", name, side, size), Source::Pair(row, right), plain);
+                }
+            }
+            Some(_) => {}
+        }
+        if row.edge_voxels > 0 {
+            let plain = with_value(section, "voxels at the edge", Some(row.index));
+            push(claim("cut", name, side_of(row), ""), Source::Structure(row), plain);
+        }
+    }
+    facts
+}
+
+/// The larger side and how much larger it is, in words.
+fn compared(
+    left: &StructureVolume,
+    right: &StructureVolume,
+) -> Option<(&'static str, &'static str)> {
+    let percent = left.asymmetry_percent?;
+    if left.edge_voxels + right.edge_voxels > 0 {
+        return Some(("", "cut"));
+    }
+    if percent.abs() < ASYMMETRY_NAMED_PERCENT {
+        return Some(("", "even"));
+    }
+    if !comparable(left, right) {
+        return Some(("", "tiny"));
+    }
+    let size = match percent.abs() {
+        size if size >= MARKED_PERCENT => "marked",
+        size if size >= MODERATE_PERCENT => "moderate",
+        _ => "mild",
+    };
+    Some((if percent > 0.0 { "left" } else { "right" }, size))
+}
+
+fn judgement(judgement: Judgement) -> Option<&'static str> {
+    match judgement {
+        Judgement::Good => Some("good"),
+        Judgement::Look => Some("look"),
+        Judgement::Poor => Some("poor"),
+        _ => None,
+    }
+}
+
+fn quality<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
+    report
+        .quality
+        .measures
+        .iter()
+        .filter_map(|measure| {
+            let size = judgement(measure.judgement)?;
+            Some(Fact {
+                claim: claim("quality", &measure.key, "", size),
+                source: Source::Measure(measure),
+                plain: with_value(section, &measure.name, None),
+            })
+        })
+        .collect()
+}
+
+fn impression<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
+    let totals = &report.totals;
+    let mut facts = Vec::new();
+    let mut push = |claim, source, plain| facts.push(Fact { claim, source, plain });
+    if totals.structures == 0 {
+        return facts;
+    }
+    let found = if totals.found == totals.structures { "all" } else { "some" };
+    let plain = with_value(section, "structures found", None);
+    push(claim("found", "", "", found), Source::Report(report), plain);
+    let mut compared_any = false;
+    let mut unequal = 0;
+    for left in report.structures.iter().filter(|row| row.side == Some(Side::Left)) {
+        let Some(right) = partner(left, &report.structures) else { continue };
+        if !comparable(left, right) {
+            continue;
+        }
+        let Some((side, size)) = compared(left, right) else { continue };
+        compared_any = true;
+        if size != "even" {
+            unequal += 1;
+            let name = base_name(&left.display_name);
+            let plain = with_value(section, "asymmetry index", None);
+            push(claim("pair", name, side, size), Source::Pair(left, right), plain);
+        }
+    }
+    if compared_any && unequal == 0 {
+        let plain = with_value(section, "pairs compared", None);
+        push(claim("no_asymmetry", "", "", ""), Source::Report(report), plain);
+    }
+    if totals.cut > 0 {
+        let plain = with_value(section, "structures at the edge", None);
+        push(claim("cuts", "", "", ""), Source::Report(report), plain);
+    }
+    if !report.quality.measures.is_empty() {
+        let worst = [Judgement::Poor, Judgement::Look]
+            .into_iter()
+            .find(|worst| report.quality.judged(*worst).next().is_some())
+            .unwrap_or(Judgement::Good);
+        let text = quality_in_short(&report.quality).text;
+        let plain = section.sentences.iter().position(|sentence| sentence.text == text);
+        let size = judgement(worst).unwrap_or_default();
+        push(claim("overall", "", "", size), Source::Report(report), plain);
+    }
+    facts
+}
