@@ -1,45 +1,51 @@
-"""Packs from labelled scans: NAME.nii.gz with NAME_gt.nii.gz beside it (the hippocampus crops).
+"""Packs from labelled scans: NAME.nii.gz with NAME_gt.nii.gz beside it (hippocampus crops, cardiac cine).
 
     python -m training.train training/configs/hippocampus.toml
     python -m training.export --run training/runs/hippocampus --best --out public/packs/hippocampus.safetensors
     python -m training.labelled evaluate public/packs/hippocampus.safetensors
 
-Every 8th scan is kept for scoring and the one before it for development; the rest is trained on, with
-random affine and elastic deformation, flip, intensity curve, bias, blur and noise. Everything happens on
-the pack's own grid, and every sample depends on (seed, step) only.
+The config's [split] names the patients of each part by number; without one, every 8th scan is kept for
+scoring and the one before it for development. The rest is trained on, with random affine and elastic
+deformation, flip, intensity curve, bias, blur and noise (training.augment). Everything
+happens on the pack's own grid, and every sample depends on (seed, step) only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from scipy import ndimage
 from torch import Tensor
 
-from training import pack, predict, preprocess, scores
+from training import augment, pack, predict, preprocess, scores
 from training.model import HeadConfig, NetworkConfig
 from training.paths import REPOSITORY, data_folder
-from training.synth import affine, blur, field
 
 HELD_OUT = 8
 
 
-def files(folder: Path, part: str) -> list[Path]:
+def files(config: dict, data: Path, part: str) -> list[Path]:
     """The scans of a part: "train", "development" or "score"."""
+    folder = data / config["folder"]
     scans = [p for p in sorted(folder.glob("*.nii.gz")) if not p.name.endswith("_gt.nii.gz")]
+    if "split" in config:
+        first, last = config["split"][part]
+        return [path for path in scans if first <= int(re.search(r"\d+", path.name)[0]) <= last]
     role = lambda i: {0: "score", HELD_OUT - 1: "development"}.get((i + 1) % HELD_OUT, "train")  # noqa: E731
     return [path for i, path in enumerate(scans) if role(i) == part]
 
 
-def labels_of(path: Path) -> np.ndarray:
+def drawn(path: Path, rule: str = "RAS") -> np.ndarray:
+    """Drawn labels on the rule's axes."""
     image = nibabel.load(str(path).replace(".nii.gz", "_gt.nii.gz"))
-    return preprocess.reorient(np.asarray(image.dataobj).astype(np.uint8), image.affine)[0]
+    return preprocess.reorient(np.asarray(image.dataobj).astype(np.uint8), image.affine, rule)[0]
 
 
 def network(config: dict) -> NetworkConfig:
@@ -48,22 +54,20 @@ def network(config: dict) -> NetworkConfig:
 
 
 def on_grid(path: Path, settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Image (normalised, float32) and labels (uint8) resampled to the pack's spacing, RAS."""
+    """Image (normalised, float32) and labels (uint8) on the pack's axes and spacing."""
     volume, matrix = predict.load(path)
-    ras, ras_affine = preprocess.reorient(volume, matrix)
-    spacing, target = preprocess.spacing_of(ras_affine), np.asarray(settings["spacing_mm"])
-    image = preprocess.normalise(preprocess.resample(ras, spacing, target), settings["intensity"])
-    labels = labels_of(path)
+    image, *_ = preprocess.on_grid(volume, matrix, settings, predict.states_unit(path))
+    labels = drawn(path, settings["orientation"])
     if labels.shape != image.shape:
         labels = ndimage.zoom(labels, np.array(image.shape) / labels.shape, order=0)
-    return image, labels
+    return preprocess.normalise(image, settings["intensity"]), labels
 
 
 class Samples(torch.utils.data.Dataset):
     """Augmented training scans by step; read once by the worker."""
 
     def __init__(self, config: dict, data: Path, length: int):
-        self.config, self.folder, self.length = config, data / config["folder"], length
+        self.config, self.data, self.length = config, data, length
         self.cases: list[tuple[Tensor, Tensor]] | None = None
 
     def __len__(self) -> int:
@@ -72,42 +76,12 @@ class Samples(torch.utils.data.Dataset):
     def __getitem__(self, step: int) -> dict:
         if self.cases is None:
             torch.set_num_threads(1)
-            paths = files(self.folder, "train")[: self.config.get("scans")]
+            paths = files(self.config, self.data, "train")[: self.config.get("scans")]
             pairs = [on_grid(path, self.config["preprocessing"]) for path in paths]
             self.cases = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in pairs]
-        return augment(self.cases, tuple(self.config["size"]), self.config["seed"], step)
-
-
-def augment(cases: list[tuple[Tensor, Tensor]], size: tuple, seed: int, step: int) -> dict:
-    """One sample: image [1, *size], target, target_half and target_quarter."""
-    rng = np.random.default_rng([seed, step])
-    torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    image, labels = cases[int(rng.integers(len(cases)))]
-    matrix = affine(rng, 1.0)
-    if rng.random() < 0.5:
-        matrix[0] *= -1
-    shift = rng.uniform(-4, 4, 3)
-    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in size]
-    place = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    place = place @ torch.from_numpy(matrix.T).float() + torch.from_numpy(shift).float()
-    bend = field(torch_rng, [4, 5, 4], size, 3) * float(rng.uniform(0, 1.5))
-    place = place + bend.permute(1, 2, 3, 0)
-    # grid_sample's order is z, y, x, its unit the half extent of the source.
-    extent = torch.tensor(image.shape, dtype=torch.float32) / 2
-    grid = (place / extent).flip(-1)[None]
-    read = lambda values, mode: functional.grid_sample(  # noqa: E731
-        values[None, None].float(), grid, mode=mode, padding_mode="zeros", align_corners=False
-    )[0, 0]
-    seen, target = read(image, "bilinear"), read(labels, "nearest").to(torch.uint8)
-    nodes = [int(rng.integers(2, 4)) for _ in range(3)]
-    seen = seen * torch.exp(field(torch_rng, nodes, size, 1)[0] * float(rng.uniform(0, 0.15)))
-    if rng.random() < 0.3:
-        seen = blur(seen, tuple(rng.uniform(0, 0.8, 3)))
-    seen = seen + torch.randn(size, generator=torch_rng) * float(rng.uniform(0, 0.05))
-    low, high = float(rng.normal(0, 0.03)), float(rng.normal(1, 0.06))
-    seen = ((seen - low) / (high - low)).clamp(0, 1) ** float(np.exp(rng.normal(0, 0.25)))
-    coarse = lambda n: target[n // 2 :: n, n // 2 :: n, n // 2 :: n].contiguous()  # noqa: E731
-    return {"image": seen[None], "target": target, "target_half": coarse(2), "target_quarter": coarse(4)}
+        if self.config["preprocessing"]["orientation"] == "slices":
+            return augment.slices(self.cases, self.config, step)
+        return augment.block(self.cases, tuple(self.config["size"]), self.config["seed"], step)
 
 
 class Development:
@@ -116,10 +90,10 @@ class Development:
     def __init__(self, config: dict, data: Path):
         self.names = config["labels"]
         self.cases = []
-        for path in files(data / config["folder"], "development"):
+        for path in files(config, data, "development"):
             volume, matrix = predict.load(path)
-            prepared = preprocess.prepare(volume, matrix, config["preprocessing"])
-            self.cases.append((prepared, labels_of(path)))
+            stated = predict.states_unit(path)
+            self.cases.append((preprocess.prepare(volume, matrix, config["preprocessing"], stated), drawn(path)))
 
     @torch.no_grad()
     def score(self, model: torch.nn.Module, device: str = "cpu") -> dict:
@@ -156,10 +130,11 @@ def evaluate(path: Path, command: Path, data: Path) -> dict:
     _, document = pack.read(path)
     names = {row["id"]: row["name"] for row in document["labels"]}
     cases = {}
-    for scan in files(data / document["name"], "score"):
+    settings = tomllib.loads((REPOSITORY / f"training/configs/{document['name']}.toml").read_text())
+    for scan in files(settings, data, "score"):
         ids = predict.with_command(command, path, scan)
         image = nibabel.load(scan)
-        mine, truth = preprocess.reorient(ids, image.affine)[0], labels_of(scan)
+        mine, truth = preprocess.reorient(ids, image.affine)[0], drawn(scan)
         spacing = preprocess.spacing_of(preprocess.reorient(ids, image.affine)[1])
         cases[scan.name.removesuffix(".nii.gz")] = {
             name: {

@@ -66,6 +66,11 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(image.dataobj, dtype=np.float32), image.affine
 
 
+def states_unit(path: Path) -> bool:
+    """Whether the file says in which unit its spacing is."""
+    return nibabel.load(path).header.get_xyzt_units()[0] != "unknown"
+
+
 def ids_of(document: dict) -> np.ndarray:
     table = np.zeros(len(document["labels"]) + 1, dtype=np.int16)
     for row in document["labels"]:
@@ -76,7 +81,7 @@ def ids_of(document: dict) -> np.ndarray:
 def with_torch(network, document: dict, scan: Path) -> np.ndarray:
     """FreeSurfer ids on the scan's own grid."""
     volume, affine = load(scan)
-    prepared = preprocess.prepare(volume, affine, document["preprocessing"])
+    prepared = preprocess.prepare(volume, affine, document["preprocessing"], states_unit(scan))
     logits = logits_of(network, prepared.input, document["preprocessing"])
     return ids_of(document)[preprocess.to_scan_labels(softmax(logits), prepared)]
 

@@ -4,8 +4,9 @@ The product does this in Rust. What a network saw in training and what it is giv
 be the same numbers, so this file is written step by step as the pack contract says and its results
 are stored as golden files that the Rust tests read.
 
-Steps: 1. closest RAS axes by permutation and flips; 2. triangle-filter resampling, one axis at a
-time; 3. intensity rule; 4. foreground box; 5. zero padding to multiples of 16.
+Steps: 1. the pack's axes by permutation and flips (closest to RAS, or the slice axis last); 2. triangle-filter
+resampling, one axis at a time, none along an axis that the pack reads at its native spacing; 3. intensity
+rule; 4. foreground box; 5. zero padding to multiples of 16.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 
 MULTIPLE = 16
 MINIMUM_SIDE = 32
+NATIVE = "native"
+"""Spacing of an axis that is not resampled: the slices of a thick-slice scan."""
 BOX_THRESHOLD = 0.1
 BOX_MARGIN = 8
 
@@ -40,9 +43,22 @@ def closest_axes(affine: np.ndarray) -> tuple[list[int], list[int]]:
     return order, signs
 
 
-def reorient(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Permutes and flips [i, j, k] to the closest RAS axes; returns the volume and its new affine."""
-    order, signs = closest_axes(affine)
+def slices_last(affine: np.ndarray) -> tuple[list[int], list[int]]:
+    """The in-plane axes in their own order, then the axis of the largest spacing (the last one of equals).
+
+    Oblique slices have no anatomical axis to be closest to, so nothing is flipped.
+    """
+    spacing = spacing_of(affine)
+    thickest = max(range(3), key=lambda axis: (round(spacing[axis] / spacing.max(), 3), axis))
+    return [axis for axis in range(3) if axis != thickest] + [thickest], [1, 1, 1]
+
+
+ORIENTATIONS = {"RAS": closest_axes, "slices": slices_last}
+
+
+def reorient(volume: np.ndarray, affine: np.ndarray, rule: str = "RAS") -> tuple[np.ndarray, np.ndarray]:
+    """Permutes and flips [i, j, k] to the rule's axes; returns the volume and its new affine."""
+    order, signs = ORIENTATIONS[rule](affine)
     result = np.transpose(volume, order)
     transform = np.zeros((4, 4))
     transform[3, 3] = 1.0
@@ -54,9 +70,9 @@ def reorient(volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.ascontiguousarray(result), np.asarray(affine, dtype=np.float64) @ transform
 
 
-def restore(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The inverse of `reorient`: `volume` on the RAS axes back to the axes of `affine`."""
-    order, signs = closest_axes(affine)
+def restore(volume: np.ndarray, affine: np.ndarray, rule: str = "RAS") -> np.ndarray:
+    """The inverse of `reorient`: `volume` on the rule's axes back to the axes of `affine`."""
+    order, signs = ORIENTATIONS[rule](affine)
     for new, sign in enumerate(signs):
         if sign < 0:
             volume = np.flip(volume, axis=new)
@@ -131,8 +147,22 @@ def foreground_box(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return start, stop
 
 
-def padded_side(size: int) -> int:
-    return max(MINIMUM_SIDE, -(-size // MULTIPLE) * MULTIPLE)
+def padded_side(size: int, native: bool = False) -> int:
+    """A multiple of 16; at least 32 but for slices at native spacing, whose other sides are long enough."""
+    smallest = MULTIPLE if native else MINIMUM_SIDE
+    return max(smallest, -(-size // MULTIPLE) * MULTIPLE)
+
+
+def reading_spacing(spacing: np.ndarray, shape: tuple, preprocessing: dict, stated: bool) -> np.ndarray:
+    """Spacing that the network's input is made with.
+
+    Where a file does not state its unit and the pack has `field_mm`, the longer in-plane side is taken to
+    cover that field of view, so that the heart has its usual size for the network. It measures nothing.
+    """
+    if stated or "field_mm" not in preprocessing:
+        return spacing
+    longest = max(shape[axis] * spacing[axis] for axis in (0, 1))
+    return spacing * np.array([preprocessing["field_mm"] / longest] * 2 + [1.0])
 
 
 @dataclass
@@ -145,30 +175,41 @@ class Prepared:
     box_start: np.ndarray
     box_stop: np.ndarray
     grid_shape: tuple[int, int, int]
-    """Shape of the resampled RAS volume."""
+    """Shape of the resampled volume."""
     ras_shape: tuple[int, int, int]
     spacing: np.ndarray
-    """Of the scan on RAS axes, millimetres."""
+    """Of the scan on the pack's axes, as it is read, millimetres."""
     target: np.ndarray
     affine: np.ndarray
     """Of the scan as it was given."""
+    rule: str = "RAS"
 
 
-def prepare(volume: np.ndarray, affine: np.ndarray, preprocessing: dict) -> Prepared:
-    """Runs the five steps on a scan [i, j, k]; `preprocessing` is the pack's own block."""
-    if preprocessing["orientation"] != "RAS":
-        raise ValueError(f"orientation {preprocessing['orientation']!r} is not RAS")
-    ras, ras_affine = reorient(volume, affine)
-    spacing = spacing_of(ras_affine)
-    target = np.asarray(preprocessing["spacing_mm"], dtype=np.float64)
-    grid = normalise(resample(ras, spacing, target), preprocessing["intensity"])
+def on_grid(volume: np.ndarray, affine: np.ndarray, preprocessing: dict, stated: bool = True):
+    """Steps 1 and 2: the resampled grid, the shape before it, and both spacings."""
+    turned, turned_affine = reorient(volume, affine, preprocessing["orientation"])
+    spacing = reading_spacing(spacing_of(turned_affine), turned.shape, preprocessing, stated)
+    wanted = preprocessing["spacing_mm"]
+    target = np.array([own if want == NATIVE else want for own, want in zip(spacing, wanted)], dtype=np.float64)
+    return resample(turned, spacing, target), turned.shape, spacing, target
+
+
+def prepare(volume: np.ndarray, affine: np.ndarray, preprocessing: dict, stated: bool = True) -> Prepared:
+    """Runs the five steps on a scan [i, j, k]; `preprocessing` is the pack's own block.
+
+    `stated`: whether the file says that its spacing is in millimetres.
+    """
+    grid, turned_shape, spacing, target = on_grid(volume, affine, preprocessing, stated)
+    grid = normalise(grid, preprocessing["intensity"])
     start, stop = foreground_box(grid)
     box = grid[tuple(slice(a, b) for a, b in zip(start, stop))]
-    sides = np.array([padded_side(side) for side in box.shape])
+    sides = np.array([padded_side(n, want == NATIVE) for n, want in zip(box.shape, preprocessing["spacing_mm"])])
     before = (sides - np.array(box.shape)) // 2
     padded = np.zeros(sides, dtype=np.float32)
     padded[tuple(slice(b, b + n) for b, n in zip(before, box.shape))] = box
-    return Prepared(padded, before, start, stop, grid.shape, ras.shape, spacing, target, affine)
+    return Prepared(
+        padded, before, start, stop, grid.shape, turned_shape, spacing, target, affine, preprocessing["orientation"]
+    )
 
 
 def linear_taps(size_in: int, spacing_in: float, size_out: int, spacing_out: float, offset: float):
@@ -220,4 +261,4 @@ def to_scan_labels(probabilities: np.ndarray, prepared: Prepared) -> np.ndarray:
         better = values > best[region]
         labels[region][better] = index
         best[region][better] = values[better]
-    return restore(labels, prepared.affine)
+    return restore(labels, prepared.affine, prepared.rule)
