@@ -63,7 +63,7 @@ def plane(rng: np.random.Generator) -> np.ndarray:
     """In-plane map 2x2 from output to scan: any angle, mirrored or not, scale, aspect and shear."""
     angle = rng.uniform(0, 2 * math.pi)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    scale = math.exp(rng.uniform(math.log(0.7), math.log(1.4)))
+    scale = math.exp(rng.uniform(math.log(0.75), math.log(1.35)))
     aspect = math.exp(rng.normal(0, 0.06))
     stretch = np.diag([scale * aspect, scale / aspect])
     shear = np.array([[1.0, rng.uniform(-0.08, 0.08)], [0.0, 1.0]])
@@ -88,16 +88,16 @@ def slices(cases: list[tuple[Tensor, Tensor]], config: dict, step: int) -> dict:
     marked = torch.nonzero(labels[:, :, order].amax(2)).float()
     extent = torch.tensor(image.shape[:2], dtype=torch.float32)
     if len(marked) and rng.random() < config["near"]:
-        centre = (marked.amin(0) + marked.amax(0)) / 2 + torch.from_numpy(rng.uniform(-30, 30, 2)).float()
+        centre = (marked.amin(0) + marked.amax(0)) / 2 + torch.from_numpy(rng.uniform(-24, 24, 2)).float()
     else:
         centre = torch.from_numpy(rng.uniform(0, 1, 2)).float() * extent
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in (width, height)]
     place = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) @ torch.from_numpy(plane(rng).T).float()
-    bend = field(torch_rng, [1, 5, 5], (1, width, height), 2)[:, 0] * float(rng.uniform(0, 4))
+    bend = field(torch_rng, [1, 5, 5], (1, width, height), 2)[:, 0] * float(rng.uniform(0, 3))
     place = place + bend.permute(1, 2, 0) + centre + 0.5
     place = place[None].repeat(count, 1, 1, 1)
-    if rng.random() < 0.4:
-        place = place + torch.from_numpy(rng.normal(0, 1.5, (count, 1, 1, 2))).float()
+    if rng.random() < 0.3:
+        place = place + torch.from_numpy(rng.normal(0, 1.2, (count, 1, 1, 2))).float()
     # grid_sample's order is y, x and its unit the half extent of the source.
     grid = (place * 2 / extent - 1).flip(-1)
     read = lambda values, mode: functional.grid_sample(  # noqa: E731

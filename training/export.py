@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from training import labelled, labels, pack
+from training import labelled, labels, pack, preprocess
 from training.model import Network
 from training.paths import REPOSITORY, runs_folder
 from training.prepare import PREPROCESSING
@@ -39,10 +39,14 @@ def task_description(settings: dict) -> dict:
     if settings.get("task") == "labelled":
         rows = zip(settings["labels"], settings["colors"])
         begin = "starting from the brain pack's encoder" if settings.get("start_from") else "from scratch"
+        preprocessing = dict(settings["preprocessing"])
+        wanted = preprocessing["spacing_mm"]
+        preprocessing["spacing_mm"] = [None if preprocess.is_native(want) else want for want in wanted]
         return {
             "name": settings["name"],
             "title": settings["title"],
-            "preprocessing": settings["preprocessing"],
+            "preprocessing": preprocessing,
+            "one_organ": settings.get("one_organ", False),
             "labels": [
                 {"index": i + 1, "id": i + 1, "name": name, "color": colour, "side": None, "pair": None}
                 for i, (name, colour) in enumerate(rows)

@@ -3,7 +3,7 @@
     python -m training.golden
 
 Writes tests/golden/model/tiny.safetensors (a small pack with seeded random weights),
-tiny_io.safetensors (an input and every named output, computed from the dequantised weights) and tests/golden/preprocess/anisotropic.safetensors (a tilted, anisotropic volume and each step's result).
+tiny_io.safetensors (an input and every named output, computed from the dequantised weights) and tests/golden/preprocess/anisotropic.safetensors (a tilted, anisotropic volume and each step's result), slices.safetensors (thick oblique slices).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import torch
 from safetensors.numpy import save_file
@@ -149,12 +150,53 @@ def write_preprocess(folder: Path) -> None:
     write_file(tensors, folder / "anisotropic.safetensors", metadata)
 
 
+def write_slices(folder: Path) -> None:
+    """Oblique thick slices: voxel axes (slice, row, column) of a short axis, 7x41x58 voxels.
+
+    `turned` and its affine are NumPy's and nibabel's own.
+    """
+    rng = np.random.default_rng(SEED + 2)
+    volume = ndimage.gaussian_filter(rng.random((7, 41, 58)), (0.3, 2.0, 2.0))
+    volume = ((volume - volume.min()) / np.ptp(volume) * 300).astype(np.float32)
+    # The normal of a short axis points to the left, forward and down.
+    normal = np.array([-0.62, 0.58, -0.53])
+    row = np.cross(normal, [0.0, 0.0, 1.0])
+    matrix = np.stack([normal, row, np.cross(normal, row)], axis=1)
+    affine = np.eye(4)
+    affine[:3, :3] = matrix / np.linalg.norm(matrix, axis=0) @ np.diag([9.0, 1.1, 1.3])
+    affine[:3, 3] = [42.5, -61.0, 88.25]
+    settings = {"orientation": "slices", "spacing_mm": [1.5, 1.5, None], "field_mm": 120.0,
+                "intensity": {"rule": "percentile", "low": 0.5, "high": 99.5}}  # fmt: skip
+    order = np.array([[2, 1], [0, 1], [1, 1]])  # where each voxel axis goes
+    tensors = {
+        "volume": volume,
+        "affine": affine,
+        "turned": np.moveaxis(volume, 0, 2),
+        "turned_affine": affine @ nibabel.orientations.inv_ornt_aff(order, volume.shape),
+    }
+    for suffix, stated in (("", True), ("_unstated", False)):
+        prepared = preprocess.prepare(volume, affine, settings, stated)
+        tensors["input" + suffix] = prepared.input
+        tensors["box_start" + suffix] = np.asarray(prepared.box_start, dtype=np.int64)
+        tensors["pad_before" + suffix] = np.asarray(prepared.pad_before, dtype=np.int64)
+        organ = np.zeros(prepared.input.shape, dtype=np.uint8)
+        organ[10:17, 33:45, 5:10] = 1
+        closer = preprocess.around(prepared, organ, [32, 32, 16])
+        tensors["closer" + suffix] = closer.input
+        tensors["closer_start" + suffix] = np.asarray(closer.box_start, dtype=np.int64)
+        tensors["closer_stop" + suffix] = np.asarray(closer.box_stop, dtype=np.int64)
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    metadata = {"about": "arrays are [i, j, k] in C order", "preprocessing": json.dumps(settings)}
+    write_file(tensors, folder / "slices.safetensors", metadata)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "golden")
     arguments = parser.parse_args()
     write_model(arguments.out / "model")
     write_preprocess(arguments.out / "preprocess")
+    write_slices(arguments.out / "preprocess")
 
 
 if __name__ == "__main__":

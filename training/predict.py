@@ -83,6 +83,10 @@ def with_torch(network, document: dict, scan: Path) -> np.ndarray:
     volume, affine = load(scan)
     prepared = preprocess.prepare(volume, affine, document["preprocessing"], states_unit(scan))
     logits = logits_of(network, prepared.input, document["preprocessing"])
+    if document.get("one_organ"):
+        closer = preprocess.around(prepared, logits.argmax(0), document["preprocessing"]["window"])
+        if closer is not None:
+            prepared, logits = closer, logits_of(network, closer.input, document["preprocessing"])
     return ids_of(document)[preprocess.to_scan_labels(softmax(logits), prepared)]
 
 

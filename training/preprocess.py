@@ -11,14 +11,13 @@ rule; 4. foreground box; 5. zero padding to multiples of 16.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 MULTIPLE = 16
 MINIMUM_SIDE = 32
-NATIVE = "native"
-"""Spacing of an axis that is not resampled: the slices of a thick-slice scan."""
 BOX_THRESHOLD = 0.1
 BOX_MARGIN = 8
 
@@ -147,6 +146,11 @@ def foreground_box(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return start, stop
 
 
+def is_native(wanted: float | str | None) -> bool:
+    """Whether an axis keeps the scan's own spacing: null in a pack, "native" in a config (TOML has no null)."""
+    return not isinstance(wanted, (int, float))
+
+
 def padded_side(size: int, native: bool = False) -> int:
     """A multiple of 16; at least 32 but for slices at native spacing, whose other sides are long enough."""
     smallest = MULTIPLE if native else MINIMUM_SIDE
@@ -190,7 +194,7 @@ def on_grid(volume: np.ndarray, affine: np.ndarray, preprocessing: dict, stated:
     turned, turned_affine = reorient(volume, affine, preprocessing["orientation"])
     spacing = reading_spacing(spacing_of(turned_affine), turned.shape, preprocessing, stated)
     wanted = preprocessing["spacing_mm"]
-    target = np.array([own if want == NATIVE else want for own, want in zip(spacing, wanted)], dtype=np.float64)
+    target = np.array([own if is_native(want) else want for own, want in zip(spacing, wanted)], dtype=np.float64)
     return resample(turned, spacing, target), turned.shape, spacing, target
 
 
@@ -203,13 +207,37 @@ def prepare(volume: np.ndarray, affine: np.ndarray, preprocessing: dict, stated:
     grid = normalise(grid, preprocessing["intensity"])
     start, stop = foreground_box(grid)
     box = grid[tuple(slice(a, b) for a, b in zip(start, stop))]
-    sides = np.array([padded_side(n, want == NATIVE) for n, want in zip(box.shape, preprocessing["spacing_mm"])])
+    sides = np.array([padded_side(n, is_native(want)) for n, want in zip(box.shape, preprocessing["spacing_mm"])])
     before = (sides - np.array(box.shape)) // 2
     padded = np.zeros(sides, dtype=np.float32)
     padded[tuple(slice(b, b + n) for b, n in zip(before, box.shape))] = box
     return Prepared(
         padded, before, start, stop, grid.shape, turned_shape, spacing, target, affine, preprocessing["orientation"]
     )
+
+
+def around(prepared: Prepared, labels: np.ndarray, window: list[int]) -> Prepared | None:
+    """At most `window` voxels a side around the largest piece of `labels`; None where that is all."""
+    pieces, count = ndimage.label(labels > 0)
+    if count == 0:
+        return None
+    sizes = ndimage.sum(labels > 0, pieces, range(1, count + 1))
+    box = ndimage.find_objects(pieces)[int(np.argmax(sizes))]
+    length = prepared.box_stop - prepared.box_start
+    side = np.minimum(window, length)
+    if (side == length).all():
+        return None
+    centre = np.array([(cut.start + cut.stop) // 2 for cut in box])
+    first = prepared.pad_before
+    start = np.clip(centre - side // 2, first, first + length - side)
+    least = np.minimum(window, prepared.input.shape)
+    sides = np.maximum(-(-side // MULTIPLE) * MULTIPLE, least)
+    before = (sides - side) // 2
+    padded = np.zeros(sides, dtype=np.float32)
+    part = prepared.input[tuple(slice(a, a + n) for a, n in zip(start, side))]
+    padded[tuple(slice(b, b + n) for b, n in zip(before, side))] = part
+    begin = start - first + prepared.box_start
+    return replace(prepared, input=padded, pad_before=before, box_start=begin, box_stop=begin + side)
 
 
 def linear_taps(size_in: int, spacing_in: float, size_out: int, spacing_out: float, offset: float):

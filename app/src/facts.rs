@@ -79,6 +79,9 @@ pub struct PackCard {
     /// Which scans it is for.
     #[serde(default)]
     pub fits: Option<Fits>,
+    /// Spacing of the grid it works on, in millimetres; `None` along an axis that keeps the
+    /// scan's own.
+    pub spacing_mm: [Option<f64>; 3],
     /// Data, licences, training.
     pub provenance: serde_json::Value,
     /// Measured scores.

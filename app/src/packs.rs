@@ -312,6 +312,7 @@ mod tests {
             labels: Default::default(),
             spacing_mm: [1.0; 3],
             fits: None,
+            spacing_mm: [Some(1.0); 3],
             provenance: serde_json::json!({ "imported": { "file": "PRISM.pt" } }),
             scores: serde_json::Value::Null,
             parameters: 0,

@@ -321,6 +321,7 @@ mod tests {
             format: Format::Dicom,
             dims: [176, 256, 256],
             spacing_mm: [1.0, 0.976_562_5, 0.976_562_5],
+            unit_stated: true,
             volumes: 1,
             files: 176,
             acquisition: Acquisition { echo_time_ms: Some(2.98), ..Acquisition::default() },

@@ -127,6 +127,12 @@ pub fn spacing(values: [f64; 3]) -> String {
     format!("{} mm", by(values.map(trimmed)))
 }
 
+/// Spacing of a model's grid, in millimetres; an axis may keep the scan's own.
+pub fn grid_spacing(values: [Option<f64>; 3]) -> String {
+    let known = values.map(|value| value.map_or_else(|| "own slices".to_owned(), trimmed));
+    format!("{} mm", by(known))
+}
+
 /// Up to three decimals, trailing zeros removed.
 pub fn trimmed(value: f64) -> String {
     let text = fixed(value, 3);

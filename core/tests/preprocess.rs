@@ -3,16 +3,21 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use prism_core::model::Preprocessing;
+use prism_core::model::{Orientation, Preprocessing};
 use prism_core::pipeline::postprocess::{Between, carry_labels};
-use prism_core::pipeline::preprocess::{conform, prepare};
+use prism_core::pipeline::preprocess::{at_usual_field, conform, prepare};
 use prism_core::volume::{Affine, IntensityRule, Volume, offset};
 use safetensors::SafeTensors;
 
 const REFERENCE: &[u8] = include_bytes!("../../tests/golden/preprocess/anisotropic.safetensors");
+const SLICES: &[u8] = include_bytes!("../../tests/golden/preprocess/slices.safetensors");
+
+/// A name with this prefix lies in the second file.
+const OF_SLICES: &str = "slices/";
 
 fn bytes(name: &str) -> (Vec<u8>, Vec<usize>) {
-    let tensors = SafeTensors::deserialize(REFERENCE).expect("reference");
+    let (file, name) = name.strip_prefix(OF_SLICES).map_or((REFERENCE, name), |n| (SLICES, n));
+    let tensors = SafeTensors::deserialize(file).expect("reference");
     let view = tensors.tensor(name).expect(name);
     (view.data().to_vec(), view.shape().to_vec())
 }
@@ -56,8 +61,9 @@ fn scan() -> Volume {
 
 fn preprocessing(intensity: IntensityRule) -> Preprocessing {
     Preprocessing {
-        orientation: "RAS".into(),
-        spacing_mm: [2.0; 3],
+        orientation: Orientation::Ras,
+        spacing_mm: [Some(2.0); 3],
+        field_mm: None,
         intensity,
         window: [96, 112, 96],
         overlap: 0.5,
@@ -69,7 +75,7 @@ const PERCENTILE: IntensityRule = IntensityRule::Percentile { low: 0.5, high: 99
 #[test]
 fn every_step_agrees_with_numpy() {
     let scan = scan();
-    let (grid, to_ras, ras_dims, _) = conform(&scan, [2.0; 3]).expect("conform");
+    let (grid, to_ras, ras_dims, _) = conform(&scan, &preprocessing(PERCENTILE)).expect("conform");
     let (ras, dims) = floats("ras");
     assert_eq!(ras_dims, dims);
     close(&to_ras.apply(&scan).data, &ras, "ras");
@@ -105,6 +111,44 @@ fn an_empty_scan_is_refused() {
     scan.data.fill(7.0);
     let error = prepare(&scan, &preprocessing(PERCENTILE), 16, 32).expect_err("no contrast");
     assert_eq!(error.to_string(), "the scan is empty: every voxel has the same value");
+}
+
+#[test]
+fn thick_oblique_slices_stay_as_they_are() {
+    let (data, dims) = floats("slices/volume");
+    let scan = Volume { data, dims, affine: affine("slices/affine") };
+    let pack = Preprocessing {
+        orientation: Orientation::Slices,
+        spacing_mm: [Some(1.5), Some(1.5), None],
+        field_mm: Some(120.0),
+        ..preprocessing(PERCENTILE)
+    };
+    let (_, turn, dims, spacing) = conform(&scan, &pack).expect("conform");
+    assert_eq!((dims, turn.slice_axis()), ([41, 58, 7], 0));
+    close(&turn.apply(&scan).data, &floats("slices/turned").0, "turned");
+    let turned = turn.affine(&scan.affine);
+    for (row, expected) in turned.0.iter().zip(affine("slices/turned_affine").0) {
+        assert!(row.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 1e-9));
+    }
+    assert!(spacing.iter().zip([1.1, 1.3, 9.0]).all(|(mine, made)| (mine - made).abs() < 1e-9));
+    let unstated = at_usual_field(&scan, &pack).expect("the pack has a field");
+    for (scan, suffix) in [(&scan, ""), (&unstated, "_unstated")] {
+        let prepared = prepare(scan, &pack, 16, 32).expect("prepare");
+        let (input, dims) = floats(&format!("slices/input{suffix}"));
+        assert_eq!(prepared.dims, dims, "{suffix}");
+        let starts = prepared.crop.map(|(start, _)| start).to_vec();
+        assert_eq!(starts, integers(&format!("slices/box_start{suffix}")));
+        assert_eq!(prepared.pad.to_vec(), integers(&format!("slices/pad_before{suffix}")));
+        close(&prepared.input, &input, "input");
+        let organ = [(10, 17), (33, 45), (5, 10)];
+        let closer = prepared.around(organ, [32, 32, 16], 16).expect("a part of it");
+        let (input, dims) = floats(&format!("slices/closer{suffix}"));
+        assert_eq!(closer.dims, dims, "{suffix}");
+        let (starts, ends): (Vec<usize>, Vec<usize>) = closer.crop.into_iter().unzip();
+        assert_eq!(starts, integers(&format!("slices/closer_start{suffix}")));
+        assert_eq!(ends, integers(&format!("slices/closer_stop{suffix}")));
+        close(&closer.input, &input, "closer");
+    }
 }
 
 fn carry(labels: &[u8], dims: [usize; 3], target: [usize; 3], ratio: f64) -> Vec<u8> {

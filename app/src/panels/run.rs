@@ -161,7 +161,7 @@ fn answer_words(value: f32, shares: bool) -> String {
 /// What the pack says of itself.
 #[component]
 fn Model(pack: PackCard) -> impl IntoView {
-    let spacing = text::spacing(pack.spacing_mm);
+    let spacing = text::grid_spacing(pack.spacing_mm);
     let rows = vec![
         ("Pack", pack.title.clone()),
         ("Version", pack.version.clone()),

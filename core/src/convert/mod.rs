@@ -20,7 +20,7 @@ pub use geometry::{encoder, guess, head};
 
 use crate::model::pack::{NamedTensor, Precision, SCHEMA, TensorSource, is_quantised};
 use crate::model::{Architecture, EncoderConfig, HeadConfig, Pack, PackError, PackInfo};
-use crate::model::{Preprocessing, Prism, RendererConfig};
+use crate::model::{Orientation, Preprocessing, Prism, RendererConfig};
 use crate::volume::{IntensityRule, Label, LabelTable};
 
 /// A checkpoint that cannot become a pack.
@@ -186,6 +186,7 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
         architecture,
         labels,
         fits: None,
+        one_organ: false,
         provenance: json!({
             "data": [{
                 "name": format!("weights of {}", checkpoint.file_name),
@@ -299,8 +300,9 @@ fn preprocessing(encoder: &EncoderConfig) -> Preprocessing {
         }
     };
     Preprocessing {
-        orientation: "RAS".into(),
-        spacing_mm: [spacing; 3],
+        orientation: Orientation::Ras,
+        spacing_mm: [Some(spacing); 3],
+        field_mm: None,
         intensity,
         window,
         overlap: 0.5,

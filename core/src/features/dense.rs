@@ -204,7 +204,7 @@ impl Sum {
 
 /// Voxels of the network's input above a tenth of the bright end, z fastest.
 fn foreground(scan: &Volume, pack: &Pack, prepared: &Prepared) -> Result<Vec<bool>, PipelineError> {
-    let (mut grid, ..) = conform(scan, pack.info.preprocessing.spacing_mm)?;
+    let (mut grid, ..) = conform(scan, &pack.info.preprocessing)?;
     RULE.apply(&mut grid.data);
     let [nx, ny, nz] = prepared.dims;
     let mut result = vec![false; nx * ny * nz];

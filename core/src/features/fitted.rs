@@ -61,6 +61,7 @@ impl Fitted {
             architecture,
             labels: naming.labels,
             fits: None,
+            one_organ: false,
             provenance: json!({
                 "note": "a linear head fitted on frozen features by the person who uses it",
                 "examples": examples,

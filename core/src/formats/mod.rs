@@ -108,6 +108,8 @@ pub struct Series {
     pub dims: [usize; 3],
     /// Distance between voxel centres along x, y, z in millimetres.
     pub spacing_mm: [f64; 3],
+    /// Whether the files state the unit of length; where not, millimetres are assumed.
+    pub unit_stated: bool,
     /// Number of volumes: 1 for a 3-D scan.
     pub volumes: usize,
     /// Number of files it is spread over.

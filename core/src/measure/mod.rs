@@ -7,6 +7,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`anatomy`] | what a FreeSurfer id stands for: region, tissue, readable name |
+//! | [`cardiac`] | the heart on short-axis slices: phases, function, plausibility |
 //! | [`structures`](mod@structures) | millilitres, shares, asymmetry, centroid, contact with the edge |
 //! | [`quality`](mod@quality) | signal, noise, contrast, artefacts and coverage, each with its formula |
 //! | `coverage`, `signal`, `contrast` | the measures of [`quality`](mod@quality) by kind |
@@ -16,6 +17,7 @@
 mod air;
 pub mod anatomy;
 mod background;
+pub mod cardiac;
 mod contrast;
 mod coverage;
 pub mod quality;

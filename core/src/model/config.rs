@@ -150,13 +150,30 @@ pub enum PooledInput {
     Fused,
 }
 
+/// Axes of the network's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Orientation {
+    /// Closest to right, anterior, superior.
+    #[serde(rename = "RAS")]
+    Ras,
+    /// The in-plane axes as they are, then the axis of the thickest slices: for scans whose
+    /// slices follow an organ and not the body.
+    #[serde(rename = "slices")]
+    Slices,
+}
+
 /// How a scan becomes network input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
-    /// Axis directions; `RAS` is the only one known.
-    pub orientation: String,
-    /// Voxel spacing in millimetres.
-    pub spacing_mm: [f64; 3],
+    /// How the scan's axes are turned.
+    pub orientation: Orientation,
+    /// Voxel spacing in millimetres; `None` along an axis that keeps the scan's own, as
+    /// thick slices do.
+    pub spacing_mm: [Option<f64>; 3],
+    /// Field of view in millimetres that the longer in-plane side is taken to cover where
+    /// a file does not state its unit of length; see [`crate::pipeline::segment_stated`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field_mm: Option<f64>,
     /// Intensity rule.
     pub intensity: IntensityRule,
     /// Voxels of a sliding window.

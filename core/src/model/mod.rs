@@ -27,7 +27,7 @@ pub mod unetr;
 
 pub use config::{
     Architecture, EncoderConfig, Fusion, HeadConfig, MapShape, Merging, PooledHeadConfig,
-    PooledInput, Preprocessing, RendererConfig, SwinConfig,
+    Orientation, PooledInput, Preprocessing, RendererConfig, SwinConfig,
 };
 pub use pack::{Pack, PackError, PackInfo};
 pub use prism::{Features, Pace, Prism, Stopped, Unpaced};

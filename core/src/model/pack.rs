@@ -107,6 +107,11 @@ pub struct PackInfo {
     /// Which scans it is for, as [`crate::identify`] tells them apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fits: Option<Fits>,
+    /// Whether the structures together are one organ, of which a scan holds one: the network
+    /// then looks a second time at a window around it, and labels apart from its largest
+    /// piece are mistakes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_organ: bool,
     /// Data, licences, training.
     #[serde(default)]
     pub provenance: serde_json::Value,
@@ -224,13 +229,13 @@ fn check(info: &PackInfo) -> Result<(), PackError> {
         }
     }
     let p = &info.preprocessing;
-    if p.orientation != "RAS" {
-        return wrong(format!("it wants orientation {}", p.orientation));
-    }
     let multiple = info.architecture.encoder.multiple();
     let smallest = info.architecture.encoder.smallest_side();
-    if p.spacing_mm.iter().any(|s| !(s.is_finite() && *s >= 0.05 && *s <= 50.0))
-        || p.window.iter().any(|&w| w < smallest || !w.is_multiple_of(multiple) || w > 512)
+    let least = |axis: usize| if p.spacing_mm[axis].is_some() { smallest } else { multiple };
+    let wide = |w: usize, axis| w >= least(axis) && w.is_multiple_of(multiple) && w <= 512;
+    if p.spacing_mm.iter().flatten().any(|s| !(s.is_finite() && *s >= 0.05 && *s <= 50.0))
+        || p.field_mm.is_some_and(|side| !(side.is_finite() && (10.0..=2000.0).contains(&side)))
+        || (0..3).any(|axis| !wide(p.window[axis], axis))
         || !(0.0..=0.9).contains(&p.overlap)
     {
         return wrong(format!(

@@ -23,5 +23,6 @@ pub use encode::{Encoding, FeatureMap, PooledFeature, encode, input_affine, pool
 pub(crate) use run::Pacer;
 pub use run::{
     Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for, segment,
+    segment_stated,
 };
 pub(crate) use sliding::{Windows, read};

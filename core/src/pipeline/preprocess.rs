@@ -1,6 +1,6 @@
 //! From a scan to network input: orientation, spacing, intensity, box, padding.
 
-use crate::model::Preprocessing;
+use crate::model::{Orientation, Preprocessing};
 use crate::volume::{
     Affine, AffineError, AxisFilter, Reorientation, Volume, foreground_box, offset, resample_axes,
     resampled_affine, resampled_dims,
@@ -22,7 +22,7 @@ pub struct Prepared {
     pub input: Vec<f32>,
     /// Its sides.
     pub dims: [usize; 3],
-    /// How the scan was turned.
+    /// How the scan was turned to the pack's axes.
     pub to_ras: Reorientation,
     /// Sides of the scan after turning.
     pub ras_dims: [usize; 3],
@@ -52,18 +52,24 @@ pub enum PreprocessError {
     TooLarge([usize; 3]),
 }
 
-/// Resampled volume on the pack's grid before intensity, box and padding.
+/// Resampled volume on the pack's grid before intensity, box and padding; how the scan was
+/// turned, its sides and its spacing after that.
 ///
 /// # Errors
 /// [`PreprocessError`].
 pub fn conform(
     scan: &Volume,
-    spacing_mm: [f64; 3],
+    preprocessing: &Preprocessing,
 ) -> Result<(Volume, Reorientation, [usize; 3], [f64; 3]), PreprocessError> {
     scan.affine.check()?;
-    let to_ras = Reorientation::to_ras(&scan.affine, scan.dims);
+    let to_ras = match preprocessing.orientation {
+        Orientation::Ras => Reorientation::to_ras(&scan.affine, scan.dims),
+        Orientation::Slices => Reorientation::slices_last(&scan.affine, scan.dims),
+    };
     let ras = to_ras.apply(scan);
     let from_mm = ras.spacing_mm();
+    let wanted = preprocessing.spacing_mm;
+    let spacing_mm = [0, 1, 2].map(|axis| wanted[axis].unwrap_or(from_mm[axis]));
     let dims = resampled_dims(ras.dims, from_mm, spacing_mm);
     if dims.iter().try_fold(1_usize, |all, &n| all.checked_mul(n)).is_none_or(|n| n > MOST_VOXELS) {
         return Err(PreprocessError::TooLarge(dims));
@@ -74,6 +80,25 @@ pub fn conform(
     let (data, dims) = resample_axes(&ras.data, ras.dims, &filters);
     let affine = resampled_affine(&ras.affine, from_mm, spacing_mm);
     Ok((Volume { data, dims, affine }, to_ras, ras.dims, from_mm))
+}
+
+/// The scan with its in-plane spacing such that the longer side covers the pack's usual
+/// field of view: what the network is given where a file does not state its unit of
+/// length. It gives an organ its usual size for the network and measures nothing. `None`
+/// where the pack has no such field.
+pub fn at_usual_field(scan: &Volume, preprocessing: &Preprocessing) -> Option<Volume> {
+    let field = preprocessing.field_mm?;
+    let turn = Reorientation::slices_last(&scan.affine, scan.dims);
+    let (dims, spacing) = (turn.dims(), turn.affine(&scan.affine).spacing_mm());
+    let longest = (dims[0] as f64 * spacing[0]).max(dims[1] as f64 * spacing[1]);
+    let through = turn.slice_axis();
+    let mut affine = scan.affine;
+    for row in &mut affine.0 {
+        for (axis, value) in row.iter_mut().take(3).enumerate() {
+            *value *= if axis == through { 1.0 } else { field / longest };
+        }
+    }
+    Some(Volume { data: scan.data.clone(), dims: scan.dims, affine })
 }
 
 /// Brings a scan to the pack's grid, intensities and sides.
@@ -93,23 +118,15 @@ pub fn prepare(
     if scan.data.iter().all(|value| Some(value) == scan.data.first()) {
         return Err(PreprocessError::Constant);
     }
-    let (mut grid, to_ras, ras_dims, ras_spacing_mm) = conform(scan, preprocessing.spacing_mm)?;
+    let (mut grid, to_ras, ras_dims, ras_spacing_mm) = conform(scan, preprocessing)?;
     preprocessing.intensity.apply(&mut grid.data);
     if grid.data.iter().all(|&value| value == 0.0) {
         return Err(PreprocessError::Constant);
     }
     let crop = foreground_box(&grid.data, grid.dims, FOREGROUND, MARGIN);
-    let sides = crop.map(|(start, end)| end - start);
-    let dims = sides.map(|side| side.next_multiple_of(multiple).max(smallest));
-    let pad = [0, 1, 2].map(|axis| (dims[axis] - sides[axis]) / 2);
-    let mut input = vec![0.0; dims.iter().product()];
-    for z in 0..sides[2] {
-        for y in 0..sides[1] {
-            let from = offset(grid.dims, [crop[0].0, crop[1].0 + y, crop[2].0 + z]);
-            let to = offset(dims, [pad[0], pad[1] + y, pad[2] + z]);
-            input[to..to + sides[0]].copy_from_slice(&grid.data[from..from + sides[0]]);
-        }
-    }
+    // An axis of thick slices may be one voxel at the deepest map: the others are long enough.
+    let least = preprocessing.spacing_mm.map(|s| if s.is_some() { smallest } else { multiple });
+    let (input, dims, pad) = padded((&grid.data, grid.dims), crop, multiple, least);
     Ok(Prepared {
         input,
         dims,
@@ -121,4 +138,60 @@ pub fn prepare(
         crop,
         pad,
     })
+}
+
+/// A box of a grid with zeros around it, as the encoder wants its sides; those sides, and
+/// the zeros before the box.
+fn padded(
+    (data, grid): (&[f32], [usize; 3]),
+    part: [(usize, usize); 3],
+    multiple: usize,
+    least: [usize; 3],
+) -> (Vec<f32>, [usize; 3], [usize; 3]) {
+    let sides = part.map(|(start, end)| end - start);
+    let dims = [0, 1, 2].map(|axis| sides[axis].next_multiple_of(multiple).max(least[axis]));
+    let pad = [0, 1, 2].map(|axis| (dims[axis] - sides[axis]) / 2);
+    let mut input = vec![0.0; dims.iter().product()];
+    for z in 0..sides[2] {
+        for y in 0..sides[1] {
+            let from = offset(grid, [part[0].0, part[1].0 + y, part[2].0 + z]);
+            let to = offset(dims, [pad[0], pad[1] + y, pad[2] + z]);
+            input[to..to + sides[0]].copy_from_slice(&data[from..from + sides[0]]);
+        }
+    }
+    (input, dims, pad)
+}
+
+impl Prepared {
+    /// The part of the input around the box `[start, end)` of its voxels: at most `window`
+    /// voxels a side, the box in the middle where the scan goes on around it. `None` where
+    /// that is all of it. The sides stay multiples of `multiple`.
+    pub fn around(
+        &self,
+        organ: [(usize, usize); 3],
+        window: [usize; 3],
+        multiple: usize,
+    ) -> Option<Self> {
+        let part = [0, 1, 2].map(|axis| {
+            let first = self.pad[axis];
+            let length = self.crop[axis].1 - self.crop[axis].0;
+            let side = window[axis].min(length);
+            let centre = (organ[axis].0 + organ[axis].1) / 2;
+            let start = centre.saturating_sub(side / 2).clamp(first, first + length - side);
+            (start, start + side)
+        });
+        let whole =
+            (0..3).all(|axis| part[axis].1 - part[axis].0 == self.crop[axis].1 - self.crop[axis].0);
+        if whole {
+            return None;
+        }
+        let least = [0, 1, 2].map(|axis| window[axis].min(self.dims[axis]));
+        let (input, dims, pad) = padded((&self.input, self.dims), part, multiple, least);
+        let crop = [0, 1, 2].map(|axis| {
+            let (start, end) = part[axis];
+            let shift = self.crop[axis].0;
+            (start - self.pad[axis] + shift, end - self.pad[axis] + shift)
+        });
+        Some(Self { input, dims, crop, pad, ..self.clone() })
+    }
 }

@@ -6,12 +6,13 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-use super::preprocess::{Prepared, PreprocessError, prepare};
+use super::postprocess::keep_largest;
+use super::preprocess::{Prepared, PreprocessError, at_usual_field, prepare};
 use super::sinks::{LabelSink, LogitSink};
 use super::sliding::{infer, read};
 use super::to_scan::to_scan;
 use crate::model::{Pace, Pack, PackError, Prism, Stopped};
-use crate::volume::{LabelMap, Volume};
+use crate::volume::{LabelMap, Volume, foreground_box};
 
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ pub async fn segment<W: Watch>(
     };
 
     watch.progress(Stage::Prepare, 0, 1);
-    let prepared = prepare_for(scan, pack)?;
+    let mut prepared = prepare_for(scan, pack)?;
     watch.progress(Stage::Prepare, 1, 1);
     watch.breathe().await;
     if watch.cancelled() {
@@ -156,10 +157,16 @@ pub async fn segment<W: Watch>(
     }
     lap(&mut timings.prepare_seconds);
 
-    let labels = vec![0; prepared.input.len()];
-    let mut sink = LabelSink { head, labels, dims: prepared.dims, features: None };
+    let mut sink = LabelSink::new(head, prepared.dims);
     let (answers, windows) = infer(&prepared, model, pack, watch, &mut sink).await?;
     timings.windows = windows;
+    if pack.info.one_organ
+        && let Some(closer) = around_organ(&prepared, &sink.labels, pack)
+    {
+        prepared = closer;
+        sink = LabelSink::new(head, prepared.dims);
+        timings.windows += infer(&prepared, model, pack, watch, &mut sink).await?.1;
+    }
     lap(&mut timings.network_seconds);
 
     watch.progress(Stage::Labels, 0, 1);
@@ -167,6 +174,38 @@ pub async fn segment<W: Watch>(
     watch.progress(Stage::Labels, 1, 1);
     lap(&mut timings.labels_seconds);
     Ok(Segmentation { labels, answers, island_voxels, timings })
+}
+
+/// Segments a scan whose file states its unit of length or does not: then the network is
+/// given the scan as if it covered the pack's usual field of view ([`at_usual_field`]).
+/// The labels keep the scan's own affine.
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn segment_stated<W: Watch>(
+    (scan, unit_stated): (&Volume, bool),
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Segmentation, PipelineError> {
+    let assumed = (!unit_stated).then(|| at_usual_field(scan, &pack.info.preprocessing)).flatten();
+    let mut result = segment(assumed.as_ref().unwrap_or(scan), model, pack, watch).await?;
+    result.labels.affine = scan.affine;
+    Ok(result)
+}
+
+/// The pack's window around the largest piece of the labels. An organ that is a small part
+/// of the field of view is outlined better where the network's norms see mostly it.
+fn around_organ(prepared: &Prepared, labels: &[u8], pack: &Pack) -> Option<Prepared> {
+    let mut organ = labels.to_vec();
+    keep_largest(&mut organ, prepared.dims);
+    let found: Vec<f32> = organ.iter().map(|&label| f32::from(label)).collect();
+    if found.iter().all(|&label| label == 0.0) {
+        return None;
+    }
+    let info = &pack.info;
+    let bounds = foreground_box(&found, prepared.dims, 0.5, 0);
+    prepared.around(bounds, info.preprocessing.window, info.architecture.encoder.multiple())
 }
 
 /// Brings a scan to a pack's grid and intensities.

@@ -16,6 +16,13 @@ pub(super) struct LabelSink<'a> {
     pub(super) features: Option<Tensor<5>>,
 }
 
+impl<'a> LabelSink<'a> {
+    /// For a grid of `dims` voxels.
+    pub(super) fn new(head: &'a SegmentationHead, dims: [usize; 3]) -> Self {
+        Self { head, labels: vec![0; dims.iter().product()], dims, features: None }
+    }
+}
+
 /// Reads classes back, in order.
 pub(super) async fn read_classes(classes: Tensor<5, Int>) -> Result<Vec<u8>, PipelineError> {
     let failed = |what: String| PipelineError::Device(what);

@@ -1,6 +1,8 @@
 //! Labels of the network's input, brought to the scan's own grid.
 
-use super::postprocess::{Between, Mixture, Refine, Tissues, carry_labels, remove_islands};
+use super::postprocess::{
+    Between, Mixture, Refine, Tissues, carry_labels, keep_largest, remove_islands,
+};
 use super::preprocess::Prepared;
 use super::run::{PipelineError, Stage, Watch};
 use super::sinks::{LabelSink, read_classes};
@@ -29,7 +31,10 @@ pub(super) async fn to_scan<W: Watch>(
 ) -> Result<(LabelMap, usize), PipelineError> {
     let LabelSink { head, labels: raw, features, .. } = network;
     let mut labels = raw.clone();
-    let island_voxels = remove_islands(&mut labels, prepared.dims);
+    let mut island_voxels = remove_islands(&mut labels, prepared.dims);
+    if pack.info.one_organ {
+        island_voxels += keep_largest(&mut labels, prepared.dims);
+    }
     let grid = Grid::new(prepared);
     let (mut data, mut mixed) = carry_labels(&grid.fill(&labels), &grid.between);
     if let Some(features) = features {

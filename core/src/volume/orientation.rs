@@ -1,11 +1,14 @@
-//! Reordering of voxel axes to the closest RAS+ orientation and back.
+//! Reordering of voxel axes, to the closest RAS+ orientation or with the slices last, and back.
 //!
 //! Axes are only permuted and flipped, never interpolated, so a label map can be
 //! carried back voxel for voxel.
 
 use super::{Affine, LabelMap, Volume, offset};
 
-/// How a grid's axes are permuted and flipped to be closest to RAS+.
+/// Voxels whose sides differ by less than this part count as equally thick.
+const SAME_THICKNESS: f64 = 1e-3;
+
+/// How a grid's axes are permuted and flipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reorientation {
     /// `source[i]`: the original axis that becomes axis `i`.
@@ -27,9 +30,29 @@ impl Reorientation {
         Self { source, flip, original: dims }
     }
 
+    /// The in-plane axes in their own order, then the axis of the largest spacing (the last
+    /// of equals). Slices that follow an organ have no body axis to be closest to, so
+    /// nothing is flipped.
+    pub fn slices_last(affine: &Affine, dims: [usize; 3]) -> Self {
+        let spacing = affine.spacing_mm();
+        let largest = spacing.iter().copied().fold(0.0, f64::max);
+        let thick = |axis: &usize| spacing[*axis] >= largest * (1.0 - SAME_THICKNESS);
+        let source = match (0..3).rev().find(thick) {
+            Some(0) => [1, 2, 0],
+            Some(1) => [0, 2, 1],
+            _ => [0, 1, 2],
+        };
+        Self { source, flip: [false; 3], original: dims }
+    }
+
     /// Dimensions after reorientation.
     pub fn dims(&self) -> [usize; 3] {
         self.source.map(|axis| self.original[axis])
+    }
+
+    /// The original axis that became the last one.
+    pub const fn slice_axis(&self) -> usize {
+        self.source[2]
     }
 
     /// Original voxel of a reoriented voxel.
@@ -85,7 +108,7 @@ impl Reorientation {
         }
     }
 
-    /// The volume with its axes closest to RAS+.
+    /// The volume with its axes reordered.
     pub fn apply(&self, volume: &Volume) -> Volume {
         let data = if self.is_identity() {
             volume.data.clone()

@@ -149,7 +149,9 @@ async fn compare(
 ) -> Result<(), Box<dyn Error>> {
     let scan = ScanArguments { scan: scan.to_owned(), series: None, volume: 0 }.load()?;
     let p = &converted.pack.info.preprocessing;
-    let window_mm = [0, 1, 2].map(|axis| p.window[axis] as f64 * p.spacing_mm[axis]);
+    let own = scan.volume.spacing_mm();
+    let window_mm =
+        [0, 1, 2].map(|axis| p.window[axis] as f64 * p.spacing_mm[axis].unwrap_or(own[axis]));
     let middle = convert::middle(&scan.volume, window_mm)?;
     let opened = Devices::default().open(device).await?;
     let int8 = encode(&converted.pack, &middle, &opened.device).await?;

@@ -101,6 +101,11 @@ fn qform(fields: &Fields, spacing: [f64; 3]) -> Affine {
     ])
 }
 
+/// Whether a unit that NIfTI defines is named.
+pub(super) const fn unit_stated(xyzt_units: i32) -> bool {
+    matches!(xyzt_units & 7, 1..=3)
+}
+
 /// The space half of xyzt_units.
 fn millimetres_per_unit(xyzt_units: i32, warnings: &mut Vec<String>) -> f64 {
     match xyzt_units & 7 {
@@ -109,7 +114,9 @@ fn millimetres_per_unit(xyzt_units: i32, warnings: &mut Vec<String>) -> f64 {
         3 => 0.001,
         0 => {
             warnings.push(
-                "The file does not state its unit of length; millimetres were assumed.".into(),
+                "The file does not state its unit of length: millimetres were assumed, so every \
+                 volume in millilitres is uncertain."
+                    .into(),
             );
             1.0
         }

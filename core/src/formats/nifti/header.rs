@@ -112,6 +112,8 @@ pub(in crate::formats) struct Header {
     /// Slope and intercept, where the file asks for scaling.
     pub(super) scaling: Option<(f64, f64)>,
     pub(in crate::formats) affine: Affine,
+    /// Whether the unit of length is one that the file states.
+    pub(in crate::formats) unit_stated: bool,
     /// Free text of the writer.
     pub(super) descrip: Vec<u8>,
     pub(in crate::formats) warnings: Vec<String>,
@@ -282,6 +284,7 @@ fn check(
         offset: fields.vox_offset.max(least) as u64,
         scaling,
         affine,
+        unit_stated: geometry::unit_stated(fields.xyzt_units),
         descrip: fields.descrip,
         warnings,
     })

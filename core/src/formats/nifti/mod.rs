@@ -81,6 +81,7 @@ pub(super) fn describe(files: &[InputFile], index: usize, found: &Found) -> Seri
         format: if header.version == 1 { Format::Nifti1 } else { Format::Nifti2 },
         dims: header.dims,
         spacing_mm: header.affine.spacing_mm(),
+        unit_stated: header.unit_stated,
         volumes: header.volumes,
         files: 1 + usize::from(!header.single_file),
         acquisition: found.acquisition.clone(),

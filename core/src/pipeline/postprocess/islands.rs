@@ -57,6 +57,25 @@ pub fn remove_islands(labels: &mut [u8], dims: [usize; 3]) -> usize {
     changed
 }
 
+/// Removes every label that is not part of the largest 6-connected piece of all labels
+/// together. Returns the number of voxels that changed.
+pub fn keep_largest(labels: &mut [u8], dims: [usize; 3]) -> usize {
+    let inside: Vec<u8> = labels.iter().map(|&label| u8::from(label != 0)).collect();
+    let pieces = Pieces::find(&inside, dims);
+    let organ = pieces.list.iter().enumerate().filter(|(_, piece)| piece.label != 0);
+    let Some((largest, _)) = organ.max_by_key(|(at, piece)| (piece.size, usize::MAX - at)) else {
+        return 0;
+    };
+    let mut changed = 0;
+    for (label, &piece) in labels.iter_mut().zip(&pieces.of) {
+        if *label != 0 && piece as usize != largest {
+            *label = 0;
+            changed += 1;
+        }
+    }
+    changed
+}
+
 /// 6-connected pieces of equal label: for each voxel its piece, and each piece's label.
 pub(crate) fn pieces(labels: &[u8], dims: [usize; 3]) -> (Vec<u32>, Vec<u8>) {
     let Pieces { of, list } = Pieces::find(labels, dims);
