@@ -6,6 +6,7 @@ use std::rc::Rc;
 use prism_core::facts::Run;
 use prism_core::features::{Fitted, Naming};
 use prism_core::formats::Scan;
+use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceKind, Devices, OpenedDevice, PipelineError, Stage, Watch};
 use prism_core::report::{Report, RunManifest, structures_csv};
@@ -121,8 +122,14 @@ impl Engine {
         let Some((pack, model)) = chosen else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
+        let chambers = Chambers::of(&pack.info.labels);
+        if chambers.is_some() {
+            check_stack(scan.volume.dims, &scan.volume.affine)
+                .map_err(|error| Failure::input(error.to_string()))?;
+        }
+        let given = (&scan.volume, scan.series.unit_stated);
         let run =
-            pipeline::segment(&scan.volume, model, pack, &mut watch).await.map_err(|error| {
+            pipeline::segment_stated(given, model, pack, &mut watch).await.map_err(|error| {
                 match error {
                     PipelineError::Cancelled(_) => Failure::Cancelled,
                     // Its own words are a driver's and fill a page.
@@ -132,6 +139,10 @@ impl Engine {
                     _ => Failure::input(error.to_string()),
                 }
             })?;
+        if let Some(chambers) = chambers {
+            check_labels(&run.labels, chambers)
+                .map_err(|error| Failure::input(error.to_string()))?;
+        }
         watch.say("Measuring", 0, 0);
         breathe().await;
         watch.end()?;

@@ -15,6 +15,7 @@
 //! | [`text`], [`html`], [`csv`], [`fhir`] | the report and its table as files |
 //! | [`manifest`] | the run as JSON: versions, hashes, device, timings, results |
 
+mod cine;
 mod closing;
 pub mod csv;
 pub mod edits;
@@ -30,6 +31,7 @@ pub mod wording;
 
 use serde::{Deserialize, Serialize};
 
+pub use cine::CineReport;
 pub use csv::structures_csv;
 pub use edits::Edits;
 pub use html::Picture;

@@ -3,6 +3,7 @@
 //! Exit code 0, or one line on stderr and another code. Files are written beside
 //! their target and renamed, so nothing half-written is left.
 
+mod cine;
 mod convert;
 mod encode;
 mod estimate;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Outline the structures in a scan
     Segment(segment::Arguments),
+    /// Measure the heart over the phases of a heartbeat
+    Cine(cine::Arguments),
     /// Print what a scan says of itself
     Info(info::Arguments),
     /// Segment and measure a scan and write the report
@@ -61,6 +64,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Segment(arguments) => pollster::block_on(segment::run(&arguments)),
+        Command::Cine(arguments) => pollster::block_on(cine::run(&arguments)),
         Command::Info(arguments) => info::run(&arguments),
         Command::Report(arguments) => pollster::block_on(report::run(&arguments)),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
