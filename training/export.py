@@ -39,6 +39,7 @@ def task_description(settings: dict) -> dict:
     if settings.get("task") == "labelled":
         rows = zip(settings["labels"], settings["colors"])
         begin = "starting from the brain pack's encoder" if settings.get("start_from") else "from scratch"
+        before = [LABEL_MAPS, HEADS] if settings.get("start_from") else []
         preprocessing = dict(settings["preprocessing"])
         wanted = preprocessing["spacing_mm"]
         preprocessing["spacing_mm"] = [None if preprocess.is_native(want) else want for want in wanted]
@@ -54,6 +55,8 @@ def task_description(settings: dict) -> dict:
             "fits": settings.get("fits"),
             "data": [{"name": settings["data"], "licence": settings["licence"]}],
             "note": NOTE.format(f"trained on labelled scans, {begin}"),
+            "data": before + [{"name": settings["data"], "licence": settings["licence"]}],
+            "note": NOTE.format(" on heads (the brain pack), then on labelled scans" if before else " on labelled scans"),
         }
     real = settings.get("self_training", {}).get("real", 0) > 0
     return {
@@ -102,6 +105,7 @@ def main() -> None:
                         help="heads that have earned their place in the pack")  # fmt: skip
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--scores", type=Path, help="JSON of training.evaluate to embed")
+    parser.add_argument("--window", type=int, nargs=3, help="window of the pack, if not the run's")
     parser.add_argument("--half", type=Path, help="also write the averaged weights as float16")
     arguments = parser.parse_args()
     stored = arguments.run / ("best.pt" if arguments.best else "checkpoint.pt")
@@ -118,6 +122,8 @@ def main() -> None:
         fitted = torch.load(arguments.run / "contrast.pt", map_location="cpu", weights_only=True)
         weights |= {f"heads.contrast.{name}": value for name, value in fitted.items()}
     network.load_state_dict(weights)
+    if arguments.window:
+        settings["preprocessing"]["window"] = arguments.window
     described = document(state, settings, arguments.version, scores)
     size = pack.write(arguments.out, network, described)
     steps = described["provenance"]["steps"]

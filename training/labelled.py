@@ -158,8 +158,47 @@ def evaluate(path: Path, command: Path, data: Path) -> dict:
                 np.array([row["predicted"] for row in rows]), np.array([row["drawn"] for row in rows])
             ), 3),
         }  # fmt: skip
+    if {"Left-Ventricle", "Right-Ventricle", "Myocardium"} <= set(names.values()):
+        summary["function"] = heart_function(cases)
     summary["mean_dice"] = round(float(np.mean([s["dice"] for s in summary["structures"].values()])), 4)
     return {"pack": path.name, "sha256": document["sha256"], "summary": summary, "cases": cases}
+
+
+def heart_function(cases: dict) -> dict:
+    """Ejection fractions and volumes of patients with two phases against the drawn ones.
+
+    Voxels are counted: the ejection fraction needs no spacing, and volumes and mass are compared as
+    ratios, because the spacing of the ACDC files at hand is not known.
+    """
+    patients: dict[str, list[dict]] = {}
+    for name, case in cases.items():
+        patients.setdefault(name.split("_")[0], []).append(case)
+    rows = {}
+    for patient, phases in patients.items():
+        if len(phases) != 2:
+            continue
+        row = {}
+        for ventricle in ("Left-Ventricle", "Right-Ventricle"):
+            for source in ("predicted", "drawn"):
+                # Diastole is where the left ventricle is larger.
+                phases.sort(key=lambda case: -case["Left-Ventricle"][source])
+                first, last = (case[ventricle][source] for case in phases)
+                row[f"{ventricle} EF % {source}"] = round(100 * (first - last) / max(first, 1), 1)
+        phases.sort(key=lambda case: -case["Left-Ventricle"]["drawn"])
+        for structure in ("Left-Ventricle", "Right-Ventricle", "Myocardium"):
+            counts = phases[0][structure]
+            row[f"{structure} at diastole, predicted / drawn"] = round(counts["predicted"] / counts["drawn"], 3)
+        rows[patient] = row
+    error = lambda v: [row[f"{v} EF % predicted"] - row[f"{v} EF % drawn"] for row in rows.values()]  # noqa: E731
+    summary = {"patients": len(rows), "cases": rows}
+    for ventricle in ("Left-Ventricle", "Right-Ventricle"):
+        errors = np.array(error(ventricle))
+        summary[f"{ventricle} EF mean absolute error, points"] = round(float(np.abs(errors).mean()), 2)
+        summary[f"{ventricle} EF bias, points"] = round(float(errors.mean()), 2)
+    for structure in ("Left-Ventricle", "Right-Ventricle", "Myocardium"):
+        key = f"{structure} at diastole, predicted / drawn"
+        summary[key] = round(float(np.mean([row[key] for row in rows.values()])), 3)
+    return summary
 
 
 def main() -> None:

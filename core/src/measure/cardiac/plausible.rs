@@ -19,8 +19,9 @@ const MOST_SLICES: usize = 24;
 /// A short-axis slice is several times as thick as its pixels are wide (5 to 8 in ACDC).
 const THIN_RATIO: f64 = 2.5;
 
-/// Part of the left cavity's in-plane border that has to be myocardium.
-const LEAST_WALL: f64 = 0.6;
+/// Part of the left cavity's in-plane border that has to be myocardium: at least 0.95 in 18
+/// training scans (drawn: 0.999), at most 0.70 in brains of six kinds.
+const LEAST_WALL: f64 = 0.8;
 
 /// Slices with a left cavity that are needed in one run.
 const LEAST_RUN: usize = 3;
@@ -192,9 +193,8 @@ mod tests {
     #[test]
     fn a_cavity_needs_its_wall() {
         assert_eq!(check_labels(&heart(6, 4), CHAMBERS), Ok(()));
-        assert_eq!(check_labels(&heart(6, 3), CHAMBERS), Ok(()));
-        let open = check_labels(&heart(6, 2), CHAMBERS);
-        assert_eq!(open, Err(Implausible::Open { percent: 50.0 }));
+        let open = check_labels(&heart(6, 3), CHAMBERS);
+        assert_eq!(open, Err(Implausible::Open { percent: 75.0 }));
     }
 
     #[test]
