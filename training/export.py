@@ -53,10 +53,8 @@ def task_description(settings: dict) -> dict:
                 for i, (name, colour) in enumerate(rows)
             ],
             "fits": settings.get("fits"),
-            "data": [{"name": settings["data"], "licence": settings["licence"]}],
-            "note": NOTE.format(f"trained on labelled scans, {begin}"),
             "data": before + [{"name": settings["data"], "licence": settings["licence"]}],
-            "note": NOTE.format(" on heads (the brain pack), then on labelled scans" if before else " on labelled scans"),
+            "note": NOTE.format(f"trained on labelled scans, {begin}"),
         }
     real = settings.get("self_training", {}).get("real", 0) > 0
     return {

@@ -74,8 +74,6 @@ pub struct PackCard {
     pub sha256: String,
     /// What label indices stand for.
     pub labels: LabelTable,
-    /// Spacing of the grid it works on, in millimetres.
-    pub spacing_mm: [f64; 3],
     /// Which scans it is for.
     #[serde(default)]
     pub fits: Option<Fits>,

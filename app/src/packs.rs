@@ -310,7 +310,6 @@ mod tests {
             version: "1".into(),
             sha256: "0".into(),
             labels: Default::default(),
-            spacing_mm: [1.0; 3],
             fits: None,
             spacing_mm: [Some(1.0); 3],
             provenance: serde_json::json!({ "imported": { "file": "PRISM.pt" } }),

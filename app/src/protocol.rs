@@ -81,6 +81,7 @@ pub enum ToWorker {
     Identify {
         /// Where to compute.
         device: DeviceChoice,
+    },
     /// Something about a second scan (the pack, a `Blob`, beside).
     Compare {
         /// Where to compute.
@@ -243,6 +244,7 @@ pub enum FromWorker {
     Identified {
         /// It.
         found: Box<Found>,
+    },
     /// What was asked about a second scan; what is beside, the answer says.
     Compare {
         /// It.

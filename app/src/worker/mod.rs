@@ -203,11 +203,10 @@ async fn answer(
             let found = identify::answer(holdings, device, parts, (id, ending)).await?;
             Ok((FromWorker::Identified { found: Box::new(found) }, Vec::new()))
         }
-        ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
         ToWorker::Compare { device, pack, ask } => {
             compare::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
-        ToWorker::ListPacks => Ok((packs::list(parts.first()).await, Vec::new())),
+        ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
         ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
         ToWorker::Restore { table } => restore(holdings, table, parts),

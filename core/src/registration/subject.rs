@@ -10,6 +10,7 @@ use super::RegistrationError;
 use super::grid::{FeatureGrid, LANES, MOST_CHANNELS, grown};
 use super::mind;
 use crate::model::Preprocessing;
+use crate::model::config::Orientation;
 use crate::model::{Pack, Prism};
 use crate::pipeline::preprocess::{FOREGROUND, prepare};
 use crate::pipeline::{PipelineError, Watch, input_affine, logits, prepare_for};
@@ -117,8 +118,9 @@ impl Subject {
     /// [`RegistrationError`] for a scan that cannot be brought to 2 mm.
     pub fn by_intensity(scan: &Volume) -> Result<Self, RegistrationError> {
         let preprocessing = Preprocessing {
-            orientation: "RAS".into(),
-            spacing_mm: SPACING_MM,
+            orientation: Orientation::Ras,
+            spacing_mm: SPACING_MM.map(Some),
+            field_mm: None,
             intensity: IntensityRule::Percentile { low: 0.5, high: 99.5 },
             window: [0; 3],
             overlap: 0.0,

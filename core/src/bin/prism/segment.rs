@@ -7,14 +7,10 @@ use std::time::{Instant, SystemTime};
 use clap::Args;
 use prism_core::facts::Run;
 use prism_core::formats::{self, Scan};
+use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
 use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
-use prism_core::formats;
-use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
-use prism_core::model::Prism;
-use prism_core::pipeline::{self, Devices, Quiet};
-use prism_core::report::{Report, RunManifest, structures_csv};
 
 use crate::files::{self, ModelArguments, ScanArguments};
 use crate::report;
@@ -68,7 +64,15 @@ impl Finished {
         }
         let model = Prism::load(&pack, &opened.device)?;
         let open_seconds = clock.elapsed().as_secs_f64();
-        let segmentation = pipeline::segment(&scan.volume, &model, &pack, &mut Quiet).await?;
+        let chambers = Chambers::of(&pack.info.labels);
+        if chambers.is_some() {
+            check_stack(scan.volume.dims, &scan.volume.affine)?;
+        }
+        let given = (&scan.volume, scan.series.unit_stated);
+        let segmentation = pipeline::segment_stated(given, &model, &pack, &mut Quiet).await?;
+        if let Some(chambers) = chambers {
+            check_labels(&segmentation.labels, chambers)?;
+        }
         let device = opened.report;
         Ok(Self { pack, scan, volume, model, device, segmentation, open_seconds, started })
     }
@@ -106,21 +110,6 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let run = Finished::run(&arguments.scan, &arguments.model).await?;
     let labels = &run.segmentation.labels;
     files::write(&arguments.output, &formats::nifti::write_labels(labels, &run.pack.info.labels)?)?;
-    let model = Prism::load(&pack, &opened.device)?;
-    let open_seconds = clock.elapsed().as_secs_f64();
-    let chambers = Chambers::of(&pack.info.labels);
-    if chambers.is_some() {
-        check_stack(scan.volume.dims, &scan.volume.affine)?;
-    }
-    let given = (&scan.volume, scan.series.unit_stated);
-    let result = pipeline::segment_stated(given, &model, &pack, &mut Quiet).await?;
-    if let Some(chambers) = chambers {
-        check_labels(&result.labels, chambers)?;
-    }
-    files::write(
-        &arguments.output,
-        &formats::nifti::write_labels(&result.labels, &pack.info.labels)?,
-    )?;
     if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
         let input = run.report_input();
         if let Some(path) = &arguments.csv {
