@@ -1,9 +1,12 @@
 """The scans: what each shows, and what it may be used for.
 
-`train` may be learnt from. `test` is scored only: the hand-labelled and the patients' sets, and the
+`train` may be learnt from, and so may `develop`, which are first left out one data set at a time to choose
+by. `test` is scored only: the hand-labelled and the patients' sets, and the
 subjects that their sets keep back. `outside` are images of no kind that a head knows (maps, label maps,
 computed tomography, other body parts), on which "unknown" is scored. Scans of package registries
 are unpacked by hand into one folder (`--registry`); those that are not there are left out and named.
+
+The heads of t1_wholehead and kirby113 come without skulls, whatever their folder is called.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ def of_data(data: Path) -> list[Scan]:
     head = {"part": HEAD, "pack": "brain"}
     for path in sorted((data / "t1_wholehead").glob("*_T1w.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
-        add("t1_wholehead", name, name[:6], "train", sequence="T1w", stripped=False, **head)
+        add("t1_wholehead", name, name[:6], "train", sequence="T1w", stripped=True, **head)
     for path in sorted((data / "cardiac_acdc").glob("*_frame??.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
         use = "train" if int(name[7:10]) <= 50 else "test"
@@ -64,13 +67,13 @@ def of_data(data: Path) -> list[Scan]:
     for study in ("study1", "study2"):
         for kind in ("T1w", "T2w", "FLAIR"):
             file = f"patient01_{study}_{kind.upper()}"
-            add("ms_longitudinal", file, "patient01", "test", sequence=kind, stripped=False, **head)
+            add("ms_longitudinal", file, "patient01", "develop", sequence=kind, stripped=False, **head)
     for file, kind, stripped in (
-        ("kirby113_MPRAGE", "T1w", False), ("kirby113_T2w", "T2w", False), ("kirby113_FLAIR", "FLAIR", False),
+        ("kirby113_MPRAGE", "T1w", True), ("kirby113_T2w", "T2w", True), ("kirby113_FLAIR", "FLAIR", True),
         ("glioma00001_t1n", "T1w", True), ("glioma00001_t1c", "T1w", True), ("glioma00001_t2w", "T2w", True),
         ("glioma00001_t2f", "FLAIR", True),
     ):  # fmt: skip
-        add("multi_sequence", file, file.split("_")[0], "test", sequence=kind, stripped=stripped, **head)
+        add("multi_sequence", file, file.split("_")[0], "develop", sequence=kind, stripped=stripped, **head)
     for folder, kind in (("12-T1post-05670", "T1w"), ("36459-FLAIRreg-76244", "FLAIR")):
         rows.append(Scan(f"dicom_study1/{folder}", data / "dicom_study1" / folder, "dicom_study1", "one", "test",
                          sequence=kind, stripped=False, **head))  # fmt: skip
@@ -96,7 +99,7 @@ def of_registry(folder: Path) -> list[Scan]:
     icbm = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
     head = {"part": HEAD, "pack": "brain"}
     known = [
-        (papaya / "dicom", "PD", False), (papaya / "sample_image.nii.gz", "T1w", False),
+        (papaya / "dicom", "PD", False), (papaya / "sample_image.nii.gz", "T1w", True),
         (templates / "ch2.nii.gz", "T1w", False), (templates / "ch2bet.nii.gz", "T1w", True),
         (mni / icbm.format("t1"), "T1w", True), (oasis / "T_template0.nii.gz", "T1w", False),
         (oasis / "T_template0_BrainCerebellum.nii.gz", "T1w", True), (fsleyes / "svs/T1.nii.gz", "T1w", False),

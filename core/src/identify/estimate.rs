@@ -1,8 +1,8 @@
-//! Age and sex from a whole-head T1w scan, as honestly as few people allow.
+//! Age and sex from a T1w scan without skull, as honestly as few people allow.
 //!
 //! The heads are linear in the encoder's pooled vectors. An age comes with an interval that
-//! held its stated share of people who were left out of the fit (jackknife+, Barber et al.,
-//! Annals of Statistics 2021), and never outside the ages the head was trained on.
+//! held its stated share of people who were left out of the fit (the jackknife's, Barber et
+//! al., Annals of Statistics 2021), and never outside the ages the head was trained on.
 
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,7 @@ pub fn estimate(
         |why: String| Estimates { age: None, sex: None, sex_caution: None, refused: Some(why) };
     if let Some(why) = unfit(heads, scan) {
         return Ok(nothing(format!(
-            "Age and sex are estimated from whole-head T1w scans only: {why}."
+            "Age and sex are estimated from T1w scans of the whole brain without skull only: {why}."
         )));
     }
     let head = heads.head(names::AGE)?;
@@ -124,9 +124,10 @@ fn unfit(heads: &HeadsPack, scan: &Identification) -> Option<String> {
         let given = scan.sequence.given.as_deref().unwrap_or("of unknown sequence");
         return Some(format!("this is {given}"));
     }
+    // As the people that were learnt from came.
     match &scan.skull {
-        Some(skull) if skull.is("whole") => None,
-        Some(skull) if skull.is("stripped") => Some("the skull was removed".into()),
+        Some(skull) if skull.is("stripped") => None,
+        Some(skull) if skull.is("whole") => Some("the skull is in the image".into()),
         _ => Some("it is unknown whether the skull was removed".into()),
     }
 }

@@ -1,4 +1,4 @@
-//! `prism estimate`: age and sex from a whole-head T1w scan, with the interval.
+//! `prism estimate`: age and sex from a T1w scan without skull, with the interval.
 
 use std::error::Error;
 

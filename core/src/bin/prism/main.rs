@@ -57,7 +57,7 @@ enum Command {
     Fit(fit::Arguments),
     /// Say which sequence and body part a scan shows, and which pack fits it
     Identify(identify::Arguments),
-    /// Estimate age and sex from a whole-head T1w scan
+    /// Estimate age and sex from a T1w scan without skull
     Estimate(estimate::Arguments),
 }
 

@@ -1,0 +1,107 @@
+//! The heads that ship: answers as NumPy gives them, and errors that say what is wrong.
+
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use prism_core::formats::Acquisition;
+use prism_core::identify::{HeadsError, HeadsPack, NamedVector, estimate, identify};
+use prism_core::model::Pack;
+use prism_core::volume::Affine;
+use serde_json::Value;
+
+const HEADS: &[u8] = include_bytes!("../../public/packs/identify.safetensors");
+const BRAIN: &[u8] = include_bytes!("../../public/packs/brain.safetensors");
+const ANSWERS: &str = include_str!("../../tests/golden/identify/answers.json");
+
+fn heads() -> HeadsPack {
+    HeadsPack::read(HEADS).expect("the heads that ship")
+}
+
+/// Cases of `python -m training.identify`: vectors by name, and NumPy's answers.
+fn cases() -> Vec<(Vec<(String, Vec<f32>)>, Value)> {
+    let cases: Vec<Value> = serde_json::from_str(ANSWERS).expect("the golden file");
+    cases
+        .into_iter()
+        .map(|case| {
+            let vectors = case["vectors"].as_object().expect("vectors").iter();
+            let vectors = vectors.map(|(name, values)| {
+                let values: Vec<f32> = serde_json::from_value(values.clone()).expect("numbers");
+                (name.clone(), values)
+            });
+            (vectors.collect(), case["heads"].clone())
+        })
+        .collect()
+}
+
+fn named(vectors: &[(String, Vec<f32>)]) -> Vec<NamedVector<'_>> {
+    vectors.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect()
+}
+
+#[test]
+fn answers_are_those_of_numpy() {
+    let heads = heads();
+    for (vectors, expected) in cases() {
+        for (head, expected) in expected.as_object().expect("heads") {
+            let head = heads.head(head).expect("a head");
+            let found = head.answer(&named(&vectors)).expect("an answer");
+            for (class, probability) in &found.probabilities {
+                let expected = expected["probabilities"][class].as_f64().expect("a probability");
+                assert!((probability - expected).abs() < 1e-3, "{class}: {found:?}");
+            }
+            let distance = expected["distance"].as_f64().expect("a distance");
+            assert!((found.distance.expect("judged") - distance).abs() < 1e-3, "{found:?}");
+            let given = expected["given"].as_str().filter(|class| !class.is_empty());
+            assert_eq!(found.given.as_deref(), given, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn heads_know_their_encoder() {
+    let heads = heads();
+    let brain = Pack::read(BRAIN).expect("the brain pack").info;
+    assert_eq!(heads.check_encoder(&brain.name, &brain.sha256), Ok(()));
+    let error = heads.check_encoder("other", "0123456789abcdef").expect_err("another encoder");
+    let words = error.to_string();
+    assert!(words.contains("\"brain\"") && words.contains("\"other\" (0123456789ab)"), "{words}");
+}
+
+#[test]
+fn broken_heads_are_errors() {
+    let mut damaged = HEADS.to_vec();
+    if let Some(last) = damaged.last_mut() {
+        *last ^= 1;
+    }
+    assert!(matches!(HeadsPack::read(&damaged), Err(HeadsError::Hash { .. })));
+    assert!(matches!(HeadsPack::read(BRAIN), Err(HeadsError::Container(_))));
+    assert!(matches!(HeadsPack::read(b"no pack"), Err(HeadsError::Container(_))));
+    let missing = heads().head("sequence").expect("a head").answer(&[("structure", &[0.0])]);
+    assert!(matches!(missing, Err(HeadsError::Vector { .. })));
+}
+
+#[test]
+fn age_is_for_brains_without_skull_and_stays_in_its_range() {
+    let heads = heads();
+    let cases = cases();
+    let affine = Affine::from_spacing([1.0; 3]);
+    let seen = |at: usize, dims: [usize; 3]| {
+        let vectors = named(&cases[at].0);
+        let scan = identify(&heads, &vectors, &affine, dims, &Acquisition::default())
+            .expect("an identification");
+        let found = estimate::estimate(&heads, &vectors, &scan).expect("an estimate");
+        (scan, found)
+    };
+    // A T1w brain without skull: 162 x 214 x 167 mm.
+    let (scan, brain) = seen(0, [162, 214, 167]);
+    assert!(scan.sequence.is("T1w") && scan.body_part.is("head"), "{scan:?}");
+    assert!(scan.skull.as_ref().is_some_and(|skull| skull.is("stripped")), "{scan:?}");
+    let age = brain.age.expect("an age");
+    assert!(age.range == [19.0, 55.0] && age.low < age.value && age.value < age.high, "{age:?}");
+    assert!(age.leaves_range() && age.words().contains("leaves the ages 19 to 55"), "{age:?}");
+    // The same vectors of a crop, and a heart.
+    let (_, crop) = seen(0, [40, 50, 40]);
+    assert!(crop.age.is_none() && crop.refused.is_some_and(|why| why.contains("crop")));
+    let (scan, heart) = seen(1, [216, 256, 10]);
+    assert!(scan.body_part.is("heart") && scan.sequence.is("cine") && scan.skull.is_none());
+    assert!(heart.age.is_none() && heart.sex.is_none());
+}
