@@ -9,6 +9,7 @@
 mod broken;
 mod compare;
 mod features;
+mod identify;
 mod keyboard;
 mod models;
 mod policy;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
         features::a_few_strokes_teach_a_segmentation,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,
         compare::an_alignment_is_cancelled_and_the_scan_stays,
+        identify::a_scan_is_identified_when_asked,
+        identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_run_is_cancelled_within_a_second,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
         report::a_changed_sentence_is_told_apart_and_nothing_is_lost,
