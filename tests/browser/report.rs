@@ -92,5 +92,14 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     page.click("edit-report");
     page.wait_until("no tools", PATIENCE, &|page| !page.has("edit-sentence"));
     assert_eq!(page.text("report"), before);
+
+    // The decoder's words, and back.
+    page.click("wording-generated");
+    page.wait_until("the decoder's words", PATIENCE, &|page| {
+        page.has("wording-note") && page.text("report") != before
+    });
+    assert!(page.text("report").contains("mL"), "{}", page.text("report"));
+    page.click("wording-plain");
+    page.wait_until("the plain words", PATIENCE, &|page| page.text("report") == before);
     assert_content(&page);
 }

@@ -42,6 +42,9 @@ def rounded(state: dict) -> tuple[Decoder, dict]:
 
 def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
     grammar = Grammar()
+    # The encoder's features add nothing to checked sentences (see training.report.score), so the
+    # pack is used without them.
+    stored = {k: v for k, v in stored.items() if not k.startswith(("features.", "branch."))}
     digest = hashlib.sha256(data_section(serialise(stored))).hexdigest()
     document = {
         "schema": 1,
@@ -106,7 +109,7 @@ def main() -> None:
     saved = torch.load(arguments.decoder, weights_only=False)
     network, stored = rounded(saved["network"])
     scores = json.loads(arguments.scores.read_text()) if arguments.scores.exists() else {}
-    size = write(stored, saved, scores.get("decoder", {}))
+    size = write(stored, saved, scores.get("drawn", {}).get("all", {}))
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
     GOLDEN.write_text(json.dumps(golden(network)) + "\n")
     print(PACK, size, "bytes;", GOLDEN)

@@ -40,10 +40,12 @@ def weighting(stem: str) -> str:
 class Features:
     """Pooled vectors of real scans, standardised over those of training."""
 
-    def __init__(self, folder: Path, held_out: bool, scale=None) -> None:
+    def __init__(self, folder: Path, held_out: bool, scale=None, only=None) -> None:
         self.scans: dict[str, list[np.ndarray]] = {}
         for path in sorted(folder.glob("*.safetensors")):
             if any(path.stem.startswith(name) for name in HELD_OUT) != held_out:
+                continue
+            if only and path.stem != only:
                 continue
             maps = load_file(path)
             vectors = np.zeros((2, FEATURES), np.float32)
@@ -55,11 +57,11 @@ class Features:
             scale = everything.mean(0), everything.std(0) + 1e-3
         self.mean, self.std = scale
 
-    def draw(self, rng: random.Random, name: str) -> np.ndarray:
+    def draw(self, rng: random.Random, name: str, noise: float = 0.3) -> np.ndarray:
         """A scan's vectors, with a little noise: there are few scans."""
         vectors = (rng.choice(self.scans[name]) - self.mean) / self.std
-        noise = np.random.default_rng(rng.getrandbits(32)).normal(0, 0.3, vectors.shape)
-        return np.clip(vectors + noise, -5, 5).astype(np.float32)
+        added = np.random.default_rng(rng.getrandbits(32)).normal(0, noise, vectors.shape)
+        return np.clip(vectors + added, -5, 5).astype(np.float32)
 
 
 def sample(rng: random.Random, grammar: Grammar, features: Features | None, section=None):

@@ -17,9 +17,10 @@ pub fn ReportPanel(
     /// The page.
     app: App,
 ) -> impl IntoView {
+    let report = Memo::new(move |_| app.result.get().map(|result| app.worded_report(&result)));
     view! {
-        {move || match app.result.get() {
-            Some(result) => view! { <Written app report=result.report.clone() /> }.into_any(),
+        {move || match report.get() {
+            Some(report) => view! { <Written app report /> }.into_any(),
             None => view! { <NotYet app /> }.into_any(),
         }}
     }
@@ -91,6 +92,7 @@ fn Written(app: App, report: Report) -> impl IntoView {
                 <span>"Save as a page"</span>
             </button>
         </div>
+        <Wordings app />
         <article class="report" data-test="report">
             <h2>{title}</h2>
             {move || {
@@ -98,6 +100,39 @@ fn Written(app: App, report: Report) -> impl IntoView {
             }}
             {sections}
         </article>
+    }
+}
+
+/// The choice of wording.
+#[component]
+fn Wordings(app: App) -> impl IntoView {
+    let generated = app.reporting.generated;
+    let choice = move |value: bool, word: &'static str, hook: &'static str| {
+        view! {
+            <button
+                type="button"
+                class="button quiet"
+                data-test=hook
+                aria-pressed=move || if generated.get() == value { "true" } else { "false" }
+                on:click=move |_| app.choose_wording(value)
+            >
+                {word}
+            </button>
+        }
+    };
+    view! {
+        <div class="report-wording" role="group" aria-label="Wording">
+            <span>"Wording"</span>
+            {choice(false, "Plain", "wording-plain")}
+            {choice(true, "Generated", "wording-generated")}
+        </div>
+        <Show when=move || generated.get()>
+            <p class="edits-note" data-test="wording-note">
+                "Worded by a small network from the measurements. Every sentence was checked \
+                 against them; what it leaves out is said plainly. Plain sentences are the \
+                 default: they miss nothing."
+            </p>
+        </Show>
     }
 }
 

@@ -1,0 +1,258 @@
+"""Scores the report decoder against the measured facts, beside the plain sentences.
+
+    python -m training.report.score target/debug/prism
+
+Writes training/results/report.json. Drawn facts that training never saw, and the facts of real
+scans: `prism wording` writes and parses back. A claim is right when a fact equals it; a side or size
+error is a claim whose fact differs in that field alone. `checked` is what is shown after sentences
+that no fact supports are dropped. Plain: the sentences of `prism report`, parsed back here, in the
+regions (quality and impression are not parsed). Features: the weighting that the decoder says from a
+scan's pooled features alone, and the loss per word with a scan's own features, another's and none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+from training.paths import REPOSITORY, cache_folder, data_folder
+from training.report.export import PACK, rounded
+from training.report.facts import draw
+from training.report.grammar import PAIRED, SECTIONS, Fact, Grammar
+from training.report.network import FACTS, Coder
+from training.report.train import Features, collate, loss_of, sample, weighting
+
+UNSEEN, COUNT = 20_001, 2000
+REGIONS = tuple(PAIRED)
+
+
+def triple(claim: dict) -> tuple:
+    return tuple(claim[key] for key in ("kind", "name", "side", "size", "signal"))
+
+
+class Tally:
+    def __init__(self) -> None:
+        self.facts = self.claims = self.right = self.found = self.shown = 0
+        self.side = self.size = self.sentences = self.unread = self.unsupported = self.words = 0
+
+    def add(self, facts: list[tuple], sentences: list[tuple[list[tuple] | None, int]]) -> None:
+        truth, said, shown = set(facts), set(), set()
+        self.facts += len(truth)
+        for claims, words in sentences:
+            self.sentences += 1
+            if claims is None:
+                self.unread += 1
+                continue
+            for claim in claims:
+                self.claims += 1
+                self.right += claim in truth
+                if claim not in truth:
+                    others = [f for f in truth if f[:2] == claim[:2]]
+                    self.side += any(f[3:] == claim[3:] for f in others)
+                    self.size += any(f[2] == claim[2] and f[4] == claim[4] for f in others)
+            said |= set(claims) & truth
+            if all(c in truth and c not in shown for c in claims):
+                shown |= set(claims)
+                self.words += words
+            else:
+                self.unsupported += 1
+        self.found += len(said)
+        self.shown += len(shown)
+
+    def result(self) -> dict:
+        return {
+            "facts": self.facts,
+            "precision": round(self.right / max(1, self.claims), 4),
+            "recall": round(self.found / max(1, self.facts), 4),
+            "side_errors": self.side,
+            "size_errors": self.size,
+            "sentences": self.sentences,
+            "sentences_that_fit_no_wording": self.unread,
+            "sentences_not_supported": self.unsupported,
+            "checked_precision": 1.0,
+            "checked_recall": round(self.shown / max(1, self.facts), 4),
+            "words_per_fact": round(self.words / max(1, self.shown), 2),
+        }
+
+
+def worded(command: Path, told: list[dict]) -> list[dict]:
+    with tempfile.TemporaryDirectory() as folder:
+        facts, out = Path(folder, "facts.json"), Path(folder, "out.json")
+        facts.write_text(json.dumps(told))
+        line = [command, "wording", facts, "--pack", PACK, "-o", out]
+        subprocess.run(line, check=True, capture_output=True)
+        return json.loads(out.read_text())
+
+
+def tally(sections: list[dict]) -> dict:
+    count = Tally()
+    for section in sections:
+        sentences = [
+            (
+                None if s["claims"] is None else [triple(c) for c in s["claims"]],
+                len(re.findall(r"\w+", s["text"].replace("<", "").replace("n:", ""))),
+            )
+            for s in section["sentences"]
+        ]
+        count.add([triple(fact) for fact in section["facts"]], sentences)
+    return count.result()
+
+
+def size_word(percent: float) -> str:
+    return "even" if percent < 10 else "mild" if percent < 20 else "moderate" if percent < 40 else "marked"
+
+
+def plain_claims(text: str) -> list[tuple[list[tuple], int]]:
+    """Claims of the plain sentences of the regions, from the report as text."""
+    findings = text[text.index("\nFindings") : text.index("\nImage quality\n-")]
+    lines = re.sub(r"\n {2,}", " ", findings).splitlines()
+    sentences = []
+    for line in (line[2:] for line in lines if line[:2] in ("- ", "! ")):
+        words = len(re.findall(r"\w+", line))
+        claims: list[tuple] = []
+        if match := re.match(r"The left (.+?) measures \S+ mL and the right \S+ mL(.*)", line):
+            name, rest = match.groups()
+            larger = re.match(r"; the (left|right) is larger by ([\d.]+)%", rest)
+            if "not compared" in rest:
+                claims = [("pair", name, "", "cut", "")]
+            elif "says little" in rest:
+                claims = [("pair", name, "", "tiny", "")]
+            elif larger and "beyond the" in rest:
+                claims = [("pair", name, larger[1], size_word(float(larger[2])), "")]
+            else:
+                claims = [("pair", name, "", "even", "")]
+        elif line.startswith("The labelled brain tissue"):
+            claims = [("brain", "", "", "", "")]
+        elif line.startswith("The labelled cerebrospinal fluid outside"):
+            claims = [("single", "CSF", "", "", "")]
+        elif match := re.match(r"The (.+?) measures \S+ mL; the (left|right) (.+) was not found", line):
+            claims = [("missing", match[3], match[2], "", "")]
+        elif match := re.match(r"Not found: (.+)\.$", line):
+            for name in re.split(r", | and ", match[1]):
+                side = re.match(r"(left|right) ", name)
+                claims.append(("missing", name.removeprefix(side[0]) if side else name, side[1] if side else "", "", ""))
+        elif line.startswith("At the edge of the field"):
+            for name in re.findall(r"(?:: |, |and )([^,(:]+?) \(\d+ voxels? at", line):
+                side = re.match(r"(left|right) ", name)
+                claims.append(("cut", name.removeprefix(side[0]) if side else name, side[1] if side else "", "", ""))
+        elif match := re.match(r"The (third ventricle|fourth ventricle|brainstem) measures", line):
+            claims = [("single", match[1], "", "", "")]
+        if claims:
+            sentences.append((claims, words))
+    return sentences
+
+
+def scans(data: Path) -> list[Path]:
+    found = sorted((data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz"))
+    found += sorted((data / "multi_sequence").glob("kirby113_*.nii.gz"))
+    return found + sorted((data / "t1_wholehead").glob("*.nii.gz"))[:4]
+
+
+def real(command: Path, data: Path, folder: Path) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    told, plain, names = [], Tally(), []
+    for scan in scans(data):
+        stem = folder / scan.name.removesuffix(".nii.gz")
+        facts, text = stem.with_suffix(".json"), stem.with_suffix(".txt")
+        if not text.exists():
+            line = [command, "report", scan, "--device", "cpu", "-o", text, "--facts", facts]
+            subprocess.run(line, check=True, capture_output=True)
+        sections = json.loads(facts.read_text())
+        told += sections
+        names.append(scan.name)
+        truth = [triple(f) for s in sections if s["section"] in REGIONS for f in s["facts"]]
+        plain.add(truth, plain_claims(text.read_text()))
+    written = worded(command, told)
+    regions = [section for section in written if section["section"] in REGIONS]
+    return {
+        "scans": names,
+        "decoder": tally(written),
+        "decoder_in_regions": tally(regions),
+        "plain_in_regions": plain.result(),
+    }
+
+
+def drawn(command: Path) -> dict:
+    rng = random.Random(UNSEEN)
+    told = []
+    while len(told) < COUNT:
+        section, facts = draw(rng)
+        if len(facts) <= FACTS:
+            told.append({"section": section, "facts": [vars(fact) for fact in facts]})
+    written = worded(command, told)
+    result = {"sections": COUNT, "seed": UNSEEN, "all": tally(written)}
+    result |= {name: tally([w for w in written if w["section"] == name]) for name in SECTIONS}
+    return result
+
+
+def features(folder: Path, decoder: Path) -> dict:
+    """What the pooled features of unseen scans add."""
+    torch.set_num_threads(1)
+    saved = torch.load(decoder, weights_only=False)
+    network, _ = rounded(saved["network"])
+    grammar = Grammar()
+    coder = Coder(grammar)
+    unseen = Features(folder, held_out=True, scale=(saved["mean"], saved["std"]))
+    right: list[str] = []
+    wrong: list[str] = []
+    for path in sorted(folder.glob("*.safetensors")):
+        name = weighting(path.stem)
+        single = Features(folder, held_out=True, scale=(saved["mean"], saved["std"]), only=path.stem)
+        if not single.scans:
+            continue
+        vectors = single.draw(random.Random(0), name, noise=0.0)
+        batch = collate([("technique", [Fact("grid", size="isotropic")], vectors, [])], coder)
+        line, said = [coder.token["<begin>"]], None
+        with torch.no_grad():
+            for _ in range(40):
+                logits = network(torch.tensor([line]), *batch[1:])
+                line.append(int(logits[0, -1].argmax()))
+                word = grammar.vocabulary[line[-1]]
+                if word.startswith("n:") or word == "<end>":
+                    said = word.removeprefix("n:")
+                    break
+        (right if said == name else wrong).append(f"{path.stem}: {said}")
+    rng = random.Random(UNSEEN)
+    losses: dict[str, float] = {}
+    samples = [sample(rng, grammar, unseen, rng.choice(REGIONS)) for _ in range(300)]
+    samples = [s for s in samples if s[2] is not None]
+    vectors = [s[2] for s in samples]
+    with torch.no_grad():
+        for kind in ("own", "another", "none"):
+            given = {"own": vectors, "another": vectors[1:] + vectors[:1], "none": [None] * len(vectors)}
+            batch = [(s[0], s[1], v, s[3]) for s, v in zip(samples, given[kind])]
+            losses[kind] = round(loss_of(network, collate(batch, coder)).item(), 4)
+    return {"weighting_right": right, "weighting_wrong": wrong, "loss_per_word_in_regions": losses}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("prism", type=Path, help="the command")
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--reports", type=Path, default=cache_folder() / "report/real")
+    parser.add_argument("--features", type=Path, default=cache_folder() / "report/features")
+    parser.add_argument("--decoder", type=Path, default=cache_folder() / "report/decoder.pt")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/report.json")
+    arguments = parser.parse_args()
+    command = arguments.prism.resolve()
+    result = {
+        "command": "python -m training.report.score target/debug/prism",
+        "drawn": drawn(command),
+        "real": real(command, arguments.data, arguments.reports),
+        "features": features(arguments.features, arguments.decoder),
+    }
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    for name, part in (("drawn", result["drawn"]["all"]), *list(result["real"].items())[1:]):
+        print(name, part)
+    print(result["features"])
+
+
+if __name__ == "__main__":
+    main()
