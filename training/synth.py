@@ -66,6 +66,7 @@ class Plan:
     strength: float  # 0..1, scales deformation and artefacts (the curriculum)
     real: float = 0.0  # share of real scans with predicted labels
     predicted: float = 0.0  # share of synthetic scans whose anatomy is a predicted label map
+    spacing: float = SPACING  # of the output grid, millimetres
 
 
 class Maps:
@@ -235,9 +236,17 @@ class Scene:
 
 
 def sample_labels(
-    maps: Maps, rng: np.random.Generator, torch_rng: torch.Generator, plan: Plan, scan: bool = False
+    maps: Maps,
+    rng: np.random.Generator,
+    torch_rng: torch.Generator,
+    plan: Plan,
+    scan: bool = False,
+    push: Tensor | None = None,
 ) -> Scene:
-    """Draws a head and a deformation; `scan` reads the head's own scan as well."""
+    """Draws a head and a deformation; `scan` reads the head's own scan as well.
+
+    `push` [3, *size] adds a displacement of the reading positions, in millimetres (a mass effect).
+    """
     which = int(rng.choice(len(maps.volumes), p=maps.odds))
     volume = maps.volumes[which]
     flip = rng.random() < 0.5
@@ -245,17 +254,19 @@ def sample_labels(
     matrix = affine(rng, plan.strength)
     if flip:
         matrix[0] *= -1
-    room = np.maximum(np.array([10.0, 10.0, 10.0]), 88 - np.array(size) * SPACING / 2)
+    room = np.maximum(np.array([10.0, 10.0, 10.0]), 88 - np.array(size) * plan.spacing / 2)
     room = np.minimum(room, np.array([30.0, 34.0, 30.0]))
     shift = rng.uniform(-room, room)
     axes = [
-        torch.arange(n, dtype=torch.float32).mul_(SPACING).sub_((n - 1) * SPACING / 2 - move)
+        torch.arange(n, dtype=torch.float32).mul_(plan.spacing).sub_((n - 1) * plan.spacing / 2 - move)
         for n, move in zip(size, shift)
     ]
     elastic = field(torch_rng, [5, 6, 5], size, 3) * (uniform(rng, 0, 3.0) * (0.5 + 0.5 * plan.strength))
     if rng.random() < 0.7:
         elastic += field(torch_rng, [11, 13, 11], size, 3) * uniform(rng, 0, 1.3)
-    spread = uniform(rng, 0.45, 1.0)
+    if push is not None:
+        elastic += push
+    spread = uniform(rng, 0.45, 1.0) * plan.spacing / SPACING
     strides = [volume.shape[1] * volume.shape[2], volume.shape[2], 1]
     flat = torch.from_numpy(volume.view(np.int16).reshape(-1))
     centres, lows, highs, halves, quarters = [], [], [], [], []
@@ -302,6 +313,93 @@ def sample_labels(
     return Scene(corners, *codes, flip, grey)
 
 
+def code(values: Tensor) -> Tensor:
+    """Index into look-up tables over distance and label."""
+    return ((values >> DISTANCE_BIT) & 31) * LABELS + (values & 63)
+
+
+def skull_strip(brain: Brain, rng: np.random.Generator) -> np.ndarray | None:
+    """[distances, labels], 1 where the tissue is kept; None for a whole head.
+
+    A skull-strip keeps brain and what lies within a few millimetres of it; some strips leave no CSF, some
+    leave the meninges.
+    """
+    if rng.random() >= 0.55:
+        return None
+    keep = np.ones((DISTANCES, LABELS))
+    outside = np.isin(brain.ids, NOT_BRAIN)
+    csf = np.isin(brain.ids, [24, 72, 30, 62, 85])
+    reach_csf = uniform(rng, 0, 7) if rng.random() < 0.8 else 25.0
+    reach_other = uniform(rng, 0, 3.0) if rng.random() < 0.4 else -1.0
+    distance = np.arange(DISTANCES)[:, None]
+    keep = np.where(outside[None], distance <= min(reach_other, reach_csf), keep)
+    return np.where(csf[None], distance <= reach_csf, keep)
+
+
+def mean_image(scene: Scene, table: Tensor, real: bool) -> Tensor:
+    """Mean over the four reads around every voxel; `table` over `code`, of a real scan only what is kept."""
+    image = torch.zeros(scene.centre.shape)
+    for number, values in enumerate(scene.corners):
+        seen = table[code(values)]
+        image += seen * scene.scan[number] if real else seen
+    image *= 0.25
+    return image
+
+
+@dataclass
+class Acquired:
+    """How a sequence was taken, as far as `acquire` needs it."""
+
+    widths: Tensor
+    """Deviation of the tissue at every voxel."""
+    inside: Tensor | None
+    """What a skull-strip left."""
+    scale: float
+    """The brightest tissue's mean."""
+    strength: float
+    gamma: float
+    thick: float = 0.15
+    """Share of thick slices."""
+
+
+def acquire(image: Tensor, how: Acquired, rng: np.random.Generator, torch_rng: torch.Generator) -> Tensor:
+    """Texture, bias, resolution, noise and the intensity rule; `image` is used up."""
+    size = tuple(image.shape)
+    noise = torch.randn(size, generator=torch_rng)
+    if rng.random() < 0.3:
+        noise = 0.6 * noise + 0.8 * functional.interpolate(
+            torch.randn(1, 1, *[n // 2 for n in size], generator=torch_rng), size=size
+        )[0, 0]
+    image += how.widths * noise * uniform(rng, 0.05, 0.7)
+
+    if rng.random() < 0.9:
+        nodes = [int(rng.integers(2, 5)) for _ in range(3)]
+        image *= torch.exp(field(torch_rng, nodes, size, 1)[0] * uniform(rng, 0, 0.25))
+    draw = rng.random()
+    if draw < how.thick * how.strength:
+        image = coarsen(image, int(rng.integers(3)), uniform(rng, 1.2, 3.5))
+    elif draw < 0.45 + how.thick:
+        image = blur(image, tuple(rng.uniform(0, 0.6, 3)))
+    if rng.random() < 0.7:
+        level = how.scale * uniform(rng, 0, 0.03)
+        image += torch.randn(size, generator=torch_rng) * level
+    image = image.abs_() if rng.random() < 0.5 else image.clamp_(min=0)
+    if how.inside is not None:
+        image *= how.inside
+    elif rng.random() < 0.3:
+        image *= image > how.scale * uniform(rng, 0.02, 0.08)
+
+    positive = image[::2, ::2, ::2]
+    positive = positive[positive > 0].numpy()
+    if positive.size < 50:
+        positive = np.array([0.0, 1.0])
+    low, high = np.percentile(positive, [uniform(rng, 0.2, 1.0), uniform(rng, 98.8, 99.8)])
+    image = ((image - low) / max(high - low, 1e-6)).clamp_(0, 1)
+    if rng.random() < 0.7:
+        image = image ** math.exp(rng.normal(0, how.gamma))
+    return image
+
+
 def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Tensor]:
     """One sample: image [1, x, y, z] in 0..1, target (uint8), target_half, target_quarter, contrast,
     stripped (whether the skull is gone).
@@ -322,62 +420,22 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         kind = int(rng.choice(len(CONTRASTS), p=np.array(plan.shares) / sum(plan.shares)))
         means, spread = contrast(brain, rng, CONTRASTS[kind])
 
-    # Look-up tables over label and distance code. A skull-strip keeps brain and what lies within a
-    # few millimetres of it; some strips leave no CSF, some leave the meninges.
-    stripped = rng.random() < 0.55
-    keep = np.ones((DISTANCES, LABELS))
-    outside = np.isin(brain.ids, NOT_BRAIN)
-    csf = np.isin(brain.ids, [24, 72, 30, 62, 85])
-    if stripped:
-        reach_csf = uniform(rng, 0, 7) if rng.random() < 0.8 else 25.0
-        reach_other = uniform(rng, 0, 3.0) if rng.random() < 0.4 else -1.0
-        distance = np.arange(DISTANCES)[:, None]
-        keep = np.where(outside[None], distance <= min(reach_other, reach_csf), keep)
-        keep = np.where(csf[None], distance <= reach_csf, keep)
+    keep = skull_strip(brain, rng)
+    stripped = keep is not None
+    if keep is None:
+        keep = np.ones((DISTANCES, LABELS))
     table = torch.from_numpy((keep * means[None]).reshape(-1)).float()
     widths = torch.from_numpy((keep * spread[None]).reshape(-1)).float()
-    code = lambda v: ((v >> DISTANCE_BIT) & 31) * LABELS + (v & 63)  # noqa: E731
-    image = torch.zeros(plan.size)
-    for number, values in enumerate(scene.corners):
-        seen = table[code(values)]
-        image += seen * scene.scan[number] if real else seen
-    image *= 0.25
-    if stripped:
-        inside = image > 0
     centre_code = code(centre)
-    noise = torch.randn(plan.size, generator=torch_rng)
-    if rng.random() < 0.3:
-        noise = 0.6 * noise + 0.8 * functional.interpolate(
-            torch.randn(1, 1, *[n // 2 for n in plan.size], generator=torch_rng), size=plan.size
-        )[0, 0]
-    image += widths[centre_code] * noise * uniform(rng, 0.05, 0.7)
-
-    if rng.random() < 0.9:
-        nodes = [int(rng.integers(2, 5)) for _ in range(3)]
-        image *= torch.exp(field(torch_rng, nodes, plan.size, 1)[0] * uniform(rng, 0, 0.25))
-    draw = rng.random()
-    if draw < 0.15 * plan.strength:
-        image = coarsen(image, int(rng.integers(3)), uniform(rng, 1.2, 3.5))
-    elif draw < 0.6:
-        image = blur(image, tuple(rng.uniform(0, 0.6, 3)))
-    scale = max(float(means.max()), 1.0)
-    if rng.random() < 0.7:
-        level = scale * uniform(rng, 0, 0.03)
-        image += torch.randn(plan.size, generator=torch_rng) * level
-    image = image.abs_() if rng.random() < 0.5 else image.clamp_(min=0)
-    if stripped:
-        image *= inside
-    elif rng.random() < 0.3:
-        image *= image > scale * uniform(rng, 0.02, 0.08)
-
-    positive = image[::2, ::2, ::2]
-    positive = positive[positive > 0].numpy()
-    if positive.size < 50:
-        positive = np.array([0.0, 1.0])
-    low, high = np.percentile(positive, [uniform(rng, 0.2, 1.0), uniform(rng, 98.8, 99.8)])
-    image = ((image - low) / max(high - low, 1e-6)).clamp_(0, 1)
-    if rng.random() < 0.7:
-        image = image ** math.exp(rng.normal(0, 0.3 if real else 0.2 if kind < 4 else 0.35))
+    image = mean_image(scene, table, real)
+    how = Acquired(
+        widths[centre_code],
+        image > 0 if stripped else None,
+        max(float(means.max()), 1.0),
+        plan.strength,
+        gamma=0.3 if real else 0.2 if kind < 4 else 0.35,
+    )
+    image = acquire(image, how, rng, torch_rng)
 
     target = torch.from_numpy(
         brain.target[brain.mirror] if flip else brain.target
