@@ -1,0 +1,1 @@
+"""Lesions painted into anatomies, and the pack that segments them from any set of sequences."""
