@@ -24,6 +24,9 @@ from torch import nn
 
 from training import labelled, losses, optimiser
 from training.development import Development
+from training.lesions import samples as lesions
+from training.lesions.development import Development as LesionDevelopment
+from training.lesions.fused import decode
 from training.labels import CLASSES, CONTRASTS
 from training.model import HeadConfig, Network, NetworkConfig
 from training.paths import cache_folder, data_folder, runs_folder
@@ -92,6 +95,12 @@ class Auxiliary(nn.Module):
 
 def task_of(config: dict, cache: Path, data: Path):
     """Network, samples and development score of the config's task ("brain" if it names none)."""
+    if config.get("task") == "lesions":
+        return (
+            lesions.network(),
+            lesions.Samples(config, cache, data, LAST_STEP),
+            LesionDevelopment(config, cache, data),
+        )
     if config.get("task") == "labelled":
         return (
             labelled.network(config),
@@ -122,11 +131,10 @@ def rows(x: torch.Tensor) -> torch.Tensor:
 
 
 def training_loss(network, auxiliary, batch: dict, config: dict, generator, device: str):
-    """Loss and its parts for one sample (batch of one)."""
-    image = batch["image"][None].to(device)
+    """Loss and its parts for one sample: [sequences, x, y, z], one sequence but for the lesions."""
+    image = batch["image"].to(device)
     with torch.autocast(device, torch.bfloat16, enabled=config.get("bf16", True)):
-        features = network.features(image)
-        decoded = network.decoder(features["fused"], features["maps"])
+        decoded, features = decode(network, image)
         target = batch["target"].reshape(-1).to(device)
         index, weight = losses.select(target, config["background_share"], generator)
         head = network.heads["segmentation"]
@@ -216,6 +224,11 @@ def train(config: dict, run: Path, cache: Path, data: Path, device: str, stop_at
         # New optimiser states: the rates begin again.
         weights, extra, before["steps"], before["seconds"] = earlier(config["start_from"], device)
         load_matching(network, weights)
+        if config.get("heads_at_zero"):
+            # A random head on trained features is wrong with conviction; it would spend steps on unlearning.
+            for layer in (*network.heads.children(), *auxiliary.children()):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
         if extra is not None and all(extra[n].shape == v.shape for n, v in auxiliary.state_dict().items()):
             auxiliary.load_state_dict(extra)
         average.load_state_dict(network.state_dict())

@@ -18,6 +18,7 @@ from training.synth import Brain, contrast, uniform
 
 SEQUENCES = ["T1w", "T1ce", "T2w", "FLAIR", "PD", "other"]
 VESSELS = [30, 62, 136, 137]
+GREY = [3, 42, 8, 47, 17, 18, 53, 54, 10, 49, 11, 12, 50, 51, 26, 58]
 
 
 @dataclass
@@ -56,6 +57,12 @@ class Biology:
 def sequence(brain: Brain, rng: np.random.Generator, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation for each of the generation labels (training.synth.contrast), with contrast agent."""
     means, spread = contrast(brain, rng, "T1w" if name == "T1ce" else name)
+    if name == "FLAIR" and rng.random() < 0.7:
+        # Cortex and nuclei are often hardly brighter than white matter.
+        white, pull = means[brain.position[2]], uniform(rng, 0.2, 0.8)
+        for identifier in GREY:
+            index = brain.position[identifier]
+            means[index] += pull * (white - means[index])
     if name == "T1ce":
         brightest = means[[brain.position[i] for i in (2, 41)]].max()
         for identifier in VESSELS:
