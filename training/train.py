@@ -14,6 +14,7 @@ import json
 import os
 import time
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch import nn
 
 from training import labelled, losses, optimiser
 from training.development import Development
+from training.lesions import loss as lesion_loss
 from training.lesions import samples as lesions
 from training.lesions.development import Development as LesionDevelopment
 from training.lesions.fused import decode
@@ -144,12 +146,15 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
     weight = weight.to(device)
     if "certainty" in batch:
         weight = weight * batch["certainty"].reshape(-1).to(device)[index]
-    dice, entropy = losses.dice_cross_entropy(logits, target[index], weight)
+    measure = losses.dice_cross_entropy
+    if "emphasis" in config:
+        measure = partial(lesion_loss.dice_cross_entropy, emphasis=config["emphasis"])
+    dice, entropy = measure(logits, target[index], weight)
     loss = config["dice_weight"] * dice + entropy
     for share, values, name in ((0.3, half, "target_half"), (0.15, quarter, "target_quarter")):
         small = batch[name].reshape(-1).to(device)
         sure = batch.get(name.replace("target", "certainty"), torch.ones(small.numel()))
-        small_dice, small_entropy = losses.dice_cross_entropy(
+        small_dice, small_entropy = measure(
             values, small, sure.reshape(-1).to(device)
         )
         loss = loss + share * (config["dice_weight"] * small_dice + small_entropy)

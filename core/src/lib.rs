@@ -16,6 +16,7 @@
 //! | [`registration`] | two scans onto each other: rigid, affine, deformable |
 //! | [`follow_up`] | one person at two times: change with its interval, new lesions |
 //! | [`identify`] | sequence, body part, plane, age: what a scan shows, and which pack fits |
+//! | [`lesions`] | lesions in one or several sequences of a study |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
@@ -34,6 +35,7 @@ pub mod formats;
 pub mod identify;
 #[cfg(feature = "network")]
 pub mod kernels;
+pub mod lesions;
 pub mod measure;
 #[cfg(feature = "network")]
 pub mod model;

@@ -107,7 +107,7 @@ def pick(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
 def white_matter_lesions(a: Anatomy, painted: Painted) -> None:
     """From one small spot to confluent disease."""
     rng = a.generator
-    load = rng.choice(["few", "some", "many"], p=[0.4, 0.35, 0.25])
+    load = rng.choice(["few", "some", "many"], p=[0.25, 0.4, 0.35])
     # A whole brain has about 1.5 litres; a crop has its share.
     share = min(1.0, a.ids.size * a.spacing**3 / 1.8e6)
     count = {"few": rng.integers(1, 5), "some": rng.integers(4, 20), "many": rng.integers(15, 70)}[load]

@@ -13,6 +13,7 @@ mod run;
 mod self_test;
 mod sinks;
 mod sliding;
+mod study;
 mod to_scan;
 pub mod windows;
 
@@ -26,3 +27,4 @@ pub use run::{
     segment_stated,
 };
 pub(crate) use sliding::{Windows, read};
+pub use study::{StudyProbabilities, study_probabilities};

@@ -10,7 +10,7 @@ use crate::volume::{
 pub(crate) const FOREGROUND: f32 = 0.1;
 
 /// Voxels kept around the foreground on each side.
-const MARGIN: usize = 8;
+pub(super) const MARGIN: usize = 8;
 
 /// Most voxels of the resampled grid: 512 a side.
 const MOST_VOXELS: usize = 512 * 512 * 512;
@@ -142,7 +142,7 @@ pub fn prepare(
 
 /// A box of a grid with zeros around it, as the encoder wants its sides; those sides, and
 /// the zeros before the box.
-fn padded(
+pub(super) fn padded(
     (data, grid): (&[f32], [usize; 3]),
     part: [(usize, usize); 3],
     multiple: usize,

@@ -158,14 +158,16 @@ pub async fn segment<W: Watch>(
     lap(&mut timings.prepare_seconds);
 
     let mut sink = LabelSink::new(head, prepared.dims);
-    let (answers, windows) = infer(&prepared, model, pack, watch, &mut sink).await?;
+    let (answers, windows) =
+        infer(core::slice::from_ref(&prepared), model, pack, watch, &mut sink).await?;
     timings.windows = windows;
     if pack.info.one_organ
         && let Some(closer) = around_organ(&prepared, &sink.labels, pack)
     {
         prepared = closer;
         sink = LabelSink::new(head, prepared.dims);
-        timings.windows += infer(&prepared, model, pack, watch, &mut sink).await?.1;
+        timings.windows +=
+            infer(core::slice::from_ref(&prepared), model, pack, watch, &mut sink).await?.1;
     }
     lap(&mut timings.network_seconds);
 
@@ -235,6 +237,6 @@ pub async fn logits<W: Watch>(
         .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
     let prepared = prepare_for(scan, pack)?;
     let mut sink = LogitSink::new(head, prepared.dims);
-    infer(&prepared, model, pack, watch, &mut sink).await?;
+    infer(core::slice::from_ref(&prepared), model, pack, watch, &mut sink).await?;
     Ok(sink.into_values())
 }

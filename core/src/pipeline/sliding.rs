@@ -26,25 +26,38 @@ pub(super) trait Sink {
     ) -> impl Future<Output = Result<(), PipelineError>>;
 }
 
-/// Runs the network over a prepared scan; returns the pooled heads' answers and the
-/// number of windows.
+/// Runs the network over a prepared scan, or over the sequences of one study, of whose
+/// decoded features the largest are taken; returns the pooled heads' answers (of a single
+/// scan) and the number of windows.
 pub(super) async fn infer<W: Watch, S: Sink>(
-    prepared: &Prepared,
+    sequences: &[Prepared],
     model: &Prism,
     pack: &Pack,
     watch: &mut W,
     sink: &mut S,
 ) -> Result<(Vec<Answer>, usize), PipelineError> {
-    let windows = Windows::new(prepared, pack);
+    let Some(first) = sequences.first() else { return Ok((Vec::new(), 0)) };
+    let windows = Windows::new(first, pack);
     let count = windows.count();
-    let mut pacer = Pacer { watch, done: 0, total: count * model.steps() };
+    let total = count * model.steps() * sequences.len();
+    let mut pacer = Pacer { watch, done: 0, total };
     let mut blend = Blend::new(&windows.axes, model.device());
     let mut answers = Answers::new(pack);
     for index in windows.indices() {
-        let input = windows.input(prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await?;
-        answers.add(model.answers(&features)).await?;
-        let Some(features) = model.decode(features, &mut pacer).await? else { continue };
+        let mut fused: Option<Tensor<5>> = None;
+        for prepared in sequences {
+            let input = windows.input(prepared, index, model.device());
+            let features = model.encode(input, &mut pacer).await?;
+            if sequences.len() == 1 {
+                answers.add(model.answers(&features)).await?;
+            }
+            let Some(decoded) = model.decode(features, &mut pacer).await? else { continue };
+            fused = Some(match fused {
+                None => decoded,
+                Some(largest) => largest.max_pair(decoded),
+            });
+        }
+        let Some(features) = fused else { continue };
         for (start, features) in blend.add(index, features) {
             sink.piece(start, features).await?;
         }

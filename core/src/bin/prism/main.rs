@@ -12,6 +12,7 @@ mod fit;
 mod follow_up;
 mod identify;
 mod info;
+mod lesions;
 mod register;
 mod report;
 mod segment;
@@ -40,6 +41,8 @@ enum Command {
     Info(info::Arguments),
     /// Segment and measure a scan and write the report
     Report(report::Arguments),
+    /// Find lesions in one or several sequences of a brain
+    Lesions(lesions::Arguments),
     /// Write the encoder's features of a scan
     Encode(encode::Arguments),
     /// Make a pack of a PyTorch or safetensors checkpoint
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Cine(arguments) => pollster::block_on(cine::run(&arguments)),
         Command::Info(arguments) => info::run(&arguments),
         Command::Report(arguments) => pollster::block_on(report::run(&arguments)),
+        Command::Lesions(arguments) => pollster::block_on(lesions::run(&arguments)),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),

@@ -1,0 +1,84 @@
+//! `prism lesions`: what is abnormal in one or several sequences of a brain.
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use prism_core::formats::nifti::write_labels;
+use prism_core::lesions::{find, lesions_csv, study};
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
+use prism_core::volume::Volume;
+
+use crate::files::{self, ModelArguments, device_choice, unreadable, whole_scan};
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Sequences of one study, in any order: T1w, T1w after contrast, T2w, FLAIR
+    #[arg(required = true)]
+    scans: Vec<PathBuf>,
+    /// Lesion pack (public/packs/lesions.safetensors)
+    #[arg(long)]
+    pack: PathBuf,
+    /// Pack whose structures say where a lesion lies [default: the brain pack]
+    #[arg(long)]
+    brain: Option<PathBuf>,
+    /// auto, gpu or cpu
+    #[arg(long, default_value = "auto", value_parser = device_choice)]
+    device: DeviceChoice,
+    /// Where the lesions go (.nii.gz), on the first scan's own grid
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Also write the table
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let path = &arguments.pack;
+    let pack = Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?;
+    let brain =
+        ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
+    let scans: Vec<Volume> = arguments
+        .scans
+        .iter()
+        .map(|path| Ok(whole_scan(path).load()?.volume))
+        .collect::<Result<_, Box<dyn Error>>>()?;
+    let scans = study(&scans, &[])?;
+    let opened = Devices::default().open(arguments.device).await?;
+    let model = Prism::load(&brain, &opened.device)?;
+    let structures = pipeline::segment(&scans[0], &model, &brain, &mut Quiet).await?;
+    let model = Prism::load(&pack, &opened.device)?;
+    let regions = (&structures.labels, &brain.info.labels);
+    let found = find(&scans, regions, &model, &pack, &mut Quiet).await?;
+    files::write(&arguments.output, &write_labels(&found.labels, &pack.info.labels)?)?;
+    if let Some(path) = &arguments.csv {
+        files::write(path, lesions_csv(&found.lesions).as_bytes())?;
+    }
+    if arguments.json {
+        let all = serde_json::json!({ "summary": found.summary, "lesions": found.lesions });
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    let summary = &found.summary;
+    println!("{} lesion(s), {:.2} mL", summary.lesions, summary.millilitres);
+    if let Some(probability) = summary.probability {
+        println!("probability of any lesion: {probability:.3}");
+    }
+    for lesion in &found.lesions {
+        println!(
+            "{:>3}  {}, {:.2} mL, {:.0} mm, {}{}",
+            lesion.number,
+            lesion.kind,
+            lesion.millilitres,
+            lesion.diameter_mm,
+            lesion.place.words(),
+            lesion.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default(),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! The lesion pack over one or several sequences of a study.
+
+use super::alignment::{check, onto};
+use super::rows::lesions;
+use super::table::{Lesion, Summary};
+use crate::model::{Pack, Prism};
+use crate::pipeline::{PipelineError, Watch, study_probabilities};
+use crate::volume::{Affine, AffineError, LabelMap, LabelTable, Reorientation, Volume};
+
+/// A voxel belongs to a lesion from this probability on.
+const THRESHOLD: f32 = 0.5;
+
+/// Added to the evidence before its logarithm, in millilitres.
+const EVIDENCE_FLOOR_ML: f64 = 0.001;
+
+/// Lesions of a study.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Class of every voxel, on the first scan's own grid.
+    pub labels: LabelMap,
+    /// One row a lesion, largest first; voxels are those of `labels`.
+    pub lesions: Vec<Lesion>,
+    /// All of them.
+    pub summary: Summary,
+    /// Windows the network ran over, for each sequence.
+    pub windows: usize,
+}
+
+/// No lesions could be looked for.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum LesionError {
+    /// The network did not run.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A scan lies nowhere.
+    #[error(transparent)]
+    Affine(#[from] AffineError),
+    /// Two sequences that do not lie on each other.
+    #[error(
+        "scan {0} does not lie on the first scan: another position in the same coordinates fits \
+         better; register it to the first one and give the result instead"
+    )]
+    NotAligned(usize),
+    /// No scan at all.
+    #[error("no scan was given")]
+    Empty,
+}
+
+/// The scans of a study on the first one's grid.
+///
+/// `motions` holds, for each scan after the first, the map from the first scan's world
+/// points to its own, as a registration gives it; `None` or a missing entry where they share
+/// one world, which is then checked.
+///
+/// # Errors
+/// [`LesionError`]; the number of the scan counts from 1.
+pub fn study(scans: &[Volume], motions: &[Option<Affine>]) -> Result<Vec<Volume>, LesionError> {
+    let (first, others) = scans.split_first().ok_or(LesionError::Empty)?;
+    let mut placed = vec![first.clone()];
+    for (index, scan) in others.iter().enumerate() {
+        let motion = motions.get(index).and_then(Option::as_ref);
+        let moved = onto(first, scan, motion)?;
+        if !check(first, &moved).holds() {
+            return Err(LesionError::NotAligned(index + 2));
+        }
+        placed.push(moved);
+    }
+    Ok(placed)
+}
+
+/// Looks for lesions in scans that lie on one grid (see [`study`]); `brain` holds the labels
+/// of a brain pack on it, with their table.
+///
+/// # Errors
+/// [`LesionError`].
+pub async fn find<W: Watch>(
+    scans: &[Volume],
+    brain: (&LabelMap, &LabelTable),
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Found, LesionError> {
+    let first = scans.first().ok_or(LesionError::Empty)?;
+    let within = brain.0.data.iter().any(|&label| label != 0).then_some(brain.0);
+    let study = study_probabilities(scans, within, model, pack, watch).await?;
+    let voxels = study.dims.iter().product::<usize>();
+    let any: Vec<f32> = study.values[..voxels].iter().map(|background| 1.0 - background).collect();
+    let class = |at: usize| {
+        let value = |class: &u8| study.values[usize::from(*class) * voxels + at];
+        (1..study.classes as u8).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(0)
+    };
+    let data = (0..voxels).map(|at| if any[at] > THRESHOLD { class(at) } else { 0 }).collect();
+    let mut classes = LabelMap { data, dims: study.dims, affine: study.affine };
+
+    let to_ras = Reorientation::to_ras(&first.affine, first.dims);
+    let labels = Volume {
+        data: brain.0.data.iter().map(|&label| f32::from(label)).collect(),
+        dims: brain.0.dims,
+        affine: brain.0.affine,
+    };
+    let data = to_ras.apply(&labels).data.into_iter().map(|label| label as u8).collect();
+    let turned = LabelMap { data, dims: study.dims, affine: study.affine };
+    let table = &pack.info.labels;
+    let mut rows = lesions(&mut classes, &any, table, &turned, brain.1);
+
+    let voxel_ml = classes.affine.determinant().abs() / 1000.0;
+    let counts = classes.counts();
+    let above = |at: usize| f64::from(2.0 * (any[at] - THRESHOLD).max(0.0));
+    let evidence_ml =
+        (0..voxels).filter(|&at| classes.data[at] != 0).map(above).sum::<f64>() * voxel_ml;
+    let summary = Summary {
+        lesions: rows.len(),
+        millilitres: rows.iter().map(|row| row.millilitres).sum(),
+        by_class: table
+            .labels
+            .iter()
+            .map(|label| (label.name.clone(), counts[usize::from(label.index)] as f64 * voxel_ml))
+            .collect(),
+        evidence_ml,
+        probability: calibrated(pack, evidence_ml),
+        sequences: scans.len(),
+    };
+    // Rows speak of the scan's own voxels.
+    let to_voxel = first.affine.inverse()?;
+    for row in &mut rows {
+        let place = to_voxel.apply(row.inside_mm);
+        row.voxel = place.map(|v| v.round().max(0.0) as usize);
+    }
+    let labels = to_ras.undo(classes, &first.affine);
+    Ok(Found { labels, lesions: rows, summary, windows: study.windows })
+}
+
+/// 1 / (1 + exp(-(intercept + slope ln(evidence)))), with the pack's own calibration
+/// (`scores.study`), which held-out synthetic studies gave.
+fn calibrated(pack: &Pack, evidence_ml: f64) -> Option<f64> {
+    let study = pack.info.scores.get("study")?;
+    let value = |name: &str| study.get(name)?.as_f64();
+    let z = value("intercept")? + value("slope")? * (evidence_ml + EVIDENCE_FLOOR_ML).ln();
+    Some(1.0 / (1.0 + (-z).exp()))
+}

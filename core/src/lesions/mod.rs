@@ -1,0 +1,22 @@
+//! Lesions in one or several sequences of a study.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`alignment`] | whether sequences lie on each other, and one onto the other's grid |
+//! | `find` | the pack over all sequences, lesions inside the brain (feature `network`) |
+//! | `rows` | a lesion's volume, place, side, longest diameter (feature `network`) |
+//! | `table` | what a row holds |
+//! | `csv` | the table for machines |
+
+pub mod alignment;
+mod csv;
+#[cfg(feature = "network")]
+mod find;
+#[cfg(feature = "network")]
+mod rows;
+mod table;
+
+pub use csv::lesions_csv;
+#[cfg(feature = "network")]
+pub use find::{Found, LesionError, find, study};
+pub use table::{Lesion, Place, SMALLEST_ML, Summary};

@@ -1,0 +1,68 @@
+//! Rows of drawn lesions.
+
+use super::*;
+use crate::volume::{Label, Side};
+
+/// A brain of 40^3 voxels of 1 mm: left white matter (1), a ventricle (2) and a thin cortex (3).
+fn brain() -> (LabelMap, LabelTable) {
+    let dims = [40; 3];
+    let mut data = vec![0_u8; 64_000];
+    for z in 2..38 {
+        for y in 2..38 {
+            for x in 2..38 {
+                let shell = [x, y, z].iter().any(|&v| v == 2 || v == 37);
+                let ventricle = [x, y, z].iter().all(|&v| (18..22).contains(&v));
+                data[offset(dims, [x, y, z])] = if shell { 3 } else { 1 + u8::from(ventricle) };
+            }
+        }
+    }
+    let affine = Affine([[1.0, 0.0, 0.0, -20.0], [0.0, 1.0, 0.0, -20.0], [0.0, 0.0, 1.0, -20.0]]);
+    let label = |index, id, name: &str| Label {
+        index,
+        id,
+        name: name.into(),
+        color: [0; 3],
+        side: Some(Side::Left),
+        pair: None,
+    };
+    let labels = vec![
+        label(1, 2, "Left-Cerebral-White-Matter"),
+        label(2, 4, "Left-Lateral-Ventricle"),
+        label(3, 3, "Left-Cerebral-Cortex"),
+    ];
+    (LabelMap { data, dims, affine }, LabelTable { labels })
+}
+
+fn paint(map: &mut LabelMap, low: [usize; 3], high: [usize; 3]) {
+    for z in low[2]..high[2] {
+        for y in low[1]..high[1] {
+            for x in low[0]..high[0] {
+                map.data[offset(map.dims, [x, y, z])] = 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn lesions_are_measured_and_placed() {
+    let (brain, table) = brain();
+    let kinds = LabelTable {
+        labels: vec![Label { name: "White-Matter-Lesion".into(), ..table.labels[0].clone() }],
+    };
+    let mut map = LabelMap { data: vec![0; 64_000], ..brain.clone() };
+    paint(&mut map, [23, 19, 19], [27, 22, 22]); // 36 voxels, 2 mm from the ventricle
+    paint(&mut map, [8, 8, 8], [11, 11, 11]); // 27 voxels, deep
+    paint(&mut map, [30, 30, 30], [32, 32, 32]); // 8 voxels: too small
+    paint(&mut map, [0, 0, 0], [2, 40, 2]); // outside the brain
+    let rows = lesions(&mut map, &vec![0.75; 64_000], &kinds, &brain, &table);
+    assert_eq!(rows.len(), 2);
+    assert_eq!((rows[0].number, rows[0].place), (1, Place::Periventricular));
+    assert!((rows[0].millilitres - 0.036).abs() < 1e-9);
+    // Between opposite corners of 4 x 3 x 3 voxels: sqrt(9 + 4 + 4).
+    assert!((rows[0].diameter_mm - 17.0_f64.sqrt()).abs() < 1e-9);
+    assert_eq!((rows[1].place, rows[1].voxel), (Place::Deep, [9, 9, 9]));
+    assert_eq!(rows[1].centre_mm, [-11.0; 3]);
+    assert_eq!(rows[1].side, Some(Side::Left));
+    // What is no lesion is gone from the map.
+    assert_eq!(map.data.iter().filter(|&&class| class != 0).count(), 63);
+}

@@ -1,0 +1,146 @@
+//! Several sequences of one study through one network: probabilities on the scan's grid.
+
+use super::postprocess::Between;
+use super::preprocess::{FOREGROUND, MARGIN, Prepared, PreprocessError, conform, padded};
+use super::run::{PipelineError, Stage, Watch};
+use super::sinks::LogitSink;
+use super::sliding::infer;
+use crate::model::{Pack, Prism, Stopped};
+use crate::volume::{Affine, LabelMap, Volume, foreground_box, offset};
+
+/// Probability of every class at every voxel of the first scan, axes as in RAS.
+#[derive(Clone, Debug)]
+pub struct StudyProbabilities {
+    /// `[classes, x, y, z]`, x fastest; class 0 is background. Outside the input it is certain.
+    pub values: Vec<f32>,
+    /// Number of classes.
+    pub classes: usize,
+    /// Sides.
+    pub dims: [usize; 3],
+    /// World from voxel.
+    pub affine: Affine,
+    /// Windows the network ran over.
+    pub windows: usize,
+}
+
+/// Runs every sequence through encoder and decoder, takes the largest of each feature, and
+/// the segmentation head's probabilities.
+///
+/// The scans lie on the first one's grid. `within` (on that grid) is what to look at, such
+/// as the brain's labels: the input is its box with a margin.
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn study_probabilities<W: Watch>(
+    scans: &[Volume],
+    within: Option<&LabelMap>,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<StudyProbabilities, PipelineError> {
+    let head = model
+        .segmentation()
+        .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
+    watch.progress(Stage::Prepare, 0, scans.len());
+    let settings = &pack.info.preprocessing;
+    let mut grids = Vec::with_capacity(scans.len());
+    for (done, scan) in scans.iter().enumerate() {
+        let (mut grid, to_ras, ras_dims, ras_spacing_mm) = conform(scan, settings)?;
+        settings.intensity.apply(&mut grid.data);
+        grids.push((grid, to_ras, ras_dims, ras_spacing_mm));
+        watch.progress(Stage::Prepare, done + 1, scans.len());
+        watch.breathe().await;
+        if watch.cancelled() {
+            return Err(Stopped.into());
+        }
+    }
+    let Some((first, to_ras, ras_dims, ras_spacing_mm)) = grids.first() else {
+        return Err(PreprocessError::Constant.into());
+    };
+    let mut crop = foreground_box(&first.data, first.dims, FOREGROUND, MARGIN);
+    if let Some(within) = within {
+        let mask: Vec<f32> = within.data.iter().map(|&label| f32::from(label != 0)).collect();
+        let mask = Volume { data: mask, dims: within.dims, affine: within.affine };
+        let (mask, ..) = conform(&mask, settings)?;
+        crop = foreground_box(&mask.data, mask.dims, FOREGROUND, MARGIN);
+    }
+    let encoder = &pack.info.architecture.encoder;
+    let least = [encoder.smallest_side(); 3];
+    let prepared: Vec<_> = grids
+        .iter()
+        .map(|(grid, ..)| {
+            let (input, dims, pad) =
+                padded((&grid.data, grid.dims), crop, encoder.multiple(), least);
+            Prepared {
+                input,
+                dims,
+                to_ras: *to_ras,
+                ras_dims: *ras_dims,
+                ras_spacing_mm: *ras_spacing_mm,
+                grid_dims: grid.dims,
+                grid_affine: grid.affine,
+                crop,
+                pad,
+            }
+        })
+        .collect();
+    let dims = prepared[0].dims;
+    let mut sink = LogitSink::new(head, dims);
+    let (_, windows) = infer(&prepared, model, pack, watch, &mut sink).await?;
+    let (mut logits, [classes, ..]) = sink.into_values();
+    softmax(&mut logits, classes);
+
+    // To the scan's grid; the sink's order is z fastest.
+    let spacing = prepared[0].grid_affine.spacing_mm();
+    let ratio = [0, 1, 2].map(|axis| ras_spacing_mm[axis] / spacing[axis]);
+    let between = Between::new(first.dims, *ras_dims, ratio);
+    let [nx, ny, nz] = *ras_dims;
+    let voxels = nx * ny * nz;
+    let mut values = vec![0.0; classes * voxels];
+    for z in 0..nz {
+        for y in 0..ny {
+            for x in 0..nx {
+                let at = offset(*ras_dims, [x, y, z]);
+                let mut inside = 0.0;
+                for (voxel, weight) in between.corners(at) {
+                    let place = [0, 1, 2].map(|axis| {
+                        (voxel[axis] + prepared[0].pad[axis]).checked_sub(crop[axis].0)
+                    });
+                    let [Some(i), Some(j), Some(k)] = place else { continue };
+                    if weight == 0.0 || i >= dims[0] || j >= dims[1] || k >= dims[2] {
+                        continue;
+                    }
+                    inside += weight;
+                    for class in 0..classes {
+                        let from = ((class * dims[0] + i) * dims[1] + j) * dims[2] + k;
+                        values[class * voxels + at] += weight * logits[from];
+                    }
+                }
+                values[at] += 1.0 - inside;
+            }
+        }
+    }
+    Ok(StudyProbabilities {
+        values,
+        classes,
+        dims: *ras_dims,
+        affine: to_ras.affine(&scans[0].affine),
+        windows,
+    })
+}
+
+/// Logits `[classes, voxels]` to probabilities, in place.
+fn softmax(values: &mut [f32], classes: usize) {
+    let voxels = values.len() / classes.max(1);
+    for at in 0..voxels {
+        let place = |class: usize| class * voxels + at;
+        let most = (0..classes).map(|c| values[place(c)]).fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for class in 0..classes {
+            let value = (values[place(class)] - most).exp();
+            values[place(class)] = value;
+            sum += value;
+        }
+        (0..classes).for_each(|class| values[place(class)] /= sum);
+    }
+}
