@@ -36,6 +36,13 @@ def commit() -> str:
 
 def task_description(settings: dict) -> dict:
     """Name, title, preprocessing, labels and data of the run's task."""
+    if settings.get("task") == "lesions":
+        painted = "trained on lesions painted into label maps and real T1w heads, starting from the brain pack"
+        return {
+            **task_description({**settings, "task": "labelled"}),
+            "data": [LABEL_MAPS, HEADS],
+            "note": NOTE.format(painted),
+        }
     if settings.get("task") == "labelled":
         rows = zip(settings["labels"], settings["colors"])
         begin = "starting from the brain pack's encoder" if settings.get("start_from") else "from scratch"
@@ -111,7 +118,8 @@ def main() -> None:
     first = (arguments.run / "log.jsonl").read_text().split("\n", 1)[0]
     settings = json.loads(first)
     scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
-    whole = labelled.network(settings) if settings.get("task") == "labelled" else brain_network()
+    labelled_task = settings.get("task") in ("labelled", "lesions")
+    whole = labelled.network(settings) if labelled_task else brain_network()
     dropped = tuple(f"heads.{h.name}." for h in whole.heads if h.name not in arguments.heads)
     whole.heads = tuple(head for head in whole.heads if head.name in arguments.heads)
     network = Network(whole)
