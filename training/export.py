@@ -105,6 +105,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/brain.safetensors")
     parser.add_argument("--best", action="store_true",
                         help="the weights with the best development score instead of the last")  # fmt: skip
+    parser.add_argument("--calibrated", action="store_true",
+                        help="the weights of training.lesions.calibrate")  # fmt: skip
     parser.add_argument("--weights", choices=["average", "network"], default="average")
     parser.add_argument("--heads", nargs="+", default=["segmentation"],
                         help="heads that have earned their place in the pack")  # fmt: skip
@@ -114,6 +116,8 @@ def main() -> None:
     parser.add_argument("--half", type=Path, help="also write the averaged weights as float16")
     arguments = parser.parse_args()
     stored = arguments.run / ("best.pt" if arguments.best else "checkpoint.pt")
+    if arguments.calibrated:
+        stored = arguments.run / "calibrated.pt"
     state = torch.load(stored, map_location="cpu", weights_only=True)
     first = (arguments.run / "log.jsonl").read_text().split("\n", 1)[0]
     settings = json.loads(first)

@@ -1,6 +1,8 @@
 """Scores the lesion pack through the `prism lesions` command.
 
-    python -m training.export --run training/runs/lesions --best --out public/packs/lesions.safetensors
+    python -m training.lesions.calibrate --run training/runs/lesions
+    python -m training.export --run training/runs/lesions --calibrated \
+        --scores training/runs/lesions/calibration.json --out public/packs/lesions.safetensors
     python -m training.lesions.evaluate public/packs/lesions.safetensors
 
 Multiple sclerosis: Dice, and lesions found (a drawn lesion is found when it shares a voxel with what was
