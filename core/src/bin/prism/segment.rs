@@ -11,15 +11,6 @@ use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
 use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
-use prism_core::formats;
-use prism_core::formats::{self, Scan};
-use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
-use prism_core::model::Prism;
-use prism_core::model::{Pack, Prism};
-use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
-use prism_core::pipeline::{self, Devices, Quiet};
-use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
-use prism_core::report::{Report, RunManifest, structures_csv};
 
 use crate::files::{self, ModelArguments, ScanArguments};
 use crate::report;
