@@ -88,17 +88,17 @@ fn write_policy() -> TaskResult {
 }
 
 /// Names the files of this version for the service worker, which keeps them for use without a network.
-/// Packs but the first are kept when they are first fetched.
+/// Packs that not everybody wants are kept when they are first fetched.
 fn write_precache(version: &str) -> TaskResult {
     let dist = project::dist();
-    let later = |name: &str| {
-        name.strip_prefix("packs/").is_some_and(|file| {
-            !matches!(
-                file,
-                "brain.safetensors" | "brain.md" | "identify.safetensors" | "index.json"
-            )
-        })
-    };
+    const FIRST: [&str; 5] = [
+        "index.json",
+        "brain.safetensors",
+        "brain.md",
+        "identify.safetensors",
+        "report.safetensors",
+    ];
+    let later = |name: &str| name.strip_prefix("packs/").is_some_and(|file| !FIRST.contains(&file));
     let kept = |name: &str| {
         !matches!(name, "service_worker.js" | "precache.js" | "_headers") && !later(name)
     };
