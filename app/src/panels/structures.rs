@@ -130,6 +130,10 @@ fn Table(app: App) -> impl IntoView {
             }
         });
     };
+    // The share is of the brain where a brain was looked for.
+    let is_brain = Memo::new(move |_| {
+        app.result.with(|result| result.as_ref().is_none_or(|result| result.report.totals.is_brain))
+    });
     view! {
         <div class="table-tools">
             <label class="search">
@@ -162,7 +166,10 @@ fn Table(app: App) -> impl IntoView {
                     <th class="swatch-cell"><span class="unseen">"Shown"</span></th>
                     <Head order column=Column::Name title="Structure" hint="Sort by name" />
                     <Head order column=Column::Volume title="mL" hint="Sort by volume" />
-                    <Head order column=Column::Share title="% brain" hint="Sort by share of the brain" />
+                    {move || {
+                        let title = if is_brain.get() { "% brain" } else { "% of all" };
+                        view! { <Head order column=Column::Share title hint="Sort by share" /> }
+                    }}
                     <Head
                         order
                         column=Column::Asymmetry

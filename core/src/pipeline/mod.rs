@@ -23,8 +23,8 @@ pub use device::{
 pub use encode::{Encoding, FeatureMap, PooledFeature, encode, input_affine, pooled};
 pub(crate) use run::Pacer;
 pub use run::{
-    Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for, segment,
-    segment_stated,
+    Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for,
+    segment, segment_stated,
 };
 pub(crate) use sliding::{Windows, read};
 pub use study::{StudyProbabilities, study_probabilities};
