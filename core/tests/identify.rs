@@ -17,8 +17,11 @@ fn heads() -> HeadsPack {
     HeadsPack::read(HEADS).expect("the heads that ship")
 }
 
+/// Vectors by name, and what each head answers.
+type Golden = (Vec<(String, Vec<f32>)>, Value);
+
 /// Cases of `python -m training.identify`: vectors by name, and NumPy's answers.
-fn cases() -> Vec<(Vec<(String, Vec<f32>)>, Value)> {
+fn cases() -> Vec<Golden> {
     let cases: Vec<Value> = serde_json::from_str(ANSWERS).expect("the golden file");
     cases
         .into_iter()

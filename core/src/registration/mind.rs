@@ -125,7 +125,7 @@ mod tests {
         let (a, b) = (mind_ssc(&scan, DIMS), mind_ssc(&inverted, DIMS));
         assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() < 1e-3));
         let row = &a[250 * CHANNELS..251 * CHANNELS];
-        assert!(row[..DESCRIPTORS].iter().any(|&v| v == 1.0), "the least difference is 1: {row:?}");
+        assert!(row[..DESCRIPTORS].contains(&1.0), "the least difference is 1: {row:?}");
         assert_eq!(row[DESCRIPTORS..], [0.0; CHANNELS - DESCRIPTORS]);
     }
 }

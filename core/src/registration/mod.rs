@@ -17,6 +17,9 @@
 //!
 //! A transform takes points of the fixed scan to the moving scan's, as resampling asks.
 
+// Formulas over axes and nodes name their index.
+#![allow(clippy::needless_range_loop)]
+
 mod discrete;
 mod grid;
 mod instance;

@@ -135,10 +135,8 @@ pub fn motion_between(pairs: &[([f64; 3], [f64; 3], f64)]) -> Affine {
     if total <= 0.0 {
         return Affine::IDENTITY;
     }
-    let mean = |of: fn(&([f64; 3], [f64; 3], f64)) -> [f64; 3]| -> [f64; 3] {
-        [0, 1, 2].map(|k| pairs.iter().map(|pair| pair.2 * of(pair)[k]).sum::<f64>() / total)
-    };
-    let (from, to) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let from = [0, 1, 2].map(|k| pairs.iter().map(|(a, _, w)| w * a[k]).sum::<f64>() / total);
+    let to = [0, 1, 2].map(|k| pairs.iter().map(|(_, b, w)| w * b[k]).sum::<f64>() / total);
     let mut s = [[0.0; 3]; 3];
     for (a, b, weight) in pairs {
         for i in 0..3 {

@@ -142,7 +142,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(WordingInfo, Weights), WordingError>
     if hash != info.sha256 {
         return Err(WordingError::Hash);
     }
-    if info.heads == 0 || info.width % info.heads != 0 || info.layers > 16 {
+    if info.heads == 0 || !info.width.is_multiple_of(info.heads) || info.layers > 16 {
         return Err(WordingError::Description("the sizes do not fit each other".into()));
     }
     let weights = weights(&tensors, &info)?;
