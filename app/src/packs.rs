@@ -8,7 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
 
 use crate::actions::fetch_blob;
-use crate::facts::{HeadKind, PackCard, Shipped};
+use crate::facts::{DeviceChoice, HeadKind, PackCard, Shipped};
 use crate::kept;
 use crate::protocol::{RequestId, ToWorker};
 use crate::state::{App, Tone, store_pack};
@@ -236,6 +236,38 @@ impl App {
             ),
         );
         false
+    }
+
+    /// Puts a question about the shown scan to the worker, the chosen pack beside it and
+    /// then `parts`; `busy` says the words meanwhile, and nothing is asked while it says some.
+    pub(crate) fn ask_with_pack(
+        &self,
+        (busy, words): (RwSignal<Option<String>>, &str),
+        request: impl FnOnce(DeviceChoice, Option<String>) -> ToWorker + 'static,
+        parts: Vec<JsValue>,
+        asked: impl FnOnce(RequestId) + 'static,
+    ) {
+        let Some(client) = self.client() else { return };
+        if busy.with_untracked(Option::is_some) {
+            return;
+        }
+        busy.set(Some(words.to_owned()));
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let key = app.models.chosen.get_untracked();
+            let Some(pack) = app.pack_file().await else {
+                busy.set(None);
+                app.notify(
+                    Tone::Problem,
+                    "The model could not be read; choose another one, or reload the page.",
+                );
+                return;
+            };
+            app.give_scan(&client);
+            let parts: Vec<JsValue> = std::iter::once(pack).chain(parts).collect();
+            let device = app.device_choice.get_untracked();
+            asked(client.send(request(device, key), &parts));
+        });
     }
 
     /// The file of the chosen pack.

@@ -94,28 +94,12 @@ impl App {
 
     fn ask_compare(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {
         let compare = self.compare;
-        let Some(client) = self.client() else { return };
-        if compare.busy.with_untracked(Option::is_some) {
-            return;
-        }
-        compare.busy.set(Some(words.into()));
-        let app = *self;
-        leptos::task::spawn_local(async move {
-            let key = app.models.chosen.get_untracked();
-            let Some(pack) = app.pack_file().await else {
-                compare.busy.set(None);
-                app.notify(
-                    Tone::Problem,
-                    "The model could not be read; choose another one, or reload the page.",
-                );
-                return;
-            };
-            app.give_scan(&client);
-            let parts: Vec<JsValue> = std::iter::once(pack).chain(parts).collect();
-            let device = app.device_choice.get_untracked();
-            let id = client.send(ToWorker::Compare { device, pack: key, ask }, &parts);
-            compare.desk.update_value(|desk| desk.asking = Some(id));
-        });
+        self.ask_with_pack(
+            (compare.busy, words),
+            |device, pack| ToWorker::Compare { device, pack, ask },
+            parts,
+            move |id| compare.desk.update_value(|desk| desk.asking = Some(id)),
+        );
     }
 
     /// Ends the question that the worker is at.
