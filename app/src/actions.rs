@@ -294,6 +294,7 @@ impl App {
         self.models.checking.set(Vec::new());
         self.features_ended();
         self.comparison_ended();
+        self.lesions_ended();
     }
 }
 

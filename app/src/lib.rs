@@ -14,6 +14,7 @@
 //! | [`report`] | sentences that the reader changes |
 //! | [`identify`] | what the scan shows; the pack that fits runs by itself |
 //! | [`compare`] | a second scan: aligned, laid over, measured |
+//! | [`lesions`] | lesions in the scan and further sequences of its study |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
@@ -33,6 +34,7 @@ pub mod features;
 pub mod files;
 pub mod identify;
 pub mod kept;
+pub mod lesions;
 pub mod offline;
 pub mod packs;
 pub mod panels;

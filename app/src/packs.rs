@@ -23,6 +23,10 @@ const FIRST: &str = "brain.safetensors";
 /// The heads on its encoder that identify a scan.
 const HEADS: &str = "identify.safetensors";
 
+/// The pack that finds lesions; it is asked for under Lesions and is none of the packs that
+/// are tried on a scan by themselves.
+pub(crate) const LESIONS: &str = "lesions.safetensors";
+
 /// The models, as signals.
 #[derive(Clone, Copy)]
 pub struct Models {
@@ -63,6 +67,13 @@ impl Models {
             self.shipped.with(|shipped| {
                 shipped.iter().find(|one| one.card.sha256 == sha256).map(|one| one.card.clone())
             })
+        })
+    }
+
+    /// The card of the pack that finds lesions, where the list has one.
+    pub fn lesions(&self) -> Option<PackCard> {
+        self.shipped.with(|shipped| {
+            shipped.iter().find(|one| one.file == LESIONS).map(|one| one.card.clone())
         })
     }
 
@@ -282,6 +293,11 @@ impl App {
     /// The pack whose encoder identifies scans, and the heads that do.
     pub(crate) async fn identify_files(&self) -> Option<Vec<JsValue>> {
         Some(vec![self.shipped_file(FIRST.into()).await?, self.shipped_file(HEADS.into()).await?])
+    }
+
+    /// The pack whose structures say where a lesion lies, and the one that finds lesions.
+    pub(crate) async fn lesion_files(&self) -> Option<Vec<JsValue>> {
+        Some(vec![self.shipped_file(FIRST.into()).await?, self.shipped_file(LESIONS.into()).await?])
     }
 
     /// A pack beside the page, fetched once; `None` where it cannot be fetched.

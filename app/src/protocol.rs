@@ -17,6 +17,7 @@ use crate::compare::messages as compare;
 use crate::facts::{Answer, DeviceChoice, DeviceReport, PackCard, Times};
 use crate::features::messages as features;
 use crate::identify::Found;
+use crate::lesions::messages as lesions;
 
 /// Names a request; later requests have larger ids.
 pub type RequestId = u32;
@@ -90,6 +91,13 @@ pub enum ToWorker {
         pack: Option<String>,
         /// What.
         ask: compare::Ask,
+    },
+    /// Something about lesions in the study of the loaded scan; what is beside, it says.
+    Lesions {
+        /// Where to compute.
+        device: DeviceChoice,
+        /// What.
+        ask: lesions::Ask,
     },
     /// End the request `id` at the next occasion.
     Cancel {
@@ -250,6 +258,11 @@ pub enum FromWorker {
         /// It.
         answer: compare::Answer,
     },
+    /// What was asked about lesions; what is beside, the answer says.
+    Lesions {
+        /// It.
+        answer: lesions::Answer,
+    },
     /// The segmentation is back.
     Restored,
     /// A file is made; its bytes are beside.
@@ -370,6 +383,10 @@ mod tests {
                 device: DeviceChoice::Cpu,
                 pack: None,
                 ask: compare::Ask::Change { years: Some(1.5) },
+            },
+            ToWorker::Lesions {
+                device: DeviceChoice::Cpu,
+                ask: lesions::Ask::Find { pack: "0123abcd".into(), keys: vec![0, 6] },
             },
             ToWorker::Cancel { id: 7 },
             ToWorker::Restore { table: LabelTable::default() },

@@ -31,9 +31,16 @@ impl App {
             self.hear_comparison(reply, &parts);
             return;
         }
+        if self.is_about_lesions(id) {
+            self.hear_lesions(reply, &parts);
+            return;
+        }
         match reply.body {
             FromWorker::Ready => self.ready.set(true),
-            FromWorker::Restored | FromWorker::Features { .. } | FromWorker::Compare { .. } => {}
+            FromWorker::Restored
+            | FromWorker::Features { .. }
+            | FromWorker::Compare { .. }
+            | FromWorker::Lesions { .. } => {}
             FromWorker::Progress { stage, done, total } => self.advance(id, stage, done, total),
             FromWorker::Notice { text } => self.notify(Tone::Calm, sentence(&text)),
             FromWorker::Listed { series } => {
@@ -146,6 +153,7 @@ impl App {
         self.reporting.forget_scan();
         self.forget_identification();
         self.forget_comparison();
+        self.forget_lesions();
         self.reset_view(&facts);
         self.volume.set(Some(Rc::new(DisplayVolume {
             dims: facts.grid.dims,

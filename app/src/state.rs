@@ -14,6 +14,7 @@ use crate::compare::Compare;
 use crate::facts::{DeviceChoice, DeviceReport, PackCard};
 use crate::features::Features;
 use crate::identify::Identifying;
+use crate::lesions::Lesions;
 use crate::packs::Models;
 use crate::protocol::{RequestId, RunResult, ScanFacts};
 use crate::report::Reporting;
@@ -34,19 +35,22 @@ pub enum Tab {
     Run,
     /// The encoder's features: colours, similar places, teaching.
     Features,
+    /// Lesions in several sequences.
+    Lesions,
     /// A second scan.
     Compare,
 }
 
 impl Tab {
     /// All tabs in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Structures,
         Self::Quality,
         Self::Report,
         Self::Scan,
         Self::Run,
         Self::Features,
+        Self::Lesions,
         Self::Compare,
     ];
 
@@ -59,6 +63,7 @@ impl Tab {
             Self::Scan => "Scan",
             Self::Run => "Run",
             Self::Features => "Features",
+            Self::Lesions => "Lesions",
             Self::Compare => "Compare",
         }
     }
@@ -72,6 +77,7 @@ impl Tab {
             Self::Scan => "scan",
             Self::Run => "run",
             Self::Features => "features",
+            Self::Lesions => "lesions",
             Self::Compare => "compare",
         }
     }
@@ -200,6 +206,8 @@ pub struct App {
     pub identifying: Identifying,
     /// The second scan.
     pub compare: Compare,
+    /// Lesions in the study of the scan.
+    pub lesions: Lesions,
     /// For actions only.
     pub desk: StoredValue<Desk, LocalStorage>,
 }
@@ -232,6 +240,7 @@ impl App {
             reporting: Reporting::new(),
             identifying: Identifying::new(),
             compare: Compare::new(),
+            lesions: Lesions::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
                 packs: Vec::new(),

@@ -11,6 +11,7 @@ mod compare;
 mod features;
 mod identify;
 mod keyboard;
+mod lesions;
 mod models;
 mod policy;
 mod reading;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         features::a_few_strokes_teach_a_segmentation,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,
         compare::an_alignment_is_cancelled_and_the_scan_stays,
+        lesions::lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees,
+        lesions::what_is_no_scan_is_not_added_and_a_search_is_cancelled,
         identify::a_scan_is_identified_when_asked,
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_run_is_cancelled_within_a_second,

@@ -51,6 +51,22 @@ impl Stage {
         fs::read(&labels).expect("the labels")
     }
 
+    /// Looks for lesions in the sequences of a study with the command line on the CPU and returns the mask's file.
+    pub fn lesions_by_command(&self, scans: &[&Path]) -> Vec<u8> {
+        let mask = self.folder.join("command_lesions.nii.gz");
+        let output = Command::new(command_line_program())
+            .arg("lesions")
+            .args(scans)
+            .arg("--pack")
+            .arg(project::root().join("public/packs/lesions.safetensors"))
+            .args(["--device", "cpu", "--output"])
+            .arg(&mask)
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read(&mask).expect("the mask")
+    }
+
     /// Makes a pack of a checkpoint with the command line and returns its path.
     pub fn convert_by_command(&self, checkpoint: &Path, arch: &str) -> PathBuf {
         let pack = self.folder.join("converted.safetensors");

@@ -3,12 +3,15 @@
     python -m training.lesions.calibrate --run training/runs/lesions
     python -m training.export --run training/runs/lesions --calibrated \
         --scores training/runs/lesions/calibration.json --out public/packs/lesions.safetensors
-    python -m training.lesions.evaluate public/packs/lesions.safetensors
+    python -m training.lesions.evaluate public/packs/lesions.safetensors --describe
 
 Multiple sclerosis: Dice, and lesions found (a drawn lesion is found when it shares a voxel with what was
 called; a called one is right when it shares a voxel with a drawn one; connected by faces, from 14 mm3 on).
 Healthy scans: how many lesions and how many millilitres are called. The glioma has no drawn mask: volumes
 by class only. None of these scans was trained on but the eight T1w heads kept for development.
+
+`--describe` also writes the summary into the pack's description and the folder's index.json: the page says
+from it how often the pack is wrong.
 """
 
 from __future__ import annotations
@@ -103,16 +106,32 @@ def evaluate(path: Path, command: Path, data: Path) -> dict:
             "probability": summary["probability"],
         }  # fmt: skip
         print(name, result["healthy"][name], flush=True)
-    volumes = [row["ml"] for row in result["healthy"].values()]
-    result["summary"] = {
-        "dice": {name: row["dice"] for name, row in result["ms_lesions"].items()},
-        "lesion_f1": {name: row["lesion_f1"] for name, row in result["ms_lesions"].items()},
-        "healthy_studies": len(volumes),
-        "healthy_without_a_call": sum(v == 0 for v in volumes),
-        "healthy_median_ml": round(float(np.median(volumes)), 3),
-        "healthy_largest_ml": max(volumes),
-    }
+    result["summary"] = summary(result)
     return result
+
+
+def summary(result: dict) -> dict:
+    """The figures that the page's caution is made of (app/src/lesions/caution.rs)."""
+    rows, studies = result["ms_lesions"], list(result["healthy"].values())
+    volumes = [study["ml"] for study in studies]
+    patients = [row["probability"] for row in rows.values()] + [result["glioma00001"]["probability"]]
+
+    def likely(probabilities: list[float | None]) -> int:
+        return sum(p is not None and p > 0.5 for p in probabilities)
+
+    return {
+        "dice": {name: row["dice"] for name, row in rows.items()},
+        "lesion_f1": {name: row["lesion_f1"] for name, row in rows.items()},
+        "patients": {"people": 3, "studies": len(patients), "said_likely": likely(patients)},
+        "healthy": {
+            "studies": len(volumes),
+            "without_a_call": sum(volume == 0 for volume in volumes),
+            "median_lesions": float(np.median([study["lesions"] for study in studies])),
+            "median_ml": round(float(np.median(volumes)), 2),
+            "largest_ml": round(max(volumes), 2),
+            "said_likely": likely([study["probability"] for study in studies]),
+        },
+    }
 
 
 def main() -> None:
@@ -121,9 +140,14 @@ def main() -> None:
     parser.add_argument("--prism", type=Path, default=REPOSITORY / "target" / "debug" / "prism")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training" / "results")
+    parser.add_argument("--describe", action="store_true", help="write the summary into the pack, too")
     arguments = parser.parse_args()
     result = evaluate(arguments.pack, arguments.prism, arguments.data)
     (arguments.results / f"{arguments.pack.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.describe:
+        _, document = pack.read(arguments.pack)
+        pack.describe(arguments.pack, scores=document["scores"] | {"real": result["summary"]})
+        pack.index(arguments.pack.parent)
     print(json.dumps(result["summary"], indent=1))
 
 

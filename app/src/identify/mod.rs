@@ -16,7 +16,7 @@ use prism_core::identify::{Estimates, Identification, Route, Routing};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{DeviceChoice, PackCard};
-use crate::packs::Models;
+use crate::packs::{LESIONS, Models};
 use crate::protocol::RequestId;
 pub use panel::Identified;
 
@@ -56,7 +56,8 @@ fn candidates(models: Models) -> Vec<PackCard> {
     let chosen = models.card();
     let mut cards: Vec<PackCard> = chosen.into_iter().collect();
     let shipped = models.shipped.get();
-    let others = shipped.into_iter().map(|one| one.card).chain(models.kept.get());
+    let shipped = shipped.into_iter().filter(|one| one.file != LESIONS);
+    let others = shipped.map(|one| one.card).chain(models.kept.get());
     for card in others.filter(PackCard::segments) {
         if cards.iter().all(|known| known.sha256 != card.sha256) {
             cards.push(card);

@@ -135,7 +135,7 @@ fn Reading(app: App) -> impl IntoView {
                 <Viewer
                     state=app.view
                     volume=app.volume
-                    labels=app.features.shown_labels(app.labels)
+                    labels=app.lesions.shown_labels(app.features, app.features.shown_labels(app.labels))
                     colours=app.compare.shown_colours(app.features)
                 />
             </div>

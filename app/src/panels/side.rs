@@ -12,6 +12,7 @@ use super::scan::ScanPanel;
 use super::structures::Structures;
 use crate::compare::ComparePanel;
 use crate::exports::Download;
+use crate::lesions::LesionsPanel;
 use crate::state::{App, Tab};
 
 /// The panel beside the planes (below them on narrow screens).
@@ -38,6 +39,7 @@ pub fn Side(
                     Tab::Scan => view! { <ScanPanel app /> }.into_any(),
                     Tab::Run => view! { <RunPanel app /> }.into_any(),
                     Tab::Features => view! { <FeaturesPanel app /> }.into_any(),
+                    Tab::Lesions => view! { <LesionsPanel app /> }.into_any(),
                     Tab::Compare => view! { <ComparePanel app /> }.into_any(),
                 }}
             </div>

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use prism_core::identify::{HeadsPack, NamedVector, estimate, identify};
-use prism_core::pipeline::{self, PipelineError};
+use prism_core::formats::Scan;
+use prism_core::identify::{HeadsPack, Identification, NamedVector, estimate, identify};
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{self, PipelineError, PooledFeature};
 use wasm_bindgen::JsValue;
 
 use super::run::{PageWatch, bytes_of};
@@ -28,24 +30,51 @@ pub async fn answer(
         .scan
         .as_ref()
         .ok_or_else(|| Failure::missing("there is no scan to identify; open one first"))?;
-    let input = |error: &dyn core::fmt::Display| Failure::input(error.to_string());
-    let heads = HeadsPack::read(&bytes_of(parts.get(1)).await?).map_err(|error| input(&error))?;
-    let (pack, model) = holdings.engine.open(device, (None, parts.first())).await?;
-    heads.check_encoder(&pack.info.name, &pack.info.sha256).map_err(|error| input(&error))?;
+    let heads = heads(parts.get(1)).await?;
+    let opened = holdings.engine.open(device, (None, parts.first())).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the scan");
+    let (identification, pooled) = seen(scan, &heads, opened, &mut watch).await?;
+    let estimates =
+        estimate::estimate(&heads, &named(&pooled), &identification).map_err(|e| input(&e))?;
+    Ok(Found { identification, estimates })
+}
+
+/// The heads, which the page hands over as a `Blob`.
+///
+/// # Errors
+/// [`Failure`] in one sentence.
+pub(super) async fn heads(blob: Option<&JsValue>) -> Result<HeadsPack, Failure> {
+    HeadsPack::read(&bytes_of(blob).await?).map_err(|error| input(&error))
+}
+
+/// What a scan shows, and the encoder's vectors that say so.
+///
+/// # Errors
+/// [`Failure`] in one sentence.
+pub(super) async fn seen(
+    scan: &Scan,
+    heads: &HeadsPack,
+    (pack, model): (&Pack, &Prism),
+    watch: &mut PageWatch,
+) -> Result<(Identification, Vec<PooledFeature>), Failure> {
+    heads.check_encoder(&pack.info.name, &pack.info.sha256).map_err(|error| input(&error))?;
     let volume = &scan.volume;
     let pooled =
-        pipeline::pooled(volume, model, pack, &mut watch).await.map_err(|error| match error {
+        pipeline::pooled(volume, model, pack, watch).await.map_err(|error| match error {
             PipelineError::Cancelled(_) => Failure::Cancelled,
             PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
             other => input(&other),
         })?;
-    let vectors: Vec<NamedVector<'_>> =
-        pooled.iter().map(|feature| (feature.name, feature.values.as_slice())).collect();
     let acquisition = &scan.series.acquisition;
-    let identification = identify(&heads, &vectors, &volume.affine, volume.dims, acquisition)
+    let identification = identify(heads, &named(&pooled), &volume.affine, volume.dims, acquisition)
         .map_err(|error| input(&error))?;
-    let estimates =
-        estimate::estimate(&heads, &vectors, &identification).map_err(|error| input(&error))?;
-    Ok(Found { identification, estimates })
+    Ok((identification, pooled))
+}
+
+fn named(pooled: &[PooledFeature]) -> Vec<NamedVector<'_>> {
+    pooled.iter().map(|feature| (feature.name, feature.values.as_slice())).collect()
+}
+
+fn input(error: &dyn core::fmt::Display) -> Failure {
+    Failure::input(error.to_string())
 }

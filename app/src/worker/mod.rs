@@ -13,6 +13,7 @@
 //! | `features` | colours, similar places, fitted heads |
 //! | `identify` | sequence, body part, age |
 //! | `compare` | a second scan |
+//! | `lesions` | further sequences of the study, lesions |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
@@ -20,6 +21,7 @@ mod compare;
 mod features;
 mod half;
 mod identify;
+mod lesions;
 mod packs;
 mod post;
 mod read;
@@ -83,6 +85,7 @@ struct Holdings {
     engine: Engine,
     held: features::Held,
     compared: compare::Held,
+    lesions: lesions::Held,
 }
 
 #[derive(Default)]
@@ -206,6 +209,9 @@ async fn answer(
         ToWorker::Compare { device, pack, ask } => {
             compare::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
+        ToWorker::Lesions { device, ask } => {
+            lesions::answer(holdings, device, ask, parts, (id, ending)).await
+        }
         ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
         ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
@@ -270,6 +276,7 @@ async fn read(
             holdings.labelled = None;
             holdings.held.forget_scan();
             holdings.compared = compare::Held::default();
+            holdings.lesions = lesions::Held::default();
             Ok((FromWorker::Loaded { facts: Box::new(loaded.facts) }, parts))
         }
     }

@@ -65,7 +65,11 @@ pub async fn read(
     Ok(Outcome::Loaded(Box::new(Loaded { scan, facts })))
 }
 
-async fn contents(
+/// The bytes of `File` handles.
+///
+/// # Errors
+/// [`Failure`] when a file cannot be read, or all of them are too much.
+pub async fn contents(
     handles: &[JsValue],
     progress: &mut impl FnMut(&str, usize, usize),
 ) -> Result<Vec<InputFile>, Failure> {

@@ -1,11 +1,11 @@
 //! The lesion pack over one or several sequences of a study.
 
-use super::alignment::{check, onto};
 use super::rows::lesions;
 use super::table::{Lesion, Summary};
 use crate::model::{Pack, Prism};
 use crate::pipeline::{PipelineError, Watch, study_probabilities};
-use crate::volume::{Affine, AffineError, LabelMap, LabelTable, Reorientation, Volume};
+use crate::registration::RegistrationError;
+use crate::volume::{AffineError, LabelMap, LabelTable, Reorientation, Volume};
 
 /// A voxel belongs to a lesion from this probability on.
 const THRESHOLD: f32 = 0.5;
@@ -35,46 +35,27 @@ pub enum LesionError {
     /// A scan lies nowhere.
     #[error(transparent)]
     Affine(#[from] AffineError),
-    /// Two sequences that do not lie on each other.
+    /// Nothing to register.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// A sequence that could not be brought onto the first one.
     #[error(
-        "scan {0} does not lie on the first scan: another position in the same coordinates fits \
-         better; register it to the first one and give the result instead"
+        "this sequence does not lie on the first scan and could not be registered to it: another \
+         position still fits better; is it of the same head?"
     )]
-    NotAligned(usize),
+    NotAligned,
     /// No scan at all.
     #[error("no scan was given")]
     Empty,
 }
 
-/// The scans of a study on the first one's grid.
-///
-/// `motions` holds, for each scan after the first, the map from the first scan's world
-/// points to its own, as a registration gives it; `None` or a missing entry where they share
-/// one world, which is then checked.
-///
-/// # Errors
-/// [`LesionError`]; the number of the scan counts from 1.
-pub fn study(scans: &[Volume], motions: &[Option<Affine>]) -> Result<Vec<Volume>, LesionError> {
-    let (first, others) = scans.split_first().ok_or(LesionError::Empty)?;
-    let mut placed = vec![first.clone()];
-    for (index, scan) in others.iter().enumerate() {
-        let motion = motions.get(index).and_then(Option::as_ref);
-        let moved = onto(first, scan, motion)?;
-        if !check(first, &moved).holds() {
-            return Err(LesionError::NotAligned(index + 2));
-        }
-        placed.push(moved);
-    }
-    Ok(placed)
-}
-
-/// Looks for lesions in scans that lie on one grid (see [`study`]); `brain` holds the labels
+/// Looks for lesions in scans that lie on one grid (see [`super::place`]); `brain` holds the labels
 /// of a brain pack on it, with their table.
 ///
 /// # Errors
 /// [`LesionError`].
 pub async fn find<W: Watch>(
-    scans: &[Volume],
+    scans: &[&Volume],
     brain: (&LabelMap, &LabelTable),
     model: &Prism,
     pack: &Pack,

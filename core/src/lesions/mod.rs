@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`alignment`] | whether sequences lie on each other, and one onto the other's grid |
+//! | `place` | a sequence onto the first one's grid, registered where it has moved (feature `network`) |
 //! | `find` | the pack over all sequences, lesions inside the brain (feature `network`) |
 //! | `rows` | a lesion's volume, place, side, longest diameter (feature `network`) |
 //! | `table` | what a row holds |
@@ -13,10 +14,14 @@ mod csv;
 #[cfg(feature = "network")]
 mod find;
 #[cfg(feature = "network")]
+mod place;
+#[cfg(feature = "network")]
 mod rows;
 mod table;
 
 pub use csv::lesions_csv;
 #[cfg(feature = "network")]
-pub use find::{Found, LesionError, find, study};
+pub use find::{Found, LesionError, find};
+#[cfg(feature = "network")]
+pub use place::{Placed, place};
 pub use table::{Lesion, Place, SMALLEST_ML, Summary};

@@ -8,6 +8,9 @@ use super::sliding::infer;
 use crate::model::{Pack, Prism, Stopped};
 use crate::volume::{Affine, LabelMap, Volume, foreground_box, offset};
 
+/// Slices of the scan's grid between two breaths.
+const SLICES: usize = 16;
+
 /// Probability of every class at every voxel of the first scan, axes as in RAS.
 #[derive(Clone, Debug)]
 pub struct StudyProbabilities {
@@ -32,7 +35,7 @@ pub struct StudyProbabilities {
 /// # Errors
 /// [`PipelineError`].
 pub async fn study_probabilities<W: Watch>(
-    scans: &[Volume],
+    scans: &[&Volume],
     within: Option<&LabelMap>,
     model: &Prism,
     pack: &Pack,
@@ -98,6 +101,13 @@ pub async fn study_probabilities<W: Watch>(
     let voxels = nx * ny * nz;
     let mut values = vec![0.0; classes * voxels];
     for z in 0..nz {
+        if z % SLICES == 0 {
+            watch.progress(Stage::Labels, z, nz);
+            watch.breathe().await;
+            if watch.cancelled() {
+                return Err(Stopped.into());
+            }
+        }
         for y in 0..ny {
             for x in 0..nx {
                 let at = offset(*ras_dims, [x, y, z]);

@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use grid::FeatureGrid;
 pub use instance::Settings;
 pub use motion::Freedom;
-pub use subject::{Source, Subject};
+pub use subject::{Source, Subject, intensities};
 pub use warp::{Deformation, Mapper, Transform};
 
 use crate::model::Stopped;

@@ -14,7 +14,7 @@ use crate::model::config::Orientation;
 use crate::model::{Pack, Prism};
 use crate::pipeline::preprocess::{FOREGROUND, prepare};
 use crate::pipeline::{PipelineError, Watch, input_affine, logits, prepare_for};
-use crate::volume::{Affine, IntensityRule, LabelTable, Volume};
+use crate::volume::{IntensityRule, LabelTable, Volume};
 
 /// Fewest voxels of structures that count as found.
 const FEWEST_VOXELS: usize = 200;
@@ -117,25 +117,33 @@ impl Subject {
     /// # Errors
     /// [`RegistrationError`] for a scan that cannot be brought to 2 mm.
     pub fn by_intensity(scan: &Volume) -> Result<Self, RegistrationError> {
-        let preprocessing = Preprocessing {
-            orientation: Orientation::Ras,
-            spacing_mm: SPACING_MM.map(Some),
-            field_mm: None,
-            intensity: IntensityRule::Percentile { low: 0.5, high: 99.5 },
-            window: [0; 3],
-            overlap: 0.0,
-        };
-        let prepared = prepare(scan, &preprocessing, 2, LANES).map_err(PipelineError::from)?;
-        let affine: Affine = input_affine(&prepared);
-        let dims = prepared.dims;
-        let values = mind::mind_ssc(&prepared.input, dims);
-        let inside: Vec<bool> = prepared.input.iter().map(|&v| v > FOREGROUND).collect();
-        let mask = grown(&inside, dims, MARGIN);
+        let (intensity, mask) = intensities(scan)?;
+        let (dims, affine) = (intensity.dims, intensity.affine);
+        let values = mind::mind_ssc(&intensity.data, dims);
         let features = FeatureGrid { values, channels: mind::CHANNELS, dims, affine, mask };
-        let intensity = Volume { data: prepared.input, dims, affine };
         let landmarks = Vec::new();
         Ok(Self { source: Source::Mind, features, structures: 0, intensity, landmarks })
     }
+}
+
+/// A scan's intensities in 0..1 at 2 mm, and the voxels at and around its foreground.
+///
+/// # Errors
+/// [`RegistrationError`] for a scan that cannot be brought to 2 mm.
+pub fn intensities(scan: &Volume) -> Result<(Volume, Vec<bool>), RegistrationError> {
+    let preprocessing = Preprocessing {
+        orientation: Orientation::Ras,
+        spacing_mm: SPACING_MM.map(Some),
+        field_mm: None,
+        intensity: IntensityRule::Percentile { low: 0.5, high: 99.5 },
+        window: [0; 3],
+        overlap: 0.0,
+    };
+    let prepared = prepare(scan, &preprocessing, 2, LANES).map_err(PipelineError::from)?;
+    let (dims, affine) = (prepared.dims, input_affine(&prepared));
+    let inside: Vec<bool> = prepared.input.iter().map(|&v| v > FOREGROUND).collect();
+    let mask = grown(&inside, dims, MARGIN);
+    Ok((Volume { data: prepared.input, dims, affine }, mask))
 }
 
 /// Channel of each class: that of the first of a pair.

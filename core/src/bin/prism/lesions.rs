@@ -2,20 +2,22 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prism_core::formats::nifti::write_labels;
-use prism_core::lesions::{find, lesions_csv, study};
+use prism_core::lesions::{find, lesions_csv, place};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
 use prism_core::volume::Volume;
+use serde::Serialize;
 
 use crate::files::{self, ModelArguments, device_choice, unreadable, whole_scan};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Sequences of one study, in any order: T1w, T1w after contrast, T2w, FLAIR
+    /// Sequences of one study, in any order, any of them missing: T1w, T1w after contrast,
+    /// T2w, FLAIR; those that do not lie on the first one are registered to it
     #[arg(required = true)]
     scans: Vec<PathBuf>,
     /// Lesion pack (public/packs/lesions.safetensors)
@@ -38,36 +40,57 @@ pub struct Arguments {
     json: bool,
 }
 
+/// A scan that was given, and how far it was moved onto the first one.
+#[derive(Serialize)]
+struct Sequence {
+    file: String,
+    moved_mm: Option<f64>,
+}
+
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let path = &arguments.pack;
     let pack = Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?;
     let brain =
         ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
-    let scans: Vec<Volume> = arguments
-        .scans
-        .iter()
-        .map(|path| Ok(whole_scan(path).load()?.volume))
-        .collect::<Result<_, Box<dyn Error>>>()?;
-    let scans = study(&scans, &[])?;
+    let (first, others) = arguments.scans.split_first().ok_or("no scan was given")?;
+    let mut scans = vec![whole_scan(first).load()?.volume];
+    let mut sequences = vec![Sequence { file: name(first), moved_mm: None }];
+    for path in others {
+        let scan = whole_scan(path).load()?.volume;
+        let placed = place(&scans[0], &scan, &mut Quiet)
+            .await
+            .map_err(|error| format!("{error} ({})", path.display()))?;
+        sequences.push(Sequence { file: name(path), moved_mm: placed.moved_mm });
+        scans.push(placed.volume);
+    }
     let opened = Devices::default().open(arguments.device).await?;
     let model = Prism::load(&brain, &opened.device)?;
     let structures = pipeline::segment(&scans[0], &model, &brain, &mut Quiet).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let regions = (&structures.labels, &brain.info.labels);
+    let scans: Vec<&Volume> = scans.iter().collect();
     let found = find(&scans, regions, &model, &pack, &mut Quiet).await?;
     files::write(&arguments.output, &write_labels(&found.labels, &pack.info.labels)?)?;
     if let Some(path) = &arguments.csv {
         files::write(path, lesions_csv(&found.lesions).as_bytes())?;
     }
     if arguments.json {
-        let all = serde_json::json!({ "summary": found.summary, "lesions": found.lesions });
+        let all = serde_json::json!({
+            "summary": found.summary, "lesions": found.lesions, "sequences": sequences,
+        });
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
+    }
+    for sequence in &sequences[1..] {
+        println!("{}: {}", sequence.file, words(sequence.moved_mm));
     }
     let summary = &found.summary;
     println!("{} lesion(s), {:.2} mL", summary.lesions, summary.millilitres);
     if let Some(probability) = summary.probability {
-        println!("probability of any lesion: {probability:.3}");
+        println!(
+            "probability of any lesion: {probability:.3}, from {:.2} mL weighted by certainty",
+            summary.evidence_ml
+        );
     }
     for lesion in &found.lesions {
         println!(
@@ -81,4 +104,16 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where a sequence lay.
+fn words(moved_mm: Option<f64>) -> String {
+    moved_mm.map_or_else(
+        || "lies on the first scan".into(),
+        |mm| format!("registered to the first scan, moved by {mm:.1} mm"),
+    )
 }

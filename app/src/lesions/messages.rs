@@ -1,0 +1,99 @@
+//! What page and worker say to each other about lesions (see `protocol`).
+
+use prism_core::lesions::{Lesion, Summary};
+use prism_core::volume::LabelTable;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::DeviceReport;
+use crate::protocol::Grid;
+
+/// Most sequences that one choice of files may hold: a study is T1w, T1w after contrast,
+/// T2w and FLAIR, and perhaps one of them twice.
+pub const MOST_SEQUENCES: u32 = 6;
+
+/// What the page asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Read further sequences of the loaded scan's study, identify them and bring them onto
+    /// its grid. Beside: the pack whose encoder identifies, the heads (`Blob`s), then `File`
+    /// handles.
+    Add {
+        /// Key of the first of them; others follow, at most [`MOST_SEQUENCES`].
+        key: u32,
+    },
+    /// Give a restarted worker a sequence again (`File` handles beside).
+    Again {
+        /// Its key.
+        key: u32,
+        /// Its series in the files.
+        series: String,
+    },
+    /// Look for lesions in the loaded scan and these sequences. Beside: the brain pack and
+    /// the lesion pack (`Blob`s).
+    Find {
+        /// SHA-256 of the lesion pack.
+        pack: String,
+        /// Keys of the sequences; others are dropped.
+        keys: Vec<u32>,
+    },
+    /// Make the mask's file (label indices beside).
+    Export {
+        /// Their grid.
+        grid: Grid,
+        /// What they stand for.
+        table: LabelTable,
+    },
+}
+
+/// What the worker answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The sequences lie on the loaded scan's grid.
+    Added {
+        /// Those that do.
+        sequences: Vec<Sequence>,
+        /// One sentence for each that does not.
+        refused: Vec<String>,
+    },
+    /// The sequence is there again.
+    Again,
+    /// What was found. Beside: one label index (u8) a voxel of the scan, x fastest.
+    Found(Box<Found>),
+    /// The mask (NIfTI) is beside.
+    Exported,
+}
+
+/// A further sequence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Names it between page and worker.
+    pub key: u32,
+    /// Its series in the files.
+    pub series: String,
+    /// What the files call it.
+    pub title: String,
+    /// Which sequence the image shows, where that is known.
+    pub shows: Option<String>,
+    /// How far it was moved onto the loaded scan, in millimetres; `None` where it lay there.
+    pub moved_mm: Option<f64>,
+}
+
+/// Lesions of a study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Grid of the label indices beside: the scan's.
+    pub grid: Grid,
+    /// What they stand for. The indices lie above those of structures, so that what is
+    /// hidden or lit among structures says nothing about lesions.
+    pub table: LabelTable,
+    /// Added to a lesion's class to give its index.
+    pub above: u8,
+    /// One row a lesion, largest first.
+    pub lesions: Vec<Lesion>,
+    /// All of them.
+    pub summary: Summary,
+    /// Where it ran.
+    pub device: DeviceReport,
+    /// Seconds it took.
+    pub seconds: f64,
+}

@@ -1,0 +1,286 @@
+//! The panel of lesions: the study's sequences, the button, the answer with what is to be
+//! known before it is believed.
+
+use leptos::html::Input;
+use leptos::prelude::*;
+
+use super::Overlay;
+use super::caution::{accuracy, caution};
+use super::messages::{Found, Sequence};
+use super::rows::Rows;
+use crate::files;
+use crate::panels::device_words;
+use crate::state::{App, Tone};
+use crate::text;
+
+/// The panel.
+#[component]
+pub fn LesionsPanel(
+    /// The page.
+    app: App,
+) -> impl IntoView {
+    let lesions = app.lesions;
+    let busy = Memo::new(move |_| lesions.busy.with(Option::is_some));
+    let pack = Memo::new(move |_| app.models.lesions());
+    view! {
+        <div class="lesions" data-test="lesions" data-overlay=move || lesions.overlay.get().key()>
+            <Study app busy />
+            <button
+                type="button"
+                class="button primary"
+                data-test="lesions-find"
+                disabled=move || {
+                    busy.get() || pack.with(Option::is_none) || app.run.with(Option::is_some)
+                }
+                on:click=move |_| app.find_lesions()
+            >
+                "Find lesions"
+            </button>
+            <p class="lesions-busy" role="status" aria-live="polite" data-test="lesions-busy">
+                {move || lesions.busy.get()}
+                <Show when=move || busy.get()>
+                    <button
+                        type="button"
+                        class="button quiet"
+                        data-test="lesions-cancel"
+                        on:click=move |_| app.cancel_lesions()
+                    >
+                        "Cancel"
+                    </button>
+                </Show>
+            </p>
+            {move || match pack.get() {
+                None => {
+                    view! {
+                        <p class="aside" data-test="lesions-missing">
+                            "No model that finds lesions lies beside this page, so there is nothing to run."
+                        </p>
+                    }
+                        .into_any()
+                }
+                Some(card) => {
+                    view! {
+                        <p class="lesions-caution" role="note" data-test="lesions-caution">
+                            {caution(&card.scores)}
+                        </p>
+                    }
+                        .into_any()
+                }
+            }}
+            {move || lesions.found.get().map(|found| view! { <Answer app found=(*found).clone() /> })}
+        </div>
+    }
+}
+
+/// The shown scan and the sequences beside it.
+#[component]
+fn Study(app: App, busy: Memo<bool>) -> impl IntoView {
+    let lesions = app.lesions;
+    let first = move || {
+        let title = app.scan.with(|scan| scan.as_ref().map(|scan| scan.series.title.clone()));
+        let shows = app
+            .identifying
+            .found
+            .with(|found| found.as_ref().and_then(|f| f.identification.sequence.given.clone()));
+        named(shows, title.unwrap_or_default())
+    };
+    view! {
+        <section class="facts">
+            <h3>"Sequences of this study"</h3>
+            <ul class="lesions-sequences" data-test="lesions-sequences">
+                <li>
+                    <span>{first}</span>
+                    <span class="aside">"the scan that is shown"</span>
+                </li>
+                <For each=move || lesions.sequences.get() key=|one| one.key let:sequence>
+                    <Row app busy sequence />
+                </For>
+            </ul>
+            <Picker app busy />
+            <p class="aside">
+                "T1w, T1w after contrast, T2w, FLAIR of one visit, as many as there are. Those that do not lie on "
+                "the shown scan are moved onto it."
+            </p>
+        </section>
+    }
+}
+
+fn named(shows: Option<String>, title: String) -> String {
+    shows.map_or_else(|| title.clone(), |shows| format!("{shows}: {title}"))
+}
+
+#[component]
+fn Row(app: App, busy: Memo<bool>, sequence: Sequence) -> impl IntoView {
+    let key = sequence.key;
+    let (place, moved) = match sequence.moved_mm {
+        None => ("lies on it".to_owned(), String::new()),
+        Some(mm) => (format!("registered, moved by {} mm", text::fixed(mm, 1)), format!("{mm:.2}")),
+    };
+    let label = format!("Remove {}", sequence.title);
+    view! {
+        <li data-test="lesions-sequence" data-moved=moved>
+            <span>{named(sequence.shows, sequence.title)}</span>
+            <span class="aside">{place}</span>
+            <button
+                type="button"
+                class="button quiet"
+                data-test="lesions-remove"
+                aria-label=label
+                disabled=move || busy.get()
+                on:click=move |_| app.remove_sequence(key)
+            >
+                "Remove"
+            </button>
+        </li>
+    }
+}
+
+#[component]
+fn Picker(app: App, busy: Memo<bool>) -> impl IntoView {
+    let input = NodeRef::<Input>::new();
+    let picked = move |_| {
+        let Some(input) = input.get_untracked() else { return };
+        if let Some(list) = input.files() {
+            match files::from_list(&list) {
+                Ok(files) => app.add_sequences(files),
+                Err(error) => app.notify(Tone::Problem, error.to_string()),
+            }
+        }
+        // The same file again is a change, too.
+        input.set_value("");
+    };
+    view! {
+        <button
+            type="button"
+            class="button"
+            data-test="lesions-add"
+            disabled=move || busy.get() || app.run.with(Option::is_some)
+            on:click=move |_| {
+                if let Some(input) = input.get_untracked() {
+                    input.click();
+                }
+            }
+        >
+            "Add sequences"
+        </button>
+        <input
+            type="file"
+            class="picker"
+            data-test="lesions-input"
+            multiple=true
+            tabindex="-1"
+            aria-hidden="true"
+            node_ref=input
+            on:change=picked
+        />
+    }
+}
+
+/// What was found.
+#[component]
+fn Answer(app: App, found: Found) -> impl IntoView {
+    let summary = &found.summary;
+    let probability = summary.probability.map_or_else(|| "–".to_owned(), |p| text::fixed(p, 2));
+    let evidence = format!(
+        "From {} mL weighted by certainty, in {}; {} on {}.",
+        text::millilitres(summary.evidence_ml),
+        text::counted(summary.sequences, "sequence", "sequences"),
+        text::duration(found.seconds),
+        device_words(&found.device),
+    );
+    let kinds = summary
+        .by_class
+        .iter()
+        .map(|(name, ml)| {
+            let name = text::capitalised(&name.replace('-', " ").to_lowercase());
+            view! { <div><dt>{name}</dt><dd>{format!("{} mL", text::millilitres(*ml))}</dd></div> }
+        })
+        .collect_view();
+    let known = app.models.lesions().map(|card| accuracy(&card.scores)).unwrap_or_default();
+    let none = found.lesions.is_empty();
+    let data =
+        (summary.lesions.to_string(), format!("{:.4}", summary.millilitres), probability.clone());
+    view! {
+        <section
+            class="facts"
+            data-test="lesions-found"
+            data-lesions=data.0
+            data-millilitres=data.1
+            data-probability=data.2
+        >
+            <dl class="figures">
+                <div class="figure">
+                    <dt>"Any lesion"</dt>
+                    <dd>{probability}</dd>
+                </div>
+                <div class="figure">
+                    <dt>"Lesions"</dt>
+                    <dd>{summary.lesions}</dd>
+                </div>
+                <div class="figure">
+                    <dt>"All of them"</dt>
+                    <dd>{text::millilitres(summary.millilitres)} <span class="unit">"mL"</span></dd>
+                </div>
+            </dl>
+            <p class="aside" data-test="lesions-evidence">{evidence}</p>
+            <dl>{kinds}</dl>
+            <Switch app none />
+            <Rows app found />
+            <Downloads app />
+            <ul class="lesions-known">
+                {known.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}
+            </ul>
+        </section>
+    }
+}
+
+/// What lies over the planes.
+#[component]
+fn Switch(app: App, none: bool) -> impl IntoView {
+    let choice = move |overlay: Overlay| {
+        view! {
+            <button
+                type="button"
+                class="choice"
+                data-test=format!("lesions-show-{}", overlay.key())
+                disabled=none
+                aria-pressed=move || (app.lesions.overlay.get() == overlay).to_string()
+                on:click=move |_| app.show_overlay(overlay)
+            >
+                {overlay.title()}
+            </button>
+        }
+    };
+    view! {
+        <div class="choices lesions-overlay" role="group" aria-label="What lies over the planes">
+            {Overlay::ALL.map(choice)}
+        </div>
+    }
+}
+
+#[component]
+fn Downloads(app: App) -> impl IntoView {
+    view! {
+        <div class="lesions-downloads" role="group" aria-label="Save lesions">
+            <button
+                type="button"
+                class="button quiet"
+                data-test="lesions-csv"
+                aria-label="Save the lesions as a table (CSV)"
+                on:click=move |_| app.save_lesion_table()
+            >
+                "Save table"
+            </button>
+            <button
+                type="button"
+                class="button quiet"
+                data-test="lesions-mask"
+                aria-label="Save the lesions on the scan's grid (NIfTI)"
+                disabled=move || app.lesions.busy.with(Option::is_some)
+                on:click=move |_| app.save_lesion_mask()
+            >
+                "Save mask"
+            </button>
+        </div>
+    }
+}

@@ -1,0 +1,219 @@
+//! Further sequences of the scan's study, and the lesions in all of them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use js_sys::Uint8Array;
+use prism_core::formats::{self, InputFile, Scan, Selection, Series, nifti};
+use prism_core::lesions::{LesionError, Placed, find, place};
+use prism_core::pipeline::{self, PipelineError};
+use prism_core::registration::RegistrationError;
+use prism_core::volume::{Label, LabelMap, LabelTable, Volume};
+use wasm_bindgen::JsValue;
+
+use super::post::{now_ms, post};
+use super::run::PageWatch;
+use super::{Failure, Holdings, identify, read};
+use crate::facts::DeviceChoice;
+use crate::lesions::messages::{Answer, Ask, Found, MOST_SEQUENCES, Sequence};
+use crate::protocol::{FailureKind, FromWorker, Grid, RequestId};
+
+/// Indices of lesion classes begin above it; those of structures end below.
+const ABOVE: u8 = 200;
+
+/// Sequences on the loaded scan's grid, by key.
+#[derive(Default)]
+pub struct Held {
+    placed: Vec<(u32, Volume)>,
+}
+
+/// Answers a question.
+pub async fn answer(
+    holdings: &mut Holdings,
+    device: DeviceChoice,
+    ask: Ask,
+    parts: &[JsValue],
+    (id, ending): (RequestId, &Rc<Cell<bool>>),
+) -> Result<(FromWorker, Vec<JsValue>), Failure> {
+    let (answer, bytes) = match ask {
+        Ask::Add { key } => (add(holdings, device, key, parts, (id, ending)).await?, None),
+        Ask::Again { key, series } => {
+            let mut watch = PageWatch::new(id, Rc::clone(ending), "Reading the sequences again");
+            let files = files(parts, id).await?;
+            let scan = load(&files, &series)?;
+            let first = first(holdings)?;
+            let placed = place(first, &scan.volume, &mut watch).await.map_err(failure)?;
+            holdings.lesions.placed.push((key, placed.volume));
+            (Answer::Again, None)
+        }
+        Ask::Find { pack, keys } => {
+            let (found, map) = search(holdings, device, (pack, &keys), parts, (id, ending)).await?;
+            (Answer::Found(Box::new(found)), Some(map.data))
+        }
+        Ask::Export { grid, table } => {
+            let indices = parts.first().map(|part| Uint8Array::new(part).to_vec());
+            let map = LabelMap::new(indices.unwrap_or_default(), grid.dims, grid.affine)
+                .map_err(|error| Failure::Failed(FailureKind::Message, error.to_string()))?;
+            let bytes = nifti::write_labels(&map, &table)
+                .map_err(|error| Failure::input(error.to_string()))?;
+            (Answer::Exported, Some(bytes))
+        }
+    };
+    let parts = bytes.map(|bytes| Uint8Array::from(bytes.as_slice()).buffer().into());
+    Ok((FromWorker::Lesions { answer }, parts.into_iter().collect()))
+}
+
+fn first(holdings: &Holdings) -> Result<&Volume, Failure> {
+    let scan = holdings.scan.as_ref().map(|(scan, _)| &scan.volume);
+    scan.ok_or_else(|| Failure::missing("there is no scan; open one first"))
+}
+
+async fn files(handles: &[JsValue], id: RequestId) -> Result<Vec<InputFile>, Failure> {
+    let mut progress = |stage: &str, done: usize, total: usize| {
+        post(Some(id), FromWorker::Progress { stage: stage.into(), done, total }, &[]);
+    };
+    read::contents(handles, &mut progress).await
+}
+
+fn load(files: &[InputFile], series: &str) -> Result<Scan, Failure> {
+    let selection = Selection { series: Some(series.to_owned()), volume: 0 };
+    formats::load(files, &selection).map_err(|error| Failure::input(error.to_string()))
+}
+
+/// Reads, identifies and places every series of the files.
+async fn add(
+    holdings: &mut Holdings,
+    device: DeviceChoice,
+    key: u32,
+    parts: &[JsValue],
+    (id, ending): (RequestId, &Rc<Cell<bool>>),
+) -> Result<Answer, Failure> {
+    let files = files(parts.get(2..).unwrap_or_default(), id).await?;
+    let study = formats::list(&files).map_err(|error| Failure::input(error.to_string()))?;
+    if study.len() > MOST_SEQUENCES as usize {
+        return Err(Failure::input(format!(
+            "these files hold {} scans, and a study takes {MOST_SEQUENCES} at once: choose T1w, \
+             T1w after contrast, T2w and FLAIR of one visit",
+            study.len()
+        )));
+    }
+    let heads = identify::heads(parts.get(1)).await?;
+    let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the sequence");
+    let (mut sequences, mut refused) = (Vec::new(), Vec::new());
+    for (key, series) in (key..).zip(&study) {
+        let scan = match load(&files, &series.key) {
+            Ok(scan) => scan,
+            Err(error) => {
+                refused.push(refusal(series, error)?);
+                continue;
+            }
+        };
+        let first = first(holdings)?;
+        if scan.volume.dims == first.dims && scan.volume.data == first.data {
+            refused.push(format!("{}: this is the scan that is shown", series.title));
+            continue;
+        }
+        let Placed { volume, moved_mm } =
+            match place(first, &scan.volume, &mut watch).await.map_err(failure) {
+                Ok(placed) => placed,
+                Err(error) => {
+                    refused.push(refusal(series, error)?);
+                    continue;
+                }
+            };
+        let opened = holdings.engine.open(device, (None, parts.first())).await?;
+        let (shown, _) = identify::seen(&scan, &heads, opened, &mut watch).await?;
+        holdings.lesions.placed.push((key, volume));
+        sequences.push(Sequence {
+            key,
+            series: series.key.clone(),
+            title: series.title.clone(),
+            shows: shown.sequence.given,
+            moved_mm,
+        });
+    }
+    if sequences.is_empty() {
+        return Err(Failure::input(refused.join(". ")));
+    }
+    Ok(Answer::Added { sequences, refused })
+}
+
+/// What is wrong with one of several sequences; other failures end the request.
+fn refusal(series: &Series, error: Failure) -> Result<String, Failure> {
+    match error {
+        Failure::Failed(FailureKind::Input, words) => Ok(format!("{}: {words}", series.title)),
+        other => Err(other),
+    }
+}
+
+/// Runs the lesion pack over the scan and the sequences of these keys.
+async fn search(
+    holdings: &mut Holdings,
+    device: DeviceChoice,
+    (pack_key, keys): (String, &[u32]),
+    parts: &[JsValue],
+    (id, ending): (RequestId, &Rc<Cell<bool>>),
+) -> Result<(Found, LabelMap), Failure> {
+    let begin = now_ms();
+    holdings.lesions.placed.retain(|(key, _)| keys.contains(key));
+    if holdings.lesions.placed.len() < keys.len() {
+        return Err(Failure::missing("a sequence is not loaded any more; add it again"));
+    }
+    let (scan, _) = holdings
+        .scan
+        .as_ref()
+        .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
+    let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");
+    let (brain, model) = holdings.engine.open(device, (None, parts.first())).await?;
+    let table = brain.info.labels.clone();
+    let known = holdings.labelled.as_ref().filter(|labelled| labelled.table == table);
+    let outlined;
+    let regions = match known {
+        Some(labelled) => &labelled.map,
+        None => {
+            let given = (&scan.volume, scan.series.unit_stated);
+            outlined = pipeline::segment_stated(given, model, brain, &mut watch)
+                .await
+                .map_err(|error| failure(error.into()))?
+                .labels;
+            &outlined
+        }
+    };
+    let (report, _) =
+        holdings.engine.prepare(device, (Some(pack_key.clone()), parts.get(1))).await?;
+    let (pack, model) = holdings.engine.open(device, (Some(pack_key), parts.get(1))).await?;
+    let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for lesions");
+    let scans: Vec<&Volume> = std::iter::once(&scan.volume)
+        .chain(holdings.lesions.placed.iter().map(|(_, volume)| volume))
+        .collect();
+    let found = find(&scans, (regions, &table), model, pack, &mut watch).await.map_err(failure)?;
+    let mut map = found.labels;
+    let kinds = &pack.info.labels;
+    let above = |label: &Label| Label { index: ABOVE.saturating_add(label.index), ..label.clone() };
+    map.data.iter_mut().filter(|class| **class != 0).for_each(|class| {
+        *class = ABOVE.saturating_add(*class);
+    });
+    let found = Found {
+        grid: Grid { dims: map.dims, affine: map.affine },
+        table: LabelTable { labels: kinds.labels.iter().map(above).collect() },
+        above: ABOVE,
+        lesions: found.lesions,
+        summary: found.summary,
+        device: report,
+        seconds: (now_ms() - begin) / 1000.0,
+    };
+    Ok((found, map))
+}
+
+fn failure(error: LesionError) -> Failure {
+    match error {
+        LesionError::Pipeline(PipelineError::Cancelled(_))
+        | LesionError::Registration(RegistrationError::Pipeline(PipelineError::Cancelled(_))) => {
+            Failure::Cancelled
+        }
+        LesionError::Pipeline(PipelineError::Device(_)) => {
+            Failure::device("the graphics card stopped answering; choose the CPU")
+        }
+        other => Failure::input(other.to_string()),
+    }
+}

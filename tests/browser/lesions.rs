@@ -1,0 +1,147 @@
+//! Lesions: a further sequence is registered, the page's mask is the command's, and what is saved agrees with the
+//! table. Nothing here asks whether what is marked is a lesion: the scores say that.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use prism_core::formats::nifti::write_volume;
+use prism_core::volume::Volume;
+use prism_tests::page::{PATIENCE, Page};
+use prism_tests::runner::Stage;
+use prism_tests::scans;
+
+use crate::reading::assert_content;
+
+/// How long three networks over two small scans may take on two shared cores.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The small scan as another sequence, grey for white, its header 6 mm further to the right.
+fn another(folder: &Path) -> PathBuf {
+    let path = scans::small(folder);
+    let mut volume: Volume = scans::read("small", &fs::read(path).expect("the small scan"));
+    let most = volume.data.iter().copied().fold(0.0, f32::max);
+    volume.data.iter_mut().filter(|value| **value > 0.05 * most).for_each(|v| *v = 1.1 * most - *v);
+    volume.affine.0[0][3] += 6.0;
+    let path = folder.join("small_other.nii.gz");
+    fs::write(&path, write_volume(&volume).expect("a NIfTI file")).expect("writing the scan");
+    path
+}
+
+fn open_small<'stage>(stage: &'stage Stage) -> Page<'stage> {
+    let page = stage.open();
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    page.click("#tab-lesions");
+    page
+}
+
+fn sequences(page: &Page<'_>) -> u64 {
+    let count = "document.querySelectorAll('[data-test=lesions-sequence]').length";
+    page.evaluate(count).as_u64().unwrap_or_default()
+}
+
+/// Voxels of every label.
+fn counts(volume: &Volume) -> BTreeMap<i32, usize> {
+    let mut counts = BTreeMap::new();
+    for value in volume.data.iter().filter(|value| **value != 0.0) {
+        *counts.entry(value.round() as i32).or_default() += 1;
+    }
+    counts
+}
+
+pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(stage: &Stage) {
+    let page = open_small(stage);
+    let other = another(&stage.folder);
+    page.choose_files("lesions-input", std::slice::from_ref(&other));
+    page.wait_until("the sequence", TIMEOUT, &|page| sequences(page) == 1);
+    let moved: f64 = page.attribute("lesions-sequence", "data-moved").parse().expect("it moved");
+    assert!((moved - 6.0).abs() < 1.0, "moved by {moved} mm");
+    // Nothing was looked for by itself.
+    assert!(!page.has("lesions-found"));
+    assert!(!page.text("lesions-caution").is_empty());
+
+    page.click("lesions-find");
+    page.wait_until("an answer", TIMEOUT, &|page| page.has("lesions-found"));
+    let mask = page.download("lesions-mask");
+    assert!(mask.name.ends_with("_lesions.nii.gz"), "{}", mask.name);
+    let mask = scans::read(&mask.name, &mask.bytes);
+    let small = scans::small(&stage.folder);
+    let expected = scans::read("command", &stage.lesions_by_command(&[&small, &other]));
+    assert_eq!(mask.dims, expected.dims);
+    let differ = mask.data.iter().zip(&expected.data).filter(|(a, b)| a != b).count();
+    let called: usize = counts(&expected).values().sum();
+    println!("  {called} voxels called by the command, {differ} differ in the page");
+    assert!(differ <= 20 + called / 20, "{differ} of {called}");
+
+    // Table, sums, CSV and mask say the same.
+    let rows =
+        page.evaluate("document.querySelectorAll('[data-test=lesions-table] tbody tr').length");
+    let rows = rows.as_u64().unwrap_or_default() as usize;
+    assert_eq!(page.attribute("lesions-found", "data-lesions"), rows.to_string());
+    let voxel_ml = mask.affine.determinant().abs() / 1000.0;
+    let in_mask = counts(&mask).values().sum::<usize>() as f64 * voxel_ml;
+    let said: f64 = page.attribute("lesions-found", "data-millilitres").parse().expect("a number");
+    assert!((in_mask - said).abs() < 0.01, "{in_mask} mL in the mask, {said} mL said");
+    if rows == 0 {
+        assert!(page.has("lesions-none"));
+        return;
+    }
+    let csv = page.download("lesions-csv");
+    let csv = String::from_utf8(csv.bytes).expect("text");
+    let mut lines = csv.lines();
+    let head: Vec<&str> = lines.next().expect("a heading").split(',').collect();
+    let column = head.iter().position(|&name| name == "volume_ml").expect("volumes");
+    let volumes: Vec<f64> = lines
+        .map(|line| line.split(',').nth(column).and_then(|v| v.parse().ok()).expect("a volume"))
+        .collect();
+    assert_eq!(volumes.len(), rows);
+    assert!((volumes.iter().sum::<f64>() - said).abs() < 0.01, "{volumes:?}");
+    assert!(volumes.windows(2).all(|pair| pair[0] >= pair[1]), "the largest first: {volumes:?}");
+
+    // A row leads to its lesion, and sorting keeps them all.
+    assert_eq!(page.attribute("lesions", "data-overlay"), "lesions");
+    let before = page.text("cursor-readout");
+    page.click("[data-lesion=\"1\"]");
+    page.wait_until("the crosshair to move", PATIENCE, &|page| {
+        page.text("cursor-readout") != before
+    });
+    page.click("[data-test=lesions-table] th:nth-child(4) button");
+    page.wait_until("the order", PATIENCE, &|page| {
+        page.attribute("[data-test=lesions-table] th:nth-child(4)", "aria-sort") == "descending"
+    });
+    page.click("lesions-show-structures");
+    assert_eq!(page.attribute("lesions", "data-overlay"), "structures");
+
+    // Another study: what was found with the sequence is gone with it.
+    page.click("lesions-remove");
+    page.wait_until("the sequence to go", PATIENCE, &|page| sequences(page) == 0);
+    assert!(!page.has("lesions-found"));
+    assert_content(&page);
+}
+
+pub fn what_is_no_scan_is_not_added_and_a_search_is_cancelled(stage: &Stage) {
+    let page = open_small(stage);
+    page.choose_files("lesions-input", &[scans::not_a_scan(&stage.folder)]);
+    page.wait_until("a sentence", TIMEOUT, &|page| {
+        !page.texts("notice").is_empty() && page.text("lesions-busy").is_empty()
+    });
+    assert_eq!(sequences(&page), 0);
+    // The scan that is shown is no further sequence.
+    page.choose_files("lesions-input", &[scans::small(&stage.folder)]);
+    page.wait_until("another sentence", TIMEOUT, &|page| {
+        page.texts("notice").contains("the scan that is shown")
+    });
+    assert_eq!(sequences(&page), 0);
+
+    page.click("lesions-find");
+    page.wait_until("the work to begin", TIMEOUT, &|page| page.has("lesions-cancel"));
+    page.wait_until("a first step", TIMEOUT, &|page| page.text("lesions-busy").contains(" of "));
+    page.click("lesions-cancel");
+    page.wait_until("the end of it", PATIENCE, &|page| !page.has("lesions-cancel"));
+    assert!(!page.has("lesions-found"));
+    assert_eq!(page.state(), "scan");
+    assert_content(&page);
+}
