@@ -44,6 +44,9 @@ pub enum LesionError {
          position still fits better; is it of the same head?"
     )]
     NotAligned,
+    /// Nothing of the brain's structures.
+    #[error("no brain was found in the first scan, so there is nowhere to look for lesions")]
+    NoBrain,
     /// No scan at all.
     #[error("no scan was given")]
     Empty,
@@ -62,8 +65,10 @@ pub async fn find<W: Watch>(
     watch: &mut W,
 ) -> Result<Found, LesionError> {
     let first = scans.first().ok_or(LesionError::Empty)?;
-    let within = brain.0.data.iter().any(|&label| label != 0).then_some(brain.0);
-    let study = study_probabilities(scans, within, model, pack, watch).await?;
+    if brain.0.data.iter().all(|&label| label == 0) {
+        return Err(LesionError::NoBrain);
+    }
+    let study = study_probabilities(scans, Some(brain.0), model, pack, watch).await?;
     let voxels = study.dims.iter().product::<usize>();
     let any: Vec<f32> = study.values[..voxels].iter().map(|background| 1.0 - background).collect();
     let class = |at: usize| {
