@@ -15,16 +15,19 @@
 //! | [`features`] | what an encoder without heads is good for: colours, similarity, fitted heads |
 //! | [`registration`] | two scans onto each other: rigid, affine, deformable |
 //! | [`follow_up`] | one person at two times: change with its interval, new lesions |
+//! | [`cine`] | the phases of one heartbeat: read, measured |
 //! | [`identify`] | sequence, body part, plane, age: what a scan shows, and which pack fits |
 //! | [`lesions`] | lesions in one or several sequences of a study |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 //!
-//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `follow_up` and `facts`.
+//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `follow_up`, `cine` and `facts`.
 
 #[cfg(all(feature = "network", not(target_arch = "wasm32")))]
 pub mod convert;
+#[cfg(feature = "network")]
+pub mod cine;
 #[cfg(feature = "network")]
 pub mod facts;
 #[cfg(feature = "network")]

@@ -135,6 +135,7 @@ fn check(folder: &Path) -> Result<(), String> {
         "affine": scan.volume.affine.0,
         "values": scan.volume.data,
         "acquisition": scan.series.acquisition,
+        "time_ms": scan.time_ms,
         "series": series,
     });
     let tolerance = expected["tolerance"].as_f64().unwrap_or(1e-5);

@@ -391,6 +391,15 @@ def dicom_series():
         # Temporal positions run against instance numbers: volume 0 is the one with position 1.
         case(f"dicom_4d_volume_{chosen}", "Three moments at the same positions: a 4-D series, by temporal position.", names(everything),
              selection={"volume": chosen}, **dicom_expectation(moments[2 - chosen], volumes=3, files=9), warnings=[])
+    beats = [[timed(volume, index, TriggerTime=str(12.5 + 40.0 * volume + index)) for index in range(3)] for volume in range(3)]
+    # Each slice has its own heartbeats: 52.5, 53.5, 54.5 ms after the R wave.
+    case("dicom_cine_trigger_time", "Three phases of a heartbeat, told apart by trigger time alone.",
+         names([content for volume in beats[::-1] for content in volume]),
+         selection={"volume": 1}, **dicom_expectation(beats[1], volumes=3, files=9), time_ms=53.5, warnings=[])
+    spaced = [[timed(volume, index, TemporalPositionIdentifier=volume + 1, TemporalResolution="31.25") for index in range(2)] for volume in range(3)]
+    case("dicom_cine_temporal_resolution", "Three phases without trigger times: temporal position and resolution.",
+         names([content for volume in spaced for content in volume]),
+         selection={"volume": 2}, **dicom_expectation(spaced[2], volumes=3, files=6), time_ms=62.5, warnings=[])
     echoes = [[timed(volume, index, EchoTime=str(5.0 + 7.5 * volume), EchoNumbers=volume + 1) for index in range(2)] for volume in range(2)]
     case("dicom_two_echoes", "Two echoes in one series: two volumes, each with its echo time.", names(echoes[1] + echoes[0]),
          selection={"volume": 1}, **dicom_expectation(echoes[1], volumes=2, acquisition={"echo_time_ms": 12.5}), warnings=[])

@@ -214,6 +214,12 @@ def nifti_shapes():
         good(f"nifti1_4d_volume_{volume}", f"Volume {volume} of a 4-D file.", as_bytes(image(four)), volume=volume)
     good("nifti1_4d_gzip_volume_1", "A volume out of the middle of a compressed 4-D file.", as_bytes(image(four)),
          volume=1, compress=True, file_name="scan.nii.gz")
+    for unit, step, milliseconds in (("sec", 0.03125, 62.5), ("msec", 31.25, 62.5), ("unknown", 1, None)):
+        timed = image(four, units=("mm", unit))
+        timed.header.set_zooms((*timed.header.get_zooms()[:3], step))
+        content = as_bytes(timed)
+        case(f"nifti1_cine_{unit}", f"Phases of a heartbeat, their spacing in a unit of time ({unit}).", {"scan.nii": content},
+             selection={"volume": 2}, **expectation(read_back(content), 2), time_ms=milliseconds, warnings=[])
     good("nifti1_5d_volume_5", "Dimensions past the third are counted through.",
          as_bytes(image(ramp((3, 3, 2, 2, 3)))), volume=5)
     good("nifti1_trailing_ones", "dim[0] of 5 with trailing ones is a 3-D file.",

@@ -111,21 +111,26 @@ impl Catalogue {
     /// # Errors
     /// [`FormatError::UnknownSeries`], [`FormatError::UnknownVolume`], and those of the format.
     pub(super) fn load(
-        mut self,
+        &self,
         files: &[InputFile],
         selection: &Selection,
     ) -> Result<Scan, FormatError> {
         let at = self.choose(selection)?;
-        let entry = self.entries.swap_remove(at);
-        let mut scan = match entry.source {
-            Source::Nifti(found) => nifti::load(files, &found, entry.series, selection.volume),
-            Source::Dicom(stack) => dicom::load(files, &stack, entry.series, selection.volume),
+        let entry = &self.entries[at];
+        let (series, volume) = (entry.series.clone(), selection.volume);
+        let mut scan = match &entry.source {
+            Source::Nifti(found) => nifti::load(files, found, series, volume),
+            Source::Dicom(stack) => dicom::load(files, stack, series, volume),
         }?;
-        scan.warnings.append(&mut self.warnings);
+        scan.warnings.extend_from_slice(&self.warnings);
         Ok(scan)
     }
 
-    fn choose(&self, selection: &Selection) -> Result<usize, FormatError> {
+    /// Which entry a selection names.
+    ///
+    /// # Errors
+    /// [`FormatError::UnknownSeries`].
+    pub(super) fn choose(&self, selection: &Selection) -> Result<usize, FormatError> {
         let Some(key) = &selection.series else {
             let mut best = 0;
             for (at, entry) in self.entries.iter().enumerate() {

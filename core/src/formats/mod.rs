@@ -21,6 +21,8 @@ mod error;
 mod gzip;
 pub mod nifti;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::volume::Volume;
@@ -140,25 +142,64 @@ pub struct Scan {
     pub volume: Volume,
     /// Where they came from.
     pub series: Series,
+    /// Time of this volume in milliseconds, as the files state it: after the R wave (DICOM's
+    /// trigger time), else after the first volume (temporal spacing). `None` where they do not.
+    pub time_ms: Option<f64>,
     /// What was assumed, repaired or left out, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// The series among the files, in the order of DICOM series numbers and then of files.
+/// Files whose headers were read once, so that several volumes can be loaded from them.
+pub struct Study<'a> {
+    files: Cow<'a, [InputFile]>,
+    catalogue: catalogue::Catalogue,
+}
+
+impl<'a> Study<'a> {
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// [`FormatError`] when there is no series; of several problems, that of the first file.
+    pub fn open(files: &'a [InputFile]) -> Result<Self, FormatError> {
+        let files = archive::expand(files)?;
+        let catalogue = catalogue::Catalogue::read(&files)?;
+        Ok(Self { files, catalogue })
+    }
+
+    /// The series, in the order of DICOM series numbers and then of files.
+    pub fn series(&self) -> impl Iterator<Item = &Series> {
+        self.catalogue.entries.iter().map(|entry| &entry.series)
+    }
+
+    /// The series that a selection names.
+    ///
+    /// # Errors
+    /// [`FormatError::UnknownSeries`].
+    pub fn chosen(&self, selection: &Selection) -> Result<&Series, FormatError> {
+        Ok(&self.catalogue.entries[self.catalogue.choose(selection)?].series)
+    }
+
+    /// Loads one volume of one series.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the selection names none, or its voxels cannot be read.
+    pub fn load(&self, selection: &Selection) -> Result<Scan, FormatError> {
+        self.catalogue.load(&self.files, selection)
+    }
+}
+
+/// The series among the files.
 ///
 /// # Errors
-/// [`FormatError`] when there is none; of several problems, that of the first file.
+/// Those of [`Study::open`].
 pub fn list(files: &[InputFile]) -> Result<Vec<Series>, FormatError> {
-    let files = archive::expand(files)?;
-    let catalogue = catalogue::Catalogue::read(&files)?;
-    Ok(catalogue.entries.into_iter().map(|entry| entry.series).collect())
+    Ok(Study::open(files)?.series().cloned().collect())
 }
 
 /// Loads one volume of one series.
 ///
 /// # Errors
-/// [`FormatError`] when there is no series, the selection names none, or its voxels cannot be read.
+/// Those of [`Study::open`] and [`Study::load`].
 pub fn load(files: &[InputFile], selection: &Selection) -> Result<Scan, FormatError> {
-    let files = archive::expand(files)?;
-    catalogue::Catalogue::read(&files)?.load(&files, selection)
+    Study::open(files)?.load(selection)
 }

@@ -31,7 +31,9 @@ pub mod wording;
 
 use serde::{Deserialize, Serialize};
 
-pub use cine::CineReport;
+pub use cine::{
+    CinePhaseReport, CineReport, FunctionRow, NO_FUNCTION, UNIT_ASSUMED, cine_cautions,
+};
 pub use csv::structures_csv;
 pub use edits::Edits;
 pub use html::Picture;

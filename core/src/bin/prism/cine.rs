@@ -4,23 +4,24 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use prism_core::formats::{self, Selection, nifti};
-use prism_core::measure::cardiac::{
-    Chambers, Implausible, Phase, check_labels, check_stack, function,
-};
+use prism_core::cine::{Cine, CineError, chambers, phases_of};
+use prism_core::formats::{Study, nifti};
 use prism_core::model::Prism;
-use prism_core::pipeline::{self, Devices, Quiet};
-use prism_core::report::CineReport;
+use prism_core::pipeline::{Devices, Quiet};
+use prism_core::report::cine_cautions;
 
 use crate::files::{self, ModelArguments};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Phases in order, a file each, or one 4-D file
+    /// Phases in order: a 4-D file, a file each, or a folder with a DICOM series
     #[arg(required = true)]
     phases: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArguments,
+    /// Series of the studies, as `prism info` lists it [default: the one with most phases]
+    #[arg(long)]
+    series: Option<String>,
     /// Folder for the labels of every phase (phase-1.nii.gz ...)
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -34,38 +35,46 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = arguments.model.pack()?;
-    let chambers = Chambers::of(&pack.info.labels).ok_or_else(|| {
-        format!(
-            "the pack \"{}\" outlines no heart; name a cardiac pack with --pack",
-            pack.info.name
-        )
+    chambers(&pack).map_err(|error| match error {
+        CineError::NoHeart(title) => {
+            format!("the pack \"{title}\" outlines no heart; name a cardiac pack with --pack")
+        }
+        other => other.to_string(),
     })?;
+    let mut cine = Cine::default();
+    let mut notes: Vec<String> = Vec::new();
+    for path in &arguments.phases {
+        let input = files::whole_scan(path).files()?;
+        let study = Study::open(&input)?;
+        for phase in phases_of(&study, arguments.series.as_deref())? {
+            let scan = study.load(&phase)?;
+            notes.extend(scan.warnings.iter().cloned());
+            cine.push(scan)?;
+        }
+    }
+    // What is odd about one phase is odd about all.
+    notes.sort();
+    notes.dedup();
+    notes.iter().for_each(|note| eprintln!("prism: note: {note}"));
     let opened = Devices::default().open(arguments.model.device).await?;
     let model = Prism::load(&pack, &opened.device)?;
     if let Some(folder) = &arguments.output {
         std::fs::create_dir_all(folder).map_err(|error| files::unreadable(folder, &error))?;
     }
-    let mut report = CineReport { unit_stated: true, phases: Vec::new(), function: None };
-    for path in &arguments.phases {
-        let input = files::whole_scan(path).files()?;
-        let volumes = formats::list(&input)?.iter().map(|series| series.volumes).max().unwrap_or(1);
-        for volume in 0..volumes {
-            let scan = formats::load(&input, &Selection { series: None, volume })?;
-            let number = report.phases.len() + 1;
-            let named = |error: Implausible| format!("phase {number}: {error}");
-            check_stack(scan.volume.dims, &scan.volume.affine).map_err(named)?;
-            let given = (&scan.volume, scan.series.unit_stated);
-            let result = pipeline::segment_stated(given, &model, &pack, &mut Quiet).await?;
-            check_labels(&result.labels, chambers).map_err(named)?;
-            report.unit_stated &= scan.series.unit_stated;
-            report.phases.push(Phase::of(&result.labels, chambers));
-            if let Some(folder) = &arguments.output {
-                let labels = nifti::write_labels(&result.labels, &pack.info.labels)?;
-                files::write(&folder.join(format!("phase-{number}.nii.gz")), &labels)?;
-            }
+    for at in 0..cine.phases().len() {
+        let phase = cine.measure(at, (&model, &pack), &mut Quiet).await?;
+        if let (Some(folder), Some(labels)) = (&arguments.output, &phase.labels) {
+            let labels = nifti::write_labels(labels, &pack.info.labels)?;
+            files::write(&folder.join(format!("phase-{}.nii.gz", at + 1)), &labels)?;
         }
     }
-    report.function = function(&report.phases);
+    let report = cine.report();
+    // Nothing was found anywhere: that is no result.
+    if let Some(reason) = report.phases.first().and_then(|phase| phase.refused.as_ref())
+        && report.phases.iter().all(|phase| phase.volumes.is_none())
+    {
+        return Err(reason.clone().into());
+    }
     if let Some(path) = &arguments.csv {
         files::write(path, report.to_csv().as_bytes())?;
     }
@@ -73,23 +82,6 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         files::write(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
     }
     print!("{}", report.to_text());
-    if let Some(known) = known_errors(&pack.info.scores) {
-        println!("{known}");
-    }
+    cine_cautions(&pack.info.scores).iter().for_each(|caution| println!("{caution}"));
     Ok(())
-}
-
-/// How far the pack was from drawn hearts, as its scores say.
-fn known_errors(scores: &serde_json::Value) -> Option<String> {
-    let function = scores.get("function")?;
-    let number = |key: &str| function.get(key)?.as_f64();
-    Some(format!(
-        "Against hearts drawn by hand ({} patients, not trained on) this pack's ejection fraction is off by \
-         {:.1} points on average on the left and {:.1} on the right; its myocardium measures {:.2} times \
-         the drawn one.",
-        number("patients")?,
-        number("Left-Ventricle EF mean absolute error, points")?,
-        number("Right-Ventricle EF mean absolute error, points")?,
-        number("Myocardium at diastole, predicted / drawn")?
-    ))
 }

@@ -65,6 +65,8 @@ pub(super) struct Frame {
     pub(super) slice_spacing: Option<f64>,
     pub(super) order: Order,
     pub(super) echo_time_ms: Option<f64>,
+    /// Time after the R wave, or after the first temporal position (ms).
+    pub(super) time_ms: Option<f64>,
     /// SOPInstanceUID: the same file twice has the same.
     pub(super) instance_uid: String,
 }
@@ -246,7 +248,12 @@ fn frame(data: &DataSet<'_>, shape: &Shape, index: usize) -> Frame {
     let acquisition = groups
         .number(content, tags::FRAME_ACQUISITION_NUMBER)
         .or_else(|| data.number(tags::ACQUISITION_NUMBER));
-    let keys = [temporal, echo, b_value, acquisition, data.number(tags::TRIGGER_TIME)];
+    let trigger = groups
+        .number(tags::CARDIAC_SYNCHRONIZATION_SEQUENCE, tags::NOMINAL_CARDIAC_TRIGGER_DELAY_TIME)
+        .or_else(|| data.number(tags::TRIGGER_TIME));
+    // TemporalResolution is the time between two positions (PS3.3, C.8.3.1).
+    let spaced = temporal.zip(data.number(tags::TEMPORAL_RESOLUTION).filter(|&step| step > 0.0));
+    let keys = [temporal, echo, b_value, acquisition, trigger];
     Frame {
         file: shape.file,
         index,
@@ -271,6 +278,7 @@ fn frame(data: &DataSet<'_>, shape: &Shape, index: usize) -> Frame {
             data.number(tags::INSTANCE_NUMBER).unwrap_or(0.0),
         ),
         echo_time_ms,
+        time_ms: trigger.or_else(|| spaced.map(|(position, step)| (position - 1.0) * step)),
         instance_uid: data.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
     }
 }

@@ -298,8 +298,11 @@ pub(super) fn load(
     }
     let echo = layout.positions[0][index].echo_time_ms.filter(|&echo| echo > 0.0);
     series.acquisition.echo_time_ms = echo.or(series.acquisition.echo_time_ms);
+    // Slices of one phase are taken in other heartbeats, so that their times differ a little.
+    let times: Option<Vec<f64>> = frames().map(|frame| frame.time_ms).collect();
+    let time_ms = times.map(|times| times.iter().sum::<f64>() / times.len() as f64);
     let volume = Volume { data, dims: layout.dims, affine: layout.affine };
-    Ok(Scan { volume, series, warnings })
+    Ok(Scan { volume, series, time_ms, warnings })
 }
 
 /// Decodes slices on demand, and keeps the last two for blending.

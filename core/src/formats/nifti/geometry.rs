@@ -106,6 +106,18 @@ pub(super) const fn unit_stated(xyzt_units: i32) -> bool {
     matches!(xyzt_units & 7, 1..=3)
 }
 
+/// `pixdim[4]` in milliseconds; `None` where the time half of xyzt_units names no time.
+pub(super) fn volume_step_ms(fields: &Fields) -> Option<f64> {
+    let milliseconds = match fields.xyzt_units & 0x38 {
+        8 => 1000.0,
+        16 => 1.0,
+        24 => 0.001,
+        _ => return None,
+    };
+    let step = fields.pixdim[4] * milliseconds;
+    (step.is_finite() && step > 0.0).then_some(step)
+}
+
 /// The space half of xyzt_units.
 fn millimetres_per_unit(xyzt_units: i32, warnings: &mut Vec<String>) -> f64 {
     match xyzt_units & 7 {

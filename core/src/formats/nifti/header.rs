@@ -114,6 +114,8 @@ pub(in crate::formats) struct Header {
     pub(in crate::formats) affine: Affine,
     /// Whether the unit of length is one that the file states.
     pub(in crate::formats) unit_stated: bool,
+    /// Time from a volume to the next in milliseconds, where the fourth axis is one of time.
+    pub(super) volume_step_ms: Option<f64>,
     /// Free text of the writer.
     pub(super) descrip: Vec<u8>,
     pub(in crate::formats) warnings: Vec<String>,
@@ -285,6 +287,10 @@ fn check(
         scaling,
         affine,
         unit_stated: geometry::unit_stated(fields.xyzt_units),
+        // A fifth axis is none of time, so the volumes' order would say nothing.
+        volume_step_ms: (volumes > 1 && volumes == sides[4])
+            .then(|| geometry::volume_step_ms(&fields))
+            .flatten(),
         descrip: fields.descrip,
         warnings,
     })

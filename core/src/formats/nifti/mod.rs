@@ -105,5 +105,6 @@ pub(super) fn load(
     let mut warnings = header.warnings.clone();
     let data = voxels::read(header, &files[found.data_file], index, &mut warnings)?;
     let volume = Volume { data, dims: header.dims, affine: header.affine };
-    Ok(Scan { volume, series, warnings })
+    let time_ms = header.volume_step_ms.map(|step| index as f64 * step);
+    Ok(Scan { volume, series, time_ms, warnings })
 }

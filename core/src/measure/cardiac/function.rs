@@ -52,15 +52,15 @@ pub struct Function {
     pub mass_g: f64,
 }
 
-/// Function over the phases of one heartbeat; `None` with fewer than two phases that show
-/// a left ventricle of different size.
-pub fn function(phases: &[Phase]) -> Option<Function> {
-    let cavity = |at: &usize| phases[*at].left_ml;
+/// Function over the phases of one heartbeat, as far as they were measured; `None` with
+/// fewer than two phases that show a left ventricle of different size.
+pub fn function(phases: &[Option<Phase>]) -> Option<Function> {
+    let cavity = |at: &usize| phases[*at].map_or(0.0, |phase| phase.left_ml);
     let seen = || (0..phases.len()).filter(|at| cavity(at) > 0.0);
     // The first of equals.
     let end_diastole = seen().rev().max_by(|a, b| cavity(a).total_cmp(&cavity(b)))?;
     let end_systole = seen().min_by(|a, b| cavity(a).total_cmp(&cavity(b)))?;
-    let (diastole, systole) = (phases[end_diastole], phases[end_systole]);
+    let (diastole, systole) = (phases[end_diastole]?, phases[end_systole]?);
     (diastole.left_ml > systole.left_ml).then(|| Function {
         end_diastole,
         end_systole,
@@ -74,8 +74,8 @@ pub fn function(phases: &[Phase]) -> Option<Function> {
 mod tests {
     use super::*;
 
-    fn phase(left_ml: f64, right_ml: f64, myocardium_ml: f64) -> Phase {
-        Phase { left_ml, right_ml, myocardium_ml }
+    fn phase(left_ml: f64, right_ml: f64, myocardium_ml: f64) -> Option<Phase> {
+        Some(Phase { left_ml, right_ml, myocardium_ml })
     }
 
     #[test]
@@ -84,11 +84,12 @@ mod tests {
         // and 207.9225 mL, RV 128.7675 and 54.8775 mL, myocardium 151.38 mL.
         let phases = [
             phase(240.0, 90.0, 160.0),
+            None,
             phase(207.9225, 54.8775, 179.775),
             phase(272.34, 128.7675, 151.38),
         ];
-        let function = function(&phases).unwrap_or_else(|| unreachable!("three phases"));
-        assert_eq!((function.end_diastole, function.end_systole), (2, 1));
+        let function = function(&phases).unwrap_or_else(|| unreachable!("three measured phases"));
+        assert_eq!((function.end_diastole, function.end_systole), (3, 2));
         let close = |mine: f64, expected: f64| assert!((mine - expected).abs() < 1e-4, "{mine}");
         close(function.left.stroke_ml, 64.4175);
         close(function.left.ejection_percent.unwrap_or_default(), 23.65334);

@@ -7,14 +7,17 @@
 //! | --- | --- |
 //! | `function` | end-diastole and end-systole, stroke volume, ejection fraction, mass |
 //! | `plausible` | whether a scan is a stack of slices, and its labels a heart |
+//! | `times` | whether stated times can be those of a heartbeat |
 
 mod function;
 mod plausible;
+mod times;
 
 use serde::{Deserialize, Serialize};
 
 pub use function::{Function, MYOCARDIUM_G_PER_ML, Ventricle, function};
 pub use plausible::{Implausible, check_labels, check_stack};
+pub use times::phase_times;
 
 use crate::volume::{LabelMap, LabelTable};
 
@@ -70,6 +73,15 @@ impl Phase {
             myocardium_ml: millilitres(chambers.myocardium),
         }
     }
+}
+
+/// What came of measuring a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Measured {
+    /// Its volumes.
+    Volumes(Phase),
+    /// What was outlined is no heart: why.
+    Refused(String),
 }
 
 #[cfg(test)]
