@@ -19,7 +19,7 @@ use crate::state::{App, Choice, Progress, Tone, store_automatic, store_choice};
 use crate::text;
 
 /// How long the worker has to acknowledge a cancel before it is ended.
-const CANCEL_MILLIS: u64 = 500;
+pub(crate) const CANCEL_MILLIS: u64 = 500;
 
 /// Stands for the request of a run that waits for the pack; real ids begin at 1.
 pub(crate) const PENDING: RequestId = 0;
@@ -136,6 +136,7 @@ impl App {
 
     fn read(&self, files: Vec<File>, selection: Option<Selection>) {
         let Some(client) = self.client() else { return };
+        self.cancel_cine();
         if let Some((_, device)) = self.desk.with_value(|desk| desk.running) {
             // The run belongs to the scan that is being replaced.
             self.end_worker();
@@ -295,6 +296,7 @@ impl App {
         self.features_ended();
         self.comparison_ended();
         self.lesions_ended();
+        self.cine_ended();
     }
 }
 

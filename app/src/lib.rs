@@ -15,6 +15,7 @@
 //! | [`identify`] | what the scan shows; the pack that fits runs by itself |
 //! | [`compare`] | a second scan: aligned, laid over, measured |
 //! | [`lesions`] | lesions in the scan and further sequences of its study |
+//! | [`cine`] | the phases of a heartbeat: played, measured, drawn as curves |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
@@ -25,6 +26,7 @@
 //! that needs burn; the page's module is built without it.
 
 pub mod actions;
+pub mod cine;
 pub mod client;
 pub mod compare;
 pub mod download;

@@ -290,6 +290,17 @@ impl App {
         kept::file(&sha256).await.ok().map(Into::into)
     }
 
+    /// The file of the pack with this SHA-256.
+    pub(crate) async fn file_of(&self, sha256: &str) -> Option<JsValue> {
+        let shipped = self.models.shipped.with_untracked(|shipped| {
+            shipped.iter().find(|one| one.card.sha256 == sha256).map(|one| one.file.clone())
+        });
+        match shipped {
+            Some(file) => self.shipped_file(file).await,
+            None => kept::file(sha256).await.ok().map(Into::into),
+        }
+    }
+
     /// The pack whose encoder identifies scans, and the heads that do.
     pub(crate) async fn identify_files(&self) -> Option<Vec<JsValue>> {
         Some(vec![self.shipped_file(FIRST.into()).await?, self.shipped_file(HEADS.into()).await?])

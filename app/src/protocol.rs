@@ -13,6 +13,7 @@ use prism_core::report::Report;
 use prism_core::volume::{Affine, LabelTable};
 use serde::{Deserialize, Serialize};
 
+use crate::cine::messages as cine;
 use crate::compare::messages as compare;
 use crate::facts::{Answer, DeviceChoice, DeviceReport, PackCard, Times};
 use crate::features::messages as features;
@@ -98,6 +99,14 @@ pub enum ToWorker {
         device: DeviceChoice,
         /// What.
         ask: lesions::Ask,
+    /// Something about the phases of a heartbeat; what is beside, the question says.
+    Cine {
+        /// Where to compute.
+        device: DeviceChoice,
+        /// As in [`ToWorker::Prepare`].
+        pack: Option<String>,
+        /// What.
+        ask: cine::Ask,
     },
     /// End the request `id` at the next occasion.
     Cancel {
@@ -262,6 +271,10 @@ pub enum FromWorker {
     Lesions {
         /// It.
         answer: lesions::Answer,
+    /// What was asked about the phases of a heartbeat; what is beside, the answer says.
+    Cine {
+        /// It.
+        answer: cine::Answer,
     },
     /// The segmentation is back.
     Restored,
@@ -325,6 +338,7 @@ pub fn encode<T: Serialize>(message: &T) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use prism_core::formats::Format;
+    use prism_core::measure::cardiac::Measured;
 
     use super::*;
     use crate::facts::DeviceKind;
@@ -387,6 +401,10 @@ mod tests {
             ToWorker::Lesions {
                 device: DeviceChoice::Cpu,
                 ask: lesions::Ask::Find { pack: "0123abcd".into(), keys: vec![0, 6] },
+            ToWorker::Cine {
+                device: DeviceChoice::Cpu,
+                pack: Some("0123abcd".into()),
+                ask: cine::Ask::Measure { phase: 3 },
             },
             ToWorker::Cancel { id: 7 },
             ToWorker::Restore { table: LabelTable::default() },
@@ -414,6 +432,15 @@ mod tests {
             (FromWorker::Listed { series: vec![series("a")] }, true),
             (FromWorker::Loaded { facts: Box::new(facts()) }, true),
             (FromWorker::Packs { kept: vec![], added: None }, true),
+            (
+                FromWorker::Cine {
+                    answer: cine::Answer::Measured {
+                        phase: 3,
+                        measured: Measured::Refused("no wall".into()),
+                    },
+                },
+                true,
+            ),
             (FromWorker::Restored, true),
             (FromWorker::Exported { media_type: "application/gzip".into() }, true),
             (FromWorker::Cancelled, true),

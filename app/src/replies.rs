@@ -33,6 +33,8 @@ impl App {
         }
         if self.is_about_lesions(id) {
             self.hear_lesions(reply, &parts);
+        if self.is_about_cine(id) {
+            self.hear_cine(reply, &parts);
             return;
         }
         match reply.body {
@@ -41,6 +43,7 @@ impl App {
             | FromWorker::Features { .. }
             | FromWorker::Compare { .. }
             | FromWorker::Lesions { .. } => {}
+            | FromWorker::Cine { .. } => {}
             FromWorker::Progress { stage, done, total } => self.advance(id, stage, done, total),
             FromWorker::Notice { text } => self.notify(Tone::Calm, sentence(&text)),
             FromWorker::Listed { series } => {
@@ -154,6 +157,7 @@ impl App {
         self.forget_identification();
         self.forget_comparison();
         self.forget_lesions();
+        self.forget_cine();
         self.reset_view(&facts);
         self.volume.set(Some(Rc::new(DisplayVolume {
             dims: facts.grid.dims,
@@ -162,6 +166,7 @@ impl App {
             half,
         })));
         self.scan.set(Some(Arc::new(facts)));
+        self.leave_tab_that_is_gone();
         // What was shown of the features of the last scan is shown of this one.
         self.show_features(self.features.mode.get_untracked());
         if self.automatic.get_untracked() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use prism_core::formats::{Selection, Series};
 
+use crate::cine::Cine;
 use crate::client::Client;
 use crate::compare::Compare;
 use crate::facts::{DeviceChoice, DeviceReport, PackCard};
@@ -39,6 +40,8 @@ pub enum Tab {
     Lesions,
     /// A second scan.
     Compare,
+    /// The phases of a heartbeat; offered where there can be some.
+    Cine,
 }
 
 impl Tab {
@@ -52,6 +55,7 @@ impl Tab {
         Self::Features,
         Self::Lesions,
         Self::Compare,
+        Self::Cine,
     ];
 
     /// The word on the tab.
@@ -65,6 +69,7 @@ impl Tab {
             Self::Features => "Features",
             Self::Lesions => "Lesions",
             Self::Compare => "Compare",
+            Self::Cine => "Cine",
         }
     }
 
@@ -79,13 +84,15 @@ impl Tab {
             Self::Features => "features",
             Self::Lesions => "lesions",
             Self::Compare => "compare",
+            Self::Cine => "cine",
         }
     }
 
-    /// The tab `steps` further on, around the end.
-    pub fn step(self, steps: isize) -> Self {
-        let at = Self::ALL.iter().position(|&tab| tab == self).unwrap_or(0) as isize;
-        Self::ALL[(at + steps).rem_euclid(Self::ALL.len() as isize) as usize]
+    /// The tab `steps` further on among those that are offered, around the end.
+    pub fn step(self, steps: isize, offered: &[Self]) -> Self {
+        let at = offered.iter().position(|&tab| tab == self).unwrap_or(0) as isize;
+        let next = (at + steps).rem_euclid(offered.len().max(1) as isize) as usize;
+        offered.get(next).copied().unwrap_or(self)
     }
 }
 
@@ -208,6 +215,8 @@ pub struct App {
     pub compare: Compare,
     /// Lesions in the study of the scan.
     pub lesions: Lesions,
+    /// The phases of a heartbeat.
+    pub cine: Cine,
     /// For actions only.
     pub desk: StoredValue<Desk, LocalStorage>,
 }
@@ -241,6 +250,7 @@ impl App {
             identifying: Identifying::new(),
             compare: Compare::new(),
             lesions: Lesions::new(),
+            cine: Cine::new(),
             desk: StoredValue::new_local(Desk {
                 client: None,
                 packs: Vec::new(),
@@ -356,8 +366,11 @@ mod tests {
 
     #[test]
     fn tabs_go_around() {
-        assert_eq!(Tab::Structures.step(1), Tab::Quality);
-        assert_eq!(Tab::Structures.step(-1), Tab::Compare);
-        assert_eq!(Tab::Compare.step(1), Tab::Structures);
+        let all = &Tab::ALL;
+        assert_eq!(Tab::Structures.step(1, all), Tab::Quality);
+        assert_eq!(Tab::Structures.step(-1, all), Tab::Cine);
+        let without = &all[..7];
+        assert_eq!(Tab::Structures.step(-1, without), Tab::Compare);
+        assert_eq!(Tab::Compare.step(1, without), Tab::Structures);
     }
 }

@@ -10,6 +10,7 @@ use super::report::ReportPanel;
 use super::run::RunPanel;
 use super::scan::ScanPanel;
 use super::structures::Structures;
+use crate::cine::CinePanel;
 use crate::compare::ComparePanel;
 use crate::exports::Download;
 use crate::lesions::LesionsPanel;
@@ -41,6 +42,7 @@ pub fn Side(
                     Tab::Features => view! { <FeaturesPanel app /> }.into_any(),
                     Tab::Lesions => view! { <LesionsPanel app /> }.into_any(),
                     Tab::Compare => view! { <ComparePanel app /> }.into_any(),
+                    Tab::Cine => view! { <CinePanel app /> }.into_any(),
                 }}
             </div>
             <Outcome app />
@@ -53,11 +55,13 @@ pub fn Side(
 #[component]
 fn TabList(app: App) -> impl IntoView {
     let keys = move |event: web_sys::KeyboardEvent| {
+        let offered: Vec<Tab> =
+            untrack(|| Tab::ALL.into_iter().filter(|&tab| app.offers(tab)).collect());
         let tab = match event.key().as_str() {
-            "ArrowRight" => app.tab.get_untracked().step(1),
-            "ArrowLeft" => app.tab.get_untracked().step(-1),
-            "Home" => Tab::ALL[0],
-            "End" => Tab::ALL[Tab::ALL.len() - 1],
+            "ArrowRight" => app.tab.get_untracked().step(1, &offered),
+            "ArrowLeft" => app.tab.get_untracked().step(-1, &offered),
+            "Home" => offered[0],
+            "End" => offered[offered.len() - 1],
             _ => return,
         };
         event.prevent_default();
@@ -70,19 +74,24 @@ fn TabList(app: App) -> impl IntoView {
             {Tab::ALL
                 .into_iter()
                 .map(|tab| {
+                    let offered = Memo::new(move |_| app.offers(tab));
                     view! {
-                        <button
-                            type="button"
-                            role="tab"
-                            class="tab"
-                            id=format!("tab-{}", tab.key())
-                            aria-controls="panel"
-                            aria-selected=move || if app.tab.get() == tab { "true" } else { "false" }
-                            tabindex=move || if app.tab.get() == tab { "0" } else { "-1" }
-                            on:click=move |_| app.tab.set(tab)
-                        >
-                            {tab.title()}
-                        </button>
+                        <Show when=move || offered.get()>
+                            <button
+                                type="button"
+                                role="tab"
+                                class="tab"
+                                id=format!("tab-{}", tab.key())
+                                aria-controls="panel"
+                                aria-selected=move || {
+                                    if app.tab.get() == tab { "true" } else { "false" }
+                                }
+                                tabindex=move || if app.tab.get() == tab { "0" } else { "-1" }
+                                on:click=move |_| app.tab.set(tab)
+                            >
+                                {tab.title()}
+                            </button>
+                        </Show>
                     }
                 })
                 .collect_view()}

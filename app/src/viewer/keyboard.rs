@@ -161,6 +161,8 @@ pub const BINDINGS: &[Binding] = &[
     plain("X", "Crosshair on and off", &[("x", Command::Crosshair)]),
     plain("B", "Blend thick slices, or show each as measured", &[("b", Command::Blend)]),
     plain("T", "Next tool for the left button", &[("t", Command::NextTool)]),
+    // Handled by the cine panel while it is open; here so that no other command takes them.
+    plain("P  ,  .", "Cine: play, previous and next phase", &[]),
     plain("H  ?", "This list", &[("h", Command::Help), ("?", Command::Help)]),
     plain("Esc", "", &[("Escape", Command::Close)]),
 ];

@@ -14,9 +14,11 @@
 //! | `identify` | sequence, body part, age |
 //! | `compare` | a second scan |
 //! | `lesions` | further sequences of the study, lesions |
+//! | `cine` | the phases of a heartbeat |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 
+mod cine;
 mod compare;
 mod features;
 mod half;
@@ -86,6 +88,8 @@ struct Holdings {
     held: features::Held,
     compared: compare::Held,
     lesions: lesions::Held,
+    /// The phases of the scan's heartbeat.
+    cine: Option<prism_core::cine::Cine>,
 }
 
 #[derive(Default)]
@@ -211,6 +215,8 @@ async fn answer(
         }
         ToWorker::Lesions { device, ask } => {
             lesions::answer(holdings, device, ask, parts, (id, ending)).await
+        ToWorker::Cine { device, pack, ask } => {
+            cine::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
         ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
         ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
@@ -277,6 +283,10 @@ async fn read(
             holdings.held.forget_scan();
             holdings.compared = compare::Held::default();
             holdings.lesions = lesions::Held::default();
+            if display {
+                // Read again without, it is the same scan and has the same phases.
+                holdings.cine = None;
+            }
             Ok((FromWorker::Loaded { facts: Box::new(loaded.facts) }, parts))
         }
     }

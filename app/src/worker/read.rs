@@ -70,6 +70,11 @@ pub async fn read(
 /// # Errors
 /// [`Failure`] when a file cannot be read, or all of them are too much.
 pub async fn contents(
+/// Bytes of `File` handles.
+///
+/// # Errors
+/// [`Failure`] where they are too many or cannot be read.
+pub(super) async fn contents(
     handles: &[JsValue],
     progress: &mut impl FnMut(&str, usize, usize),
 ) -> Result<Vec<InputFile>, Failure> {

@@ -1,0 +1,148 @@
+//! Tables: the function of the ventricles, each number with its formula; and the phases.
+
+use leptos::prelude::*;
+use prism_core::measure::cardiac::Phase;
+use prism_core::report::{CinePhaseReport, CineReport, FunctionRow, NO_FUNCTION};
+
+use super::Cine;
+use crate::actions::sentence;
+use crate::download;
+use crate::state::{App, Tone};
+use crate::text;
+
+/// EDV, ESV, SV, EF and mass; or why there are none.
+#[component]
+pub fn FunctionTable(
+    /// The phases and what was measured of them.
+    report: Memo<Option<CineReport>>,
+) -> impl IntoView {
+    let rows = move || report.with(|r| r.as_ref().map(CineReport::rows).unwrap_or_default());
+    let unsure = move || report.with(|r| r.as_ref().is_some_and(|r| !r.unit_stated));
+    view! {
+        <section class="facts">
+            <h3>"Function"</h3>
+            {move || {
+                let rows = rows();
+                if rows.is_empty() {
+                    return view! { <p class="aside">{NO_FUNCTION}</p> }.into_any();
+                }
+                let unsure = unsure();
+                view! {
+                    <table class="cine-table" data-test="cine-function">
+                        <tbody>{rows.into_iter().map(|row| line(row, unsure)).collect_view()}</tbody>
+                    </table>
+                }
+                    .into_any()
+            }}
+        </section>
+    }
+}
+
+fn line(row: FunctionRow, unsure: bool) -> impl IntoView {
+    let FunctionRow { key, name, value, unit, formula } = row;
+    // A percentage does not depend on the unit of length.
+    let assumed = if unsure && unit != "%" { " (assumed)" } else { "" };
+    let shown = value.map_or_else(
+        || "not known".to_owned(),
+        |value| format!("{} {unit}{assumed}", text::fixed(value, 1)),
+    );
+    view! {
+        <tr data-row=key data-value=value.map(|value| format!("{value:.4}"))>
+            <th scope="row">{name} <span class="cine-formula">{text::capitalised(&formula)} "."</span></th>
+            <td>{shown}</td>
+        </tr>
+    }
+}
+
+/// Volumes of every phase; a row leads to its phase.
+#[component]
+pub fn PhaseTable(
+    /// The phases.
+    cine: Cine,
+    /// What was measured of them.
+    report: Memo<Option<CineReport>>,
+) -> impl IntoView {
+    let rows = move || {
+        report.with(|report| {
+            let Some(report) = report else { return Vec::new() };
+            let row = |(at, phase): (usize, &CinePhaseReport)| (phase.clone(), report.event(at));
+            report.phases.iter().enumerate().map(row).collect()
+        })
+    };
+    view! {
+        <details class="cine-phases">
+            <summary>"Volumes of each phase"</summary>
+            <table class="cine-table" data-test="cine-phase-table">
+                <thead>
+                    <tr>
+                        <th scope="col">"Phase"</th>
+                        <th scope="col">"LV, mL"</th>
+                        <th scope="col">"RV, mL"</th>
+                        <th scope="col">"Myocardium, mL"</th>
+                    </tr>
+                </thead>
+                <tbody>
+                    {move || {
+                        rows()
+                            .into_iter()
+                            .map(|(phase, event)| phase_line(cine, phase, event))
+                            .collect_view()
+                    }}
+                </tbody>
+            </table>
+        </details>
+    }
+}
+
+fn phase_line(cine: Cine, phase: CinePhaseReport, event: &'static str) -> impl IntoView {
+    let CinePhaseReport { phase: number, time_ms, volumes, refused } = phase;
+    let at = number - 1;
+    let mut words = number.to_string();
+    if let Some(time) = time_ms {
+        words.push_str(&format!(" · {} ms", text::fixed(time, 0)));
+    }
+    if !event.is_empty() {
+        words.push_str(&format!(" · {event}"));
+    }
+    let cells = match (volumes, refused) {
+        (Some(Phase { left_ml, right_ml, myocardium_ml }), _) => [left_ml, right_ml, myocardium_ml]
+            .map(|value| view! { <td data-value=format!("{value:.4}")>{text::fixed(value, 1)}</td> })
+            .collect_view()
+            .into_any(),
+        (None, refused) => {
+            let why = refused.map_or_else(|| "Not measured yet.".to_owned(), |why| sentence(&why));
+            view! { <td colspan="3" class="cine-refused">{why}</td> }.into_any()
+        }
+    };
+    view! {
+        <tr data-phase=number.to_string()>
+            <th scope="row">
+                <button type="button" class="link" on:click=move |_| cine.go_to(at)>
+                    {words}
+                </button>
+            </th>
+            {cells}
+        </tr>
+    }
+}
+
+impl App {
+    /// Saves what was measured: a line a phase (CSV), or all of it (JSON).
+    pub(super) fn save_phases(&self, json: bool) {
+        let Some(report) = untrack(|| self.cine.report()) else { return };
+        let stem = self.file_stem();
+        let saved = if json {
+            serde_json::to_string_pretty(&report)
+                .map_err(|error| format!("the phases could not be written ({error})"))
+                .and_then(|text| {
+                    download::save_text(&format!("{stem}_cine.json"), "application/json", &text)
+                })
+        } else {
+            let name = format!("{stem}_cine.csv");
+            download::save_text(&name, "text/csv;charset=utf-8", &report.to_csv())
+        };
+        if let Err(message) = saved {
+            self.notify(Tone::Problem, sentence(&message));
+        }
+    }
+}
