@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod broken;
+mod cine;
 mod compare;
 mod features;
 mod identify;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
         compare::an_alignment_is_cancelled_and_the_scan_stays,
         lesions::lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees,
         lesions::what_is_no_scan_is_not_added_and_a_search_is_cancelled,
+        cine::a_heartbeat_plays_and_measures_as_the_command_line_does,
+        cine::measuring_phases_is_cancelled_and_goes_on_later,
+        cine::phases_in_files_of_their_own_are_added,
         identify::a_scan_is_identified_when_asked,
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_run_is_cancelled_within_a_second,

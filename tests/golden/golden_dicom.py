@@ -521,6 +521,13 @@ def dicom_enhanced():
     ds, positions, orientation, spacing, values = enhanced(order, temporal)
     case("dicom_enhanced_4d", "An enhanced file of two moments.", {"IM0001": dicom(ds)}, selection={"volume": 1},
          **expected(order[2:], values[2:], positions[2:], orientation, spacing, volumes=2), warnings=[])
+    beats = enhanced(order, temporal)[0]
+    for group, delay in zip(beats.PerFrameFunctionalGroupsSequence, (20.0, 20.0, 57.5, 58.5)):
+        cardiac = Dataset()
+        cardiac.NominalCardiacTriggerDelayTime = delay
+        group.CardiacSynchronizationSequence = Sequence([cardiac])
+    case("dicom_enhanced_cine", "An enhanced file of two phases, each frame with its delay after the R wave.", {"IM0001": dicom(beats)},
+         selection={"volume": 1}, **expected(order[2:], values[2:], positions[2:], orientation, spacing, volumes=2), time_ms=58, warnings=[])
     frames = dataset(0, NumberOfFrames=3)
     frames.PixelData = b"".join(pixels(index).tobytes() for index in range(3))
     expected_plain = dicom_expectation([dicom(dataset(index)) for index in range(3)])

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use serde_json::Value;
 use xtask::project;
 use xtask::server::Server;
 
@@ -65,6 +66,21 @@ impl Stage {
             .expect("the command line program starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         fs::read(&mask).expect("the mask")
+    /// Measures a heartbeat with the command line on the CPU and returns what it says (JSON).
+    pub fn cine_by_command(&self, scan: &Path) -> Value {
+        let json = self.folder.join("command_cine.json");
+        let output = Command::new(command_line_program())
+            .arg("cine")
+            .arg(scan)
+            .arg("--pack")
+            .arg(project::root().join("public/packs/cardiac.safetensors"))
+            .args(["--device", "cpu", "--json"])
+            .arg(&json)
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = fs::read_to_string(&json).expect("what the command says");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// Makes a pack of a checkpoint with the command line and returns its path.

@@ -271,7 +271,7 @@ mod tests {
         let expected = "phase,time_ms,lv_ml,rv_ml,myocardium_ml,unit_stated,event,refused\r\n\
             1,10.000,272.340,128.768,151.380,true,end-diastole,\r\n\
             2,50.000,,,,true,,\"no \"\"wall\"\"\"\r\n\
-            3,90.000,207.923,54.878,179.775,true,end-systole,\r\n";
+            3,90.000,207.923,54.877,179.775,true,end-systole,\r\n";
         assert_eq!(report().to_csv(), expected);
     }
 

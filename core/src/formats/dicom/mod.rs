@@ -200,7 +200,8 @@ fn form(mut groups: Vec<Group>, failures: &mut Vec<FormatError>) -> Vec<(Series,
                 continue;
             }
         };
-        if !matches!(facts.modality.as_str(), "MR" | "") {
+        // "MRI" is no term of the standard, but exporters write it.
+        if !matches!(facts.modality.as_str(), "MR" | "MRI" | "") {
             layout.warnings.push(format!(
                 "These images are of modality {}; the models here are made for MR.",
                 facts.modality.chars().take(4).collect::<String>()
