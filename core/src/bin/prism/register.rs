@@ -1,4 +1,4 @@
-//! `prism register`: one scan onto another.
+//! `prism register`: one scan onto another, or onto the MNI atlas.
 
 use std::error::Error;
 use std::fs;
@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
+use prism_core::formats::{self, InputFile, Selection};
 use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
 use prism_core::registration::{Kind, Plan, Subject, align, itk};
-use prism_core::volume::{Label, LabelMap, LabelTable, Volume};
+use prism_core::volume::{Affine, Label, LabelMap, LabelTable, Volume};
 use serde::Serialize;
 
 use crate::files::{self, ModelArguments};
@@ -33,12 +34,29 @@ enum FeaturesArgument {
     Mind,
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum AtlasArgument {
+    /// MNI152, 2009a, symmetric, T1w without skull
+    Mni,
+}
+
+/// The atlas: public/atlas/README.md.
+const MNI: &[u8] = include_bytes!("../../../../public/atlas/mni152_t1_2mm.nii.gz");
+
+/// The template's own 1 mm grid, on which others keep their MNI scans: sides, and where
+/// its first voxel lies.
+const MNI_GRID: ([usize; 3], [f64; 3]) = ([197, 233, 189], [-98.0, -134.0, -72.0]);
+
 #[derive(Args)]
 pub struct Arguments {
     /// The scan that is moved
     moving: PathBuf,
     /// The scan that it is moved onto
-    fixed: PathBuf,
+    #[arg(required_unless_present = "to", conflicts_with = "to")]
+    fixed: Option<PathBuf>,
+    /// Move it onto an atlas instead; its grid is that of the template at 1 mm
+    #[arg(long, value_enum)]
+    to: Option<AtlasArgument>,
     /// Where the moved scan goes (.nii.gz), on the fixed scan's grid
     #[arg(short, long)]
     output: PathBuf,
@@ -85,7 +103,7 @@ struct Summary {
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let clock = Instant::now();
     let moving = files::whole_scan(&arguments.moving).load()?.volume;
-    let fixed = files::whole_scan(&arguments.fixed).load()?.volume;
+    let (fixed, (dims, affine)) = onto(arguments)?;
     let start = match &arguments.initial {
         None => None,
         Some(path) => {
@@ -110,7 +128,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         folded: aligned.transform.deformation.as_ref().map(|d| d.folded()),
     };
     let transform = &aligned.transform;
-    let (dims, affine) = (fixed.dims, &fixed.affine);
+    let affine = &affine;
     files::write(&arguments.output, &write_volume(&transform.warp(&moving, dims, affine)?)?)?;
     if let (Some((map, table)), Some(path)) = (&labels, &arguments.labels_out) {
         let carried = transform.warp_labels(map, dims, affine)?;
@@ -136,6 +154,20 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         summary.align_seconds,
     );
     Ok(())
+}
+
+/// What the scan is moved onto, and the grid of the results.
+fn onto(arguments: &Arguments) -> Result<(Volume, ([usize; 3], Affine)), Box<dyn Error>> {
+    if let Some(path) = &arguments.fixed {
+        let fixed = files::whole_scan(path).load()?.volume;
+        let grid = (fixed.dims, fixed.affine);
+        return Ok((fixed, grid));
+    }
+    let file = InputFile { name: "MNI152".into(), bytes: MNI.to_vec() };
+    let atlas = formats::load(&[file], &Selection::default())?.volume;
+    let mut affine = Affine::from_spacing([1.0; 3]);
+    (0..3).for_each(|axis| affine.0[axis][3] = MNI_GRID.1[axis]);
+    Ok((atlas, (MNI_GRID.0, affine)))
 }
 
 /// The fixed and the moving scan with their features.
