@@ -370,10 +370,10 @@ def dicom_geometry():
     ct = [dicom(dataset(index, Modality="CT")) for index in range(2)]
     stack("dicom_ct", "Another modality is read, with a warning.", ct, warnings=["modality CT"])
     gauss = dicom(dataset(0, MagneticFieldStrength="15000", SequenceName=None, ProtocolName="T1_MPRAGE", ContrastBolusAgent="Gd",
-                          SpecificCharacterSet="ISO_IR 192", SeriesDescription="Schädel axial\n ", InversionTime=None))
-    stack("dicom_acquisition", "Gauss, protocol name, contrast agent, UTF-8 with a line break, and what is missing.", [gauss],
+                          SpecificCharacterSet="ISO_IR 192", SeriesDescription="Schädel axial\n ", InversionTime=None, StudyDate="20190307"))
+    stack("dicom_acquisition", "Gauss, protocol name, contrast agent, date, UTF-8 with a line break, and what is missing.", [gauss],
           acquisition={"field_strength_t": 1.5, "sequence_name": "T1_MPRAGE", "contrast_agent": "Gd", "description": "Schädel axial",
-                       "inversion_time_ms": None})
+                       "inversion_time_ms": None, "study_date": "2019-03-07"})
     latin = dicom(dataset(0, SpecificCharacterSet="ISO_IR 100", SeriesDescription="Schädel"))
     stack("dicom_latin_1", "ISO 8859-1 text.", [latin], title="Series 1: Schädel")
 

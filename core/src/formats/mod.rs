@@ -7,6 +7,7 @@
 //! | `dicom/` | DICOM files to series, volumes and geometry |
 //! | `archive` | zip archives of either |
 //! | `gzip` | bounded unpacking |
+//! | `date` | the day of a study |
 //!
 //! File bytes are hostile until shown otherwise. Every size comes from a header, is
 //! checked against the bytes that exist and against [`MAX_VOXELS`], and only then
@@ -15,6 +16,7 @@
 
 mod archive;
 mod catalogue;
+mod date;
 mod detect;
 mod dicom;
 mod error;
@@ -26,6 +28,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::volume::Volume;
+pub use date::{Date, DateError};
 pub use error::FormatError;
 
 /// Most voxels of one volume: 512 x 512 x 512, 512 MiB as `f32`. A browser page ends at
@@ -94,6 +97,9 @@ pub struct Acquisition {
     pub field_strength_t: Option<f64>,
     /// Contrast agent, where one was given.
     pub contrast_agent: Option<String>,
+    /// Day of the study. For the time between two scans: see `date`.
+    #[serde(default)]
+    pub study_date: Option<Date>,
 }
 
 /// One thing to choose: a NIfTI file or a DICOM series.

@@ -26,6 +26,7 @@ const WANTED: &[Tag] = &[
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_INSTANCE_UID,
+    tags::STUDY_DATE,
     tags::MODALITY,
     tags::MANUFACTURER,
     tags::SERIES_DESCRIPTION,

@@ -8,7 +8,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use super::data_set::{DataSet, Value};
-use crate::formats::{Acquisition, FormatError, MAX_VOXELS};
+use crate::formats::{Acquisition, Date, FormatError, MAX_VOXELS};
 
 /// Most frames of one file.
 const MOST_FRAMES: usize = 65_535;
@@ -316,6 +316,7 @@ fn facts(data: &DataSet<'_>) -> SeriesFacts {
             field_strength_t: field
                 .map(|field| if field > 100.0 { field / 10_000.0 } else { field }),
             contrast_agent: shown(tags::CONTRAST_BOLUS_AGENT),
+            study_date: data.text(tags::STUDY_DATE).and_then(|text| Date::from_dicom(&text)),
         },
     }
 }

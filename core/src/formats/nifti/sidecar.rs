@@ -50,6 +50,8 @@ fn from_json(json: &Value) -> Acquisition {
         manufacturer: text("Manufacturer"),
         field_strength_t: number("MagneticFieldStrength"),
         contrast_agent: text("ContrastBolusIngredient"),
+        // Sidecars that are shared hold none.
+        study_date: None,
     }
 }
 
