@@ -29,6 +29,8 @@ pub struct Change {
     pub change_ml: f64,
     /// Half of the interval around it: what repeats, noise and position alone may do.
     pub interval_ml: f64,
+    /// The same around the volume at each time.
+    pub intervals_ml: [f64; 2],
     /// Difference in percent of the baseline.
     pub change_percent: f64,
     /// The same for a year, where the time between the scans is known.
@@ -42,7 +44,7 @@ pub struct Change {
 ///
 /// The interval is Student's t times the scatter of one measurement at each time; t is
 /// chosen so that over all structures together a false change comes in one of twenty
-/// comparisons (Bonferroni).
+/// comparisons (Bonferroni). The intervals of the two times add as independent ones do.
 pub fn changes(
     table: &LabelTable,
     volumes: &[Vec<Vec<f64>>; 2],
@@ -67,7 +69,10 @@ pub fn changes(
                 return None;
             }
             let change = after - before;
-            let interval = f64::max(quantile * (first + second).sqrt(), LEAST_SHARE * before);
+            // Both together make the least share of the change's interval.
+            let least = LEAST_SHARE * before / core::f64::consts::SQRT_2;
+            let intervals = [first, second].map(|part| f64::max(quantile * part.sqrt(), least));
+            let interval = intervals[0].hypot(intervals[1]);
             let percent = 100.0 * change / before;
             Some(Change {
                 index: label.index,
@@ -77,6 +82,7 @@ pub fn changes(
                 later_ml: after,
                 change_ml: change,
                 interval_ml: interval,
+                intervals_ml: intervals,
                 change_percent: percent,
                 percent_a_year: years.map(|years| percent / years),
                 changed: change.abs() > interval,
@@ -167,5 +173,8 @@ mod tests {
         assert!(!found[0].changed && found[1].changed, "{found:?}");
         assert!((found[1].change_ml - 0.2).abs() < 1e-12);
         assert!((found[1].percent_a_year.unwrap_or(0.0) - 10.0).abs() < 1e-9);
+        // scipy.stats.t.ppf(1 - 0.05 / 4, 4) is 3.495406, the spread of each time 1 mL.
+        assert!((found[0].intervals_ml[0] - 3.495_406).abs() < 1e-3, "{:?}", found[0]);
+        assert!((found[0].interval_ml - 3.495_406 * 2.0_f64.sqrt()).abs() < 2e-3);
     }
 }

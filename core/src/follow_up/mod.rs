@@ -23,7 +23,9 @@ use crate::measure;
 use crate::model::{Pack, Prism};
 use crate::pipeline::{PipelineError, Watch, segment};
 use crate::registration::motion::half;
-use crate::registration::{Aligned, Kind, Plan, RegistrationError, Subject, Transform, align};
+use crate::registration::{
+    Aligned, Deformation, Kind, Plan, RegistrationError, Subject, Transform, align,
+};
 use crate::volume::{Affine, LabelMap, Volume};
 use repeat::{Halfway, noise};
 
@@ -76,12 +78,7 @@ pub async fn follow_up<W: Watch>(
     if let Some(years) = years.filter(|&years| years.is_nan() || years <= 0.0) {
         return Err(FollowUpError::Years(years));
     }
-    let first = Subject::through(baseline, model, pack, watch).await?;
-    let second = Subject::through(later, model, pack, watch).await?;
-    let motion = between(&first, &second, watch).await?;
-    let half = half(&motion);
-    // Half-way point h: the baseline shows it at the inverse of half, the follow-up at half.
-    let maps = [half.inverse().map_err(RegistrationError::from)?, half];
+    let (motion, maps) = meet([baseline, later], (model, pack), watch).await?;
     let halfway = Halfway::of([baseline, later], &maps).ok_or(FollowUpError::Apart)?;
     let mut volumes: [Vec<Vec<f64>>; 2] = [Vec::new(), Vec::new()];
     let mut scans = Vec::with_capacity(2);
@@ -107,6 +104,22 @@ pub async fn follow_up<W: Watch>(
     Ok(FollowUp { changes, motion: repeat::size(&motion), maps, scans, labels })
 }
 
+/// The motion from baseline to follow-up points, and the maps from points half-way to
+/// those of each.
+async fn meet<W: Watch>(
+    scans: [&Volume; 2],
+    (model, pack): (&Prism, &Pack),
+    watch: &mut W,
+) -> Result<(Affine, [Affine; 2]), FollowUpError> {
+    let first = Subject::through(scans[0], model, pack, watch).await?;
+    let second = Subject::through(scans[1], model, pack, watch).await?;
+    let motion = between(&first, &second, watch).await?;
+    let half = half(&motion);
+    // Half-way point h: the baseline shows it at the inverse of half, the follow-up at half.
+    let maps = [half.inverse().map_err(RegistrationError::from)?, half];
+    Ok((motion, maps))
+}
+
 /// The motion from baseline to follow-up points: aligned both ways and averaged, so that
 /// neither scan is favoured.
 async fn between<W: Watch>(
@@ -123,24 +136,72 @@ async fn between<W: Watch>(
     Ok(there.after(&half(&rest)))
 }
 
-/// How much each place grew (above 1) or shrank from baseline to follow-up: determinant
-/// of the Jacobian of a deformable alignment half-way, on its grid; 1 where nothing was
-/// aligned.
+/// How much each place of the baseline grew (above 1) or shrank until the follow-up:
+/// determinant of the Jacobian of a deformable alignment half-way, on the baseline's own
+/// grid; 1 where nothing was aligned. `maps` are those of [`FollowUp`], where it was made.
+///
+/// No interval belongs to it: what is smaller than a scan against itself makes is noise.
 ///
 /// # Errors
 /// [`FollowUpError`].
 pub async fn local_change<W: Watch>(
-    scans: &[Volume; 2],
+    scans: [&Volume; 2],
+    maps: Option<[Affine; 2]>,
     (model, pack): (&Prism, &Pack),
     watch: &mut W,
 ) -> Result<Volume, FollowUpError> {
-    let first = Subject::through(&scans[0], model, pack, watch).await?;
-    let second = Subject::through(&scans[1], model, pack, watch).await?;
+    let maps = match maps {
+        Some(maps) => maps,
+        None => meet(scans, (model, pack), watch).await?.1,
+    };
+    let halfway = Halfway::of(scans, &maps).ok_or(FollowUpError::Apart)?;
+    let mut subjects = Vec::with_capacity(2);
+    for (scan, map) in scans.into_iter().zip(&maps) {
+        let shown = halfway.shown(scan, map)?;
+        subjects.push(Subject::through(&shown, model, pack, watch).await?);
+    }
     let plan = Plan { kind: Kind::Deformable, start: Some(Affine::IDENTITY) };
     let Aligned { transform: Transform { deformation, .. }, .. } =
-        align(&first, &second, plan, watch).await?;
+        align(&subjects[0], &subjects[1], plan, watch).await?;
     let Some(deformation) = deformation else { return Err(FollowUpError::Apart) };
+    let back = maps[0].inverse().map_err(RegistrationError::from)?;
+    Ok(on_baseline(&deformation, back, scans[0])?)
+}
+
+/// The determinants on the baseline's grid, whose points `back` takes half-way.
+fn on_baseline(
+    deformation: &Deformation,
+    back: Affine,
+    baseline: &Volume,
+) -> Result<Volume, RegistrationError> {
+    // What lies outside is read as 0, which here is no change.
     let pairs = deformation.jacobians().into_iter().zip(&deformation.mask);
-    let data = pairs.map(|(value, &inside)| if inside { value } else { 1.0 }).collect();
-    Ok(Volume { data, dims: deformation.dims, affine: deformation.affine })
+    let data = pairs.map(|(value, &inside)| if inside { value - 1.0 } else { 0.0 }).collect();
+    let change = Volume { data, dims: deformation.dims, affine: deformation.affine };
+    let transform = Transform { affine: back, deformation: None };
+    let mut map = transform.warp(&change, baseline.dims, &baseline.affine)?;
+    map.data.iter_mut().for_each(|value| *value += 1.0);
+    Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_half_way_lies_where_the_baseline_shows_it() {
+        // u = x / 4 from x = 10 mm on, on a grid of 2 mm: determinant 1.25 there.
+        let (dims, affine) = ([16, 4, 4], Affine::from_spacing([2.0; 3]));
+        let push = |x: usize| (2.0 * x as f32 - 10.0).max(0.0) * 0.25;
+        let displacement = (0..256).map(|at| [push(at % 16), 0.0, 0.0]).collect();
+        let deformation = Deformation { displacement, dims, affine, mask: vec![true; 256] };
+        let mut back = Affine::IDENTITY;
+        back.0[0][3] = 4.0;
+        let baseline = Volume { data: vec![0.0; 1024], dims: [64, 4, 4], affine: Affine::IDENTITY };
+        let map = on_baseline(&deformation, back, &baseline).expect("lies somewhere");
+        // Point 20 of the baseline is point 24 half-way; 2 is 6; 50 lies beyond the grid.
+        for (at, expected) in [(20, 1.25), (2, 1.0), (50, 1.0)] {
+            assert!((map.data[at] - expected).abs() < 1e-5, "{at}: {}", map.data[at]);
+        }
+    }
 }

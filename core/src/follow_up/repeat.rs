@@ -44,6 +44,15 @@ impl Halfway {
         Some(Self { dims: dims.map(|side| side as usize), affine, centre })
     }
 
+    /// The scan half-way.
+    ///
+    /// # Errors
+    /// [`FollowUpError`] for scans that lie nowhere.
+    pub fn shown(&self, scan: &Volume, map: &Affine) -> Result<Volume, FollowUpError> {
+        let transform = Transform { affine: *map, deformation: None };
+        Ok(transform.warp(scan, self.dims, &self.affine)?)
+    }
+
     /// The scan half-way; from the second turn on jolted, with as much noise added as it
     /// has already, and every second time resampled twice.
     ///
@@ -58,8 +67,7 @@ impl Halfway {
     ) -> Result<Volume, FollowUpError> {
         let mut random = Random(0x9e37_79b9 ^ (turn as u64 + 1));
         if turn == 0 {
-            let transform = Transform { affine: *map, deformation: None };
-            return Ok(transform.warp(scan, self.dims, &self.affine)?);
+            return self.shown(scan, map);
         }
         let mut noisy = scan.clone();
         // Before resampling, as a scanner would; air of a stripped scan stays empty.
@@ -75,8 +83,7 @@ impl Halfway {
             noisy = once.warp(&noisy, scan.dims, &scan.affine)?;
             shown = before.inverse().map_err(RegistrationError::from)?.after(&shown);
         }
-        let transform = Transform { affine: shown, deformation: None };
-        Ok(transform.warp(&noisy, self.dims, &self.affine)?)
+        self.shown(&noisy, &shown)
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Arguments {
     /// Also write everything that was found as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Also write how much each place grew (above 1) or shrank, half-way (.nii.gz)
+    /// Also write how much each place grew (above 1) or shrank: determinant of the Jacobian
+    /// on the baseline's grid (.nii.gz)
     #[arg(long)]
     jacobian: Option<PathBuf>,
     /// Look for new bright spots and write them on the follow-up's grid (.nii.gz); both
@@ -59,7 +60,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let with = (&model, &pack);
     let found = follow_up(&baseline, &later, arguments.years, with, &mut Quiet).await?;
     if let Some(path) = &arguments.jacobian {
-        let map = local_change(&found.scans, with, &mut Quiet).await?;
+        let map = local_change([&baseline, &later], Some(found.maps), with, &mut Quiet).await?;
         files::write(path, &write_volume(&map)?)?;
     }
     let mut lesions = None;
