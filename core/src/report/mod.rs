@@ -13,6 +13,7 @@
 //! | [`wording`] | the same facts in the words of a small network, checked |
 //! | [`edits`] | what the reader put in the place of sentences |
 //! | [`text`], [`html`], [`csv`], [`fhir`] | the report and its table as files |
+//! | [`timeline`] | structures of one person over time, drawn |
 //! | [`manifest`] | the run as JSON: versions, hashes, device, timings, results |
 
 mod cine;
@@ -27,6 +28,7 @@ pub mod manifest;
 pub mod sentence;
 mod technique;
 pub mod text;
+pub mod timeline;
 pub mod wording;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,7 @@ pub use input::{
 };
 pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Value};
+pub use timeline::{Course, Timeline};
 pub use wording::{Wording, WordingCount};
 
 use crate::measure::{Quality, StructureVolume, Totals};

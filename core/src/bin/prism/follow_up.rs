@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prism_core::follow_up::{Change, Lesion, follow_up, local_change, new_lesions};
+use prism_core::formats::Scan;
 use prism_core::formats::nifti::{write_labels, write_volume};
 use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
 use prism_core::registration::Transform;
+use prism_core::report::{Course, Timeline};
 use prism_core::volume::{Label, LabelTable};
 use serde::Serialize;
 
@@ -23,9 +25,13 @@ pub struct Arguments {
     follow_up: PathBuf,
     #[command(flatten)]
     model: ModelArguments,
-    /// Years between the scans, for change in percent a year
+    /// Years between the scans, for change in percent a year [default: between the study
+    /// dates, where both scans are DICOM and have one]
     #[arg(long)]
     years: Option<f64>,
+    /// Also draw the volumes at both times with their intervals (.svg)
+    #[arg(long)]
+    timeline: Option<PathBuf>,
     /// Also write the changes as a table
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -52,13 +58,15 @@ struct Summary {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let baseline = files::whole_scan(&arguments.baseline).load()?.volume;
-    let later = files::whole_scan(&arguments.follow_up).load()?.volume;
+    let baseline = files::whole_scan(&arguments.baseline).load()?;
+    let later = files::whole_scan(&arguments.follow_up).load()?;
+    let years = arguments.years.or_else(|| between(&baseline, &later));
+    let (baseline, later) = (baseline.volume, later.volume);
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open(arguments.model.device).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let with = (&model, &pack);
-    let found = follow_up(&baseline, &later, arguments.years, with, &mut Quiet).await?;
+    let found = follow_up(&baseline, &later, years, with, &mut Quiet).await?;
     if let Some(path) = &arguments.jacobian {
         let map = local_change([&baseline, &later], Some(found.maps), with, &mut Quiet).await?;
         files::write(path, &write_volume(&map)?)?;
@@ -76,7 +84,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         files::write(path, table(&found.changes).as_bytes())?;
     }
     let summary = Summary {
-        years: arguments.years,
+        years,
         rotation_degrees: found.motion.0,
         shift_mm: found.motion.1,
         changes: found.changes,
@@ -85,8 +93,31 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &arguments.json {
         files::write(path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
     }
+    if let Some(path) = &arguments.timeline {
+        files::write(path, timeline(&summary).to_svg().as_bytes())?;
+    }
     print!("{}", words(&summary));
     Ok(())
+}
+
+/// Years between the days of the studies, where both are known.
+fn between(baseline: &Scan, later: &Scan) -> Option<f64> {
+    let [first, second] = [baseline, later].map(|scan| scan.series.acquisition.study_date);
+    Some(first?.years_to(second?))
+}
+
+/// Without dates: who asks for a drawing need not want them in it.
+fn timeline(summary: &Summary) -> Timeline {
+    let courses = summary.changes.iter().map(|change| Course {
+        index: change.index,
+        name: change.name.clone(),
+        millilitres: [change.baseline_ml, change.later_ml],
+        intervals: change.intervals_ml,
+        interval: change.interval_ml,
+        changed: change.changed,
+    });
+    let times = ["baseline", "follow-up"].map(Into::into);
+    Timeline { times, years: summary.years, courses: courses.collect() }
 }
 
 /// What is to be said in a terminal: only what lies outside its interval is a change.
