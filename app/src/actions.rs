@@ -22,7 +22,7 @@ use crate::text;
 pub(crate) const CANCEL_MILLIS: u64 = 500;
 
 /// Stands for the request of a run that waits for the pack; real ids begin at 1.
-pub(crate) const PENDING: RequestId = 0;
+const PENDING: RequestId = 0;
 
 /// The sample scan beside the page, and the name it is shown under.
 const SAMPLE: (&str, &str) = ("./samples/sample_t1w.nii.gz", "sample_t1w.nii.gz");
@@ -168,11 +168,40 @@ impl App {
 
     /// Segments the scan that is shown.
     pub fn segment(&self, device: DeviceChoice) {
-        let Some(client) = self.client() else { return };
-        if self.is_empty_untracked() || self.desk.with_value(|desk| desk.running.is_some()) {
+        if self.is_empty_untracked() || !self.can_segment() {
             return;
         }
-        if !self.can_segment() {
+        let app = *self;
+        let key = self.models.chosen.get_untracked();
+        self.start_run(
+            device,
+            async move { Some(vec![app.pack_file().await?]) },
+            ToWorker::Segment { device, pack: key },
+            |_| {},
+            move || {
+                let line = if app.models.is_shipped() {
+                    "The model could not be fetched; look at the network, then run again."
+                } else {
+                    "The model is not on this device any more; choose another one."
+                };
+                app.notify(Tone::Problem, line);
+            },
+        );
+    }
+
+    /// Puts a request that counts as a run to the worker once its files are there and the
+    /// worker has the scan; `asked` hears its number, `without` is done where the files
+    /// cannot be had. Nothing happens while another run goes on.
+    pub(crate) fn start_run(
+        &self,
+        device: DeviceChoice,
+        files: impl Future<Output = Option<Vec<JsValue>>> + 'static,
+        request: ToWorker,
+        asked: impl FnOnce(RequestId) + 'static,
+        without: impl FnOnce() + 'static,
+    ) {
+        let Some(client) = self.client() else { return };
+        if self.desk.with_value(|desk| desk.running.is_some()) {
             return;
         }
         self.run.set(Some(begin("Getting ready")));
@@ -180,25 +209,20 @@ impl App {
         self.desk.update_value(|desk| desk.running = Some((PENDING, device)));
         let app = *self;
         leptos::task::spawn_local(async move {
-            let key = app.models.chosen.get_untracked();
-            let pack = app.pack_file().await;
+            let files = files.await;
             if app.desk.with_value(|desk| desk.running) != Some((PENDING, device)) {
                 return;
             }
-            let Some(pack) = pack else {
+            let Some(files) = files else {
                 app.desk.update_value(|desk| desk.running = None);
                 app.run.set(None);
-                let line = if app.models.is_shipped() {
-                    "The model could not be fetched; look at the network, then run again."
-                } else {
-                    "The model is not on this device any more; choose another one."
-                };
-                app.notify(Tone::Problem, line);
+                without();
                 return;
             };
             app.give_scan(&client);
-            let id = client.send(ToWorker::Segment { device, pack: key }, &[pack]);
+            let id = client.send(request, &files);
             app.desk.update_value(|desk| desk.running = Some((id, device)));
+            asked(id);
         });
     }
 

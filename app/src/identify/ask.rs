@@ -6,7 +6,6 @@ use leptos::prelude::*;
 use prism_core::identify::Route;
 
 use super::{Found, candidates, routing, runs};
-use crate::actions::begin;
 use crate::facts::DeviceChoice;
 use crate::protocol::{RequestId, ToWorker};
 use crate::state::{App, Tone};
@@ -14,22 +13,13 @@ use crate::state::{App, Tone};
 impl App {
     /// Identifies the scan that is shown; with `run`, then runs what fits.
     pub fn identify(&self, device: DeviceChoice, run: bool) {
-        let Some(client) = self.client() else { return };
-        if self.desk.with_value(|desk| desk.running.is_some()) {
-            return;
-        }
-        self.run.set(Some(begin("Getting ready")));
-        // Not a request yet, but a second start must not come between.
-        self.desk.update_value(|desk| desk.running = Some((crate::actions::PENDING, device)));
         let app = *self;
-        leptos::task::spawn_local(async move {
-            let files = app.identify_files().await;
-            if app.desk.with_value(|desk| desk.running) != Some((crate::actions::PENDING, device)) {
-                return;
-            }
-            let Some(parts) = files else {
-                app.desk.update_value(|desk| desk.running = None);
-                app.run.set(None);
+        self.start_run(
+            device,
+            async move { app.identify_files().await },
+            ToWorker::Identify { device },
+            move |id| app.identifying.asking.set_value(Some((id, device, run))),
+            move || {
                 app.notify(
                     Tone::Calm,
                     "The scan could not be identified: what knows sequences could not be fetched.",
@@ -37,13 +27,8 @@ impl App {
                 if run {
                     app.segment(device);
                 }
-                return;
-            };
-            app.give_scan(&client);
-            let id = client.send(ToWorker::Identify { device }, &parts);
-            app.desk.update_value(|desk| desk.running = Some((id, device)));
-            app.identifying.asking.set_value(Some((id, device, run)));
-        });
+            },
+        );
     }
 
     /// The answer has come.

@@ -1,4 +1,5 @@
-//! What a scan shows: one pass of the first pack's encoder, and the heads on it.
+//! What a scan shows: one pass of the first pack's encoder, and the heads on it. The pass is
+//! kept for the run that follows.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -65,6 +66,9 @@ pub(super) async fn seen(
             PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
             other => input(&other),
         })?;
+    holdings.engine.keep_pass(pooled.encoded);
+    let vectors: Vec<NamedVector<'_>> =
+        pooled.features.iter().map(|feature| (feature.name, feature.values.as_slice())).collect();
     let acquisition = &scan.series.acquisition;
     let identification = identify(heads, &named(&pooled), &volume.affine, volume.dims, acquisition)
         .map_err(|error| input(&error))?;

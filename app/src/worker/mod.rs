@@ -281,6 +281,7 @@ async fn read(
             holdings.scan = Some((loaded.scan, loaded.facts.volume));
             holdings.labelled = None;
             holdings.held.forget_scan();
+            holdings.engine.forget_scan();
             holdings.compared = compare::Held::default();
             holdings.lesions = lesions::Held::default();
             if display {

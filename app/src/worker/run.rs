@@ -8,7 +8,9 @@ use prism_core::features::{Fitted, Naming};
 use prism_core::formats::Scan;
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
-use prism_core::pipeline::{self, DeviceKind, Devices, OpenedDevice, PipelineError, Stage, Watch};
+use prism_core::pipeline::{
+    self, DeviceKind, Devices, Encoded, OpenedDevice, PipelineError, Stage, Watch,
+};
 use prism_core::report::{Report, RunManifest, structures_csv};
 use prism_core::volume::LabelMap;
 use wasm_bindgen::{JsCast, JsValue};
@@ -27,6 +29,8 @@ pub struct Engine {
     pack: Option<OpenedPack>,
     /// The model on the device it was loaded to.
     model: Option<(DeviceKind, Prism)>,
+    /// The loaded scan's pass through this model's encoder, from identifying it until the run.
+    encoded: Option<Encoded>,
     /// A pack whose head was fitted here.
     fitted: Option<(Pack, PackCard)>,
 }
@@ -128,16 +132,14 @@ impl Engine {
                 .map_err(|error| Failure::input(error.to_string()))?;
         }
         let given = (&scan.volume, scan.series.unit_stated);
-        let run =
-            pipeline::segment_stated(given, model, pack, &mut watch).await.map_err(|error| {
-                match error {
-                    PipelineError::Cancelled(_) => Failure::Cancelled,
-                    // Its own words are a driver's and fill a page.
-                    PipelineError::Device(_) => {
-                        Failure::device("the graphics card stopped answering")
-                    }
-                    _ => Failure::input(error.to_string()),
-                }
+        let encoded = self.encoded.take();
+        let run = pipeline::segment_encoded(given, encoded, model, pack, &mut watch)
+            .await
+            .map_err(|error| match error {
+                PipelineError::Cancelled(_) => Failure::Cancelled,
+                // Its own words are a driver's and fill a page.
+                PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
+                _ => Failure::input(error.to_string()),
             })?;
         if let Some(chambers) = chambers {
             check_labels(&run.labels, chambers)
@@ -201,6 +203,16 @@ impl Engine {
         }
     }
 
+    /// Keeps the loaded scan's pass through the open model's encoder for the next run.
+    pub fn keep_pass(&mut self, encoded: Option<Encoded>) {
+        self.encoded = encoded;
+    }
+
+    /// Forgets what belongs to a scan that is replaced.
+    pub fn forget_scan(&mut self) {
+        self.encoded = None;
+    }
+
     /// Keeps a head that was fitted on the pack's encoder; returns the new pack's file.
     ///
     /// # Errors
@@ -230,6 +242,7 @@ impl Engine {
             // The old one first: two would not fit on small devices.
             self.pack = None;
             self.model = None;
+            self.encoded = None;
             let bytes = bytes_of(blob).await?;
             let pack = Pack::read(&bytes).map_err(|error| Failure::missing(error.to_string()))?;
             let card = translate::pack(&pack, bytes.len());
@@ -240,6 +253,7 @@ impl Engine {
         };
         let kind = opened.report.kind;
         if self.model.as_ref().is_none_or(|(on, _)| *on != kind) {
+            self.encoded = None;
             self.model = Some((kind, loaded(pack, opened)?));
         }
         Ok(card.clone())

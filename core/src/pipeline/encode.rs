@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::encoded::{Encoded, Keeper, LARGEST};
 use super::preprocess::Prepared;
 use super::run::{Pacer, PipelineError, Watch, prepare_for};
 use super::sliding::{Windows, read};
@@ -86,6 +87,15 @@ pub async fn encode<W: Watch>(
     Ok(Encoding { pooled, maps, affine: input_affine(&prepared) })
 }
 
+/// What small heads read of a scan, and the pass itself for a decoder.
+#[derive(Clone, Debug)]
+pub struct Pooled {
+    /// Structure and sequence, of an encoder without branches neither, fused, and centre.
+    pub features: Vec<PooledFeature>,
+    /// For [`super::segment_encoded`]; `None` over [`super::encoded::LARGEST`] bytes.
+    pub encoded: Option<Encoded>,
+}
+
 /// The pooled features alone, without reading the maps back: what small heads read.
 ///
 /// # Errors
@@ -95,18 +105,22 @@ pub async fn pooled<W: Watch>(
     model: &Prism,
     pack: &Pack,
     watch: &mut W,
-) -> Result<Vec<PooledFeature>, PipelineError> {
+) -> Result<Pooled, PipelineError> {
     let prepared = prepare_for(scan, pack)?;
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
     let mut pacer = Pacer { watch, done: 0, total };
     let mut sums = Vec::new();
+    let mut keeper = Keeper::new(LARGEST);
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
         let features = model.encode(input, &mut pacer).await?;
         add_pooled(&mut sums, &features, model, windows.count()).await?;
+        keeper.add(features);
     }
-    Ok(sums)
+    let sha256 = pack.info.sha256.clone();
+    let encoded = keeper.finish().map(|windows| Encoded::new(sha256, prepared, windows));
+    Ok(Pooled { features: sums, encoded })
 }
 
 /// Adds a window's pooled features to their means over `count` windows.

@@ -7,6 +7,7 @@
 
 pub mod device;
 mod encode;
+pub mod encoded;
 pub mod postprocess;
 pub mod preprocess;
 mod run;
@@ -20,11 +21,14 @@ pub mod windows;
 pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,
 };
-pub use encode::{Encoding, FeatureMap, PooledFeature, encode, input_affine, pooled};
+pub use encode::{
+    Encoding, FeatureMap, Pooled, PooledFeature, encode, input_affine, pooled,
+};
+pub use encoded::Encoded;
 pub(crate) use run::Pacer;
 pub use run::{
     Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for,
-    segment, segment_stated,
+    segment, segment_encoded, segment_stated,
 };
 pub(crate) use sliding::{Windows, read};
 pub use study::{StudyProbabilities, study_probabilities};

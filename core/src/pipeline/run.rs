@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
+use super::encoded::Encoded;
 use super::postprocess::keep_largest;
 use super::preprocess::{Prepared, PreprocessError, at_usual_field, prepare};
 use super::sinks::{LabelSink, LogitSink};
@@ -138,6 +139,15 @@ pub async fn segment<W: Watch>(
     pack: &Pack,
     watch: &mut W,
 ) -> Result<Segmentation, PipelineError> {
+    labels_of((scan, None), model, pack, watch).await
+}
+
+async fn labels_of<W: Watch>(
+    (scan, encoded): (&Volume, Option<Encoded>),
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Segmentation, PipelineError> {
     let head = model
         .segmentation()
         .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
@@ -149,7 +159,10 @@ pub async fn segment<W: Watch>(
     };
 
     watch.progress(Stage::Prepare, 0, 1);
-    let mut prepared = prepare_for(scan, pack)?;
+    let (mut prepared, encoded) = match encoded.and_then(|encoded| encoded.parts(model, pack)) {
+        Some(parts) => parts,
+        None => (prepare_for(scan, pack)?, Vec::new()),
+    };
     watch.progress(Stage::Prepare, 1, 1);
     watch.breathe().await;
     if watch.cancelled() {
@@ -159,7 +172,7 @@ pub async fn segment<W: Watch>(
 
     let mut sink = LabelSink::new(head, prepared.dims);
     let (answers, windows) =
-        infer(core::slice::from_ref(&prepared), model, pack, watch, &mut sink).await?;
+        infer(core::slice::from_ref(&prepared), encoded, model, pack, watch, &mut sink).await?;
     timings.windows = windows;
     if pack.info.one_organ
         && let Some(closer) = around_organ(&prepared, &sink.labels, pack)
@@ -167,7 +180,9 @@ pub async fn segment<W: Watch>(
         prepared = closer;
         sink = LabelSink::new(head, prepared.dims);
         timings.windows +=
-            infer(core::slice::from_ref(&prepared), model, pack, watch, &mut sink).await?.1;
+            infer(core::slice::from_ref(&prepared), Vec::new(), model, pack, watch, &mut sink)
+                .await?
+                .1;
     }
     lap(&mut timings.network_seconds);
 
@@ -185,13 +200,33 @@ pub async fn segment<W: Watch>(
 /// # Errors
 /// [`PipelineError`].
 pub async fn segment_stated<W: Watch>(
+    scan: (&Volume, bool),
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<Segmentation, PipelineError> {
+    segment_encoded(scan, None, model, pack, watch).await
+}
+
+/// As [`segment_stated`], going on from an earlier pass of this scan through the encoder.
+/// One of another pack or device is left alone, and the encoder runs again; that it is of
+/// this scan is the caller's to know. The labels are the same either way.
+///
+/// # Errors
+/// [`PipelineError`].
+pub async fn segment_encoded<W: Watch>(
     (scan, unit_stated): (&Volume, bool),
+    encoded: Option<Encoded>,
     model: &Prism,
     pack: &Pack,
     watch: &mut W,
 ) -> Result<Segmentation, PipelineError> {
     let assumed = (!unit_stated).then(|| at_usual_field(scan, &pack.info.preprocessing)).flatten();
-    let mut result = segment(assumed.as_ref().unwrap_or(scan), model, pack, watch).await?;
+    let given = match &assumed {
+        Some(assumed) => (assumed, None),
+        None => (scan, encoded),
+    };
+    let mut result = labels_of(given, model, pack, watch).await?;
     result.labels.affine = scan.affine;
     Ok(result)
 }
@@ -237,6 +272,6 @@ pub async fn logits<W: Watch>(
         .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
     let prepared = prepare_for(scan, pack)?;
     let mut sink = LogitSink::new(head, prepared.dims);
-    infer(core::slice::from_ref(&prepared), model, pack, watch, &mut sink).await?;
+    infer(core::slice::from_ref(&prepared), Vec::new(), model, pack, watch, &mut sink).await?;
     Ok(sink.into_values())
 }

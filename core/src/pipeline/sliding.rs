@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use super::preprocess::Prepared;
 use super::run::{Answer, Pacer, PipelineError, Watch};
 use super::windows::{Axis, gaussian};
-use crate::model::{HeadConfig, Pack, Prism};
+use crate::model::{Features, HeadConfig, Pack, Prism};
 use crate::volume::offset;
 
 /// Most voxels in one pass without windows: a 16-channel f32 map of this size fills
@@ -29,8 +29,12 @@ pub(super) trait Sink {
 /// Runs the network over a prepared scan, or over the sequences of one study, of whose
 /// decoded features the largest are taken; returns the pooled heads' answers (of a single
 /// scan) and the number of windows.
+///
+/// `encoded` are the features of all windows where the encoder has run already, none where
+/// it has not.
 pub(super) async fn infer<W: Watch, S: Sink>(
     sequences: &[Prepared],
+    encoded: Vec<Features>,
     model: &Prism,
     pack: &Pack,
     watch: &mut W,
@@ -43,11 +47,17 @@ pub(super) async fn infer<W: Watch, S: Sink>(
     let mut pacer = Pacer { watch, done: 0, total };
     let mut blend = Blend::new(&windows.axes, model.device());
     let mut answers = Answers::new(pack);
+    let mut encoded = encoded.into_iter();
     for index in windows.indices() {
         let mut fused: Option<Tensor<5>> = None;
         for prepared in sequences {
-            let input = windows.input(prepared, index, model.device());
-            let features = model.encode(input, &mut pacer).await?;
+            let features = if let Some(features) = encoded.next() {
+                pacer.done += model.encoder_steps();
+                features
+            } else {
+                let input = windows.input(prepared, index, model.device());
+                model.encode(input, &mut pacer).await?
+            };
             if sequences.len() == 1 {
                 answers.add(model.answers(&features)).await?;
             }

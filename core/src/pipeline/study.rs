@@ -89,7 +89,7 @@ pub async fn study_probabilities<W: Watch>(
         .collect();
     let dims = prepared[0].dims;
     let mut sink = LogitSink::new(head, dims);
-    let (_, windows) = infer(&prepared, model, pack, watch, &mut sink).await?;
+    let (_, windows) = infer(&prepared, Vec::new(), model, pack, watch, &mut sink).await?;
     let (mut logits, [classes, ..]) = sink.into_values();
     softmax(&mut logits, classes);
 

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use clap::Args;
 use prism_core::formats::Scan;
-use prism_core::identify::{self, HeadsPack, Identification, NamedVector, Routing};
+use prism_core::identify::{self, HeadsError, HeadsPack, Identification, NamedVector, Routing};
 use prism_core::model::{Pack, PackInfo, Prism};
 use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
 use serde::Serialize;
@@ -52,27 +52,37 @@ impl Known {
     /// Encodes and identifies the scan.
     pub async fn see(&self) -> Result<Seen, Box<dyn Error>> {
         let pack = self.model.pack()?;
-        let heads = match &self.heads {
-            None => HeadsPack::read(HEADS)?,
-            Some(path) => {
-                HeadsPack::read(&fs::read(path).map_err(|error| files::unreadable(path, &error))?)?
-            }
-        };
-        heads.check_encoder(&pack.info.name, &pack.info.sha256)?;
+        let heads = heads_for(&pack, self.heads.as_deref())?;
         let scan: Scan = self.scan.load()?;
         let opened = Devices::default().open(self.model.device).await?;
         let model = Prism::load(&pack, &opened.device)?;
-        let pooled = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
-        let volume = &scan.volume;
-        let identification = identify::identify(
-            &heads,
-            &named(&pooled),
-            &volume.affine,
-            volume.dims,
-            &scan.series.acquisition,
-        )?;
+        let pooled = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?.features;
+        let identification = shown(&heads, &pooled, &scan)?;
         Ok(Seen { pack, heads, pooled, identification })
     }
+}
+
+/// The heads of a file, or those that ship; they must be the pack's.
+pub fn heads_for(pack: &Pack, path: Option<&Path>) -> Result<HeadsPack, Box<dyn Error>> {
+    let heads = match path {
+        None => HeadsPack::read(HEADS)?,
+        Some(path) => {
+            HeadsPack::read(&fs::read(path).map_err(|error| files::unreadable(path, &error))?)?
+        }
+    };
+    heads.check_encoder(&pack.info.name, &pack.info.sha256)?;
+    Ok(heads)
+}
+
+/// What a scan shows, by its pooled features.
+pub fn shown(
+    heads: &HeadsPack,
+    pooled: &[PooledFeature],
+    scan: &Scan,
+) -> Result<Identification, HeadsError> {
+    let volume = &scan.volume;
+    let acquisition = &scan.series.acquisition;
+    identify::identify(heads, &named(pooled), &volume.affine, volume.dims, acquisition)
 }
 
 /// The vectors by name.
@@ -95,15 +105,20 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         None => vec![seen.pack.info.clone()],
         Some(folder) => descriptions(folder)?,
     };
-    let asked = packs.iter().map(|info| (info.title.as_str(), info.fits.as_ref()));
     let found = &seen.identification;
-    let routing = Routing::of(found, asked);
+    let routing = routing(found, &packs);
     let fits = routing.best().map(|at| packs[at].name.as_str());
     if arguments.json {
         let printed = Printed { identification: found, routing: &routing, fits };
         println!("{}", serde_json::to_string_pretty(&printed)?);
         return Ok(());
     }
+    print(found, &routing);
+    Ok(())
+}
+
+/// What a scan shows and which pack fits, in lines.
+pub fn print(found: &Identification, routing: &Routing) {
     println!("sequence     {}", found.sequence.words());
     println!("body part    {}", found.body_part.words());
     println!("plane        {}", found.plane.words());
@@ -114,7 +129,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     for warning in &found.warnings {
         println!("note: {warning}");
     }
-    Ok(())
+}
+
+/// Which of the packs fit.
+pub fn routing(found: &Identification, packs: &[PackInfo]) -> Routing {
+    Routing::of(found, packs.iter().map(|info| (info.title.as_str(), info.fits.as_ref())))
 }
 
 /// Descriptions of the packs in a folder, by file name; heads alone are no pack.

@@ -30,7 +30,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let decoder = arguments.wording.as_deref().map(wording::read).transpose()?;
-    let run = Finished::run(&arguments.scan, &arguments.model).await?;
+    let run = Finished::run(&arguments.scan, &arguments.model, false).await?;
     let input = run.report_input();
     let mut report = Report::write(&input);
     if let Some(path) = &arguments.facts {

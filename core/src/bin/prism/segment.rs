@@ -7,13 +7,14 @@ use std::time::{Instant, SystemTime};
 use clap::Args;
 use prism_core::facts::Run;
 use prism_core::formats::{self, Scan};
+use prism_core::identify::Identification;
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
 use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
 
 use crate::files::{self, ModelArguments, ScanArguments};
-use crate::report;
+use crate::{identify, report};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -33,6 +34,9 @@ pub struct Arguments {
     /// Also write the report (.html, .json for FHIR R4, or plain text for any other ending)
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Also say what the scan shows and whether the pack fits, by the same pass of its encoder
+    #[arg(long)]
+    identify: bool,
     /// Also write the network's logits (safetensors), to compare with a reference
     #[arg(long, hide = true)]
     logits: Option<PathBuf>,
@@ -46,16 +50,22 @@ pub struct Finished {
     model: Prism,
     device: DeviceReport,
     segmentation: Segmentation,
+    identification: Option<Identification>,
     open_seconds: f64,
     started: String,
 }
 
 impl Finished {
-    /// Opens pack, scan and device, and segments.
-    pub async fn run(scan: &ScanArguments, model: &ModelArguments) -> Result<Self, Box<dyn Error>> {
+    /// Opens pack, scan and device, and segments; with `identify` knows what the scan shows.
+    pub async fn run(
+        scan: &ScanArguments,
+        model: &ModelArguments,
+        identify: bool,
+    ) -> Result<Self, Box<dyn Error>> {
         let started = utc(SystemTime::now());
         let clock = Instant::now();
         let pack = model.pack()?;
+        let heads = identify.then(|| identify::heads_for(&pack, None)).transpose()?;
         let volume = scan.volume;
         let scan = scan.load()?;
         let opened = Devices::default().open(model.device).await?;
@@ -68,13 +78,30 @@ impl Finished {
         if chambers.is_some() {
             check_stack(scan.volume.dims, &scan.volume.affine)?;
         }
+        let (mut identification, mut encoded) = (None, None);
+        if let Some(heads) = &heads {
+            let pooled = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
+            identification = Some(identify::shown(heads, &pooled.features, &scan)?);
+            encoded = pooled.encoded;
+        }
         let given = (&scan.volume, scan.series.unit_stated);
-        let segmentation = pipeline::segment_stated(given, &model, &pack, &mut Quiet).await?;
+        let segmentation =
+            pipeline::segment_encoded(given, encoded, &model, &pack, &mut Quiet).await?;
         if let Some(chambers) = chambers {
             check_labels(&segmentation.labels, chambers)?;
         }
         let device = opened.report;
-        Ok(Self { pack, scan, volume, model, device, segmentation, open_seconds, started })
+        Ok(Self {
+            pack,
+            scan,
+            volume,
+            model,
+            device,
+            segmentation,
+            identification,
+            open_seconds,
+            started,
+        })
     }
 
     /// What the report says of it.
@@ -107,7 +134,7 @@ impl Finished {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let run = Finished::run(&arguments.scan, &arguments.model).await?;
+    let run = Finished::run(&arguments.scan, &arguments.model, arguments.identify).await?;
     let labels = &run.segmentation.labels;
     files::write(&arguments.output, &formats::nifti::write_labels(labels, &run.pack.info.labels)?)?;
     if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
@@ -129,6 +156,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let view =
             safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes)?;
         files::write(path, &safetensors::serialize([("logits", view)], None)?)?;
+    }
+    if let Some(found) = &run.identification {
+        identify::print(found, &identify::routing(found, core::slice::from_ref(&run.pack.info)));
     }
     run.print(&arguments.output);
     Ok(())
