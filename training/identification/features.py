@@ -4,9 +4,10 @@
 
 Real scans as they are; training scans also in variants that break what would be shortcuts: thick slices
 (else "isotropic" would mean head and "10 mm" heart), noise, bias and gamma (one scanner a data set), the
-skull taken away by the label maps (else "stripped" would mean another data set). Synthetic scans for the
-sequences that no training scan has, and for other body parts. The encoder is the brain pack's, as it
-ships (int8); a vector is what `prism encode` writes.
+skull taken away by the label maps (else "stripped" would mean another data set), air that is grey. `develop`
+scans come in variants, too, their skulls taken away by the pack's own labels. Synthetic scans
+(`synthetic.py`) for the sequences that no training scan has, and for other body parts. The encoder is the
+brain pack's, as it ships (int8); a vector is what `prism encode` writes.
 """
 
 from __future__ import annotations
@@ -17,19 +18,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from training import pack, predict, preprocess
 from training.identification import scans
-from training.labels import CONTRASTS
+from training.identification.grids import boxed, conformed, in_grey_air, varied
+from training.identification.synthetic import Synthetic
 from training.model import SHALLOW, Network
 from training.paths import REPOSITORY, cache_folder, data_folder
-from training.pretraining import physics
-from training.pretraining.data import Source, crop
-from training.synth import DISTANCE_BIT, Brain, Plan, coarsen, field, sample_labels, synthesise
+from training.synth import DISTANCE_BIT
 
 ONE_PASS_VOXELS = 1 << 21  # as in core/src/pipeline/sliding.rs
 VECTORS = ("sequence", "structure", "centre")
-SIZES = [(64, 80, 64), (64, 80, 64), (80, 96, 80)]
 
 
 def centre(maps: list[torch.Tensor]) -> torch.Tensor:
@@ -61,40 +61,6 @@ def vectors(network: Network, image: np.ndarray, settings: dict) -> dict[str, np
     return {f"vector_{name}": torch.stack([row[name][0] for row in rows]).mean(0).numpy() for name in VECTORS}
 
 
-def boxed(grid: np.ndarray) -> np.ndarray:
-    """Foreground box and padding of a normalised grid, as the product cuts it."""
-    start, stop = preprocess.foreground_box(grid)
-    box = grid[tuple(slice(a, b) for a, b in zip(start, stop))]
-    sides = [preprocess.padded_side(side) for side in box.shape]
-    padded = np.zeros(sides, dtype=np.float32)
-    before = [(side - n) // 2 for side, n in zip(sides, box.shape)]
-    padded[tuple(slice(b, b + n) for b, n in zip(before, box.shape))] = box
-    return padded
-
-
-def conformed(volume: np.ndarray, affine: np.ndarray, settings: dict, scale: float = 1.0) -> np.ndarray:
-    """The scan on the pack's grid before the intensity rule; `scale` pretends another spacing."""
-    ras, ras_affine = preprocess.reorient(volume, affine)
-    spacing = preprocess.spacing_of(ras_affine) * scale
-    return preprocess.resample(ras, spacing, np.asarray(settings["spacing_mm"], np.float64))
-
-
-def varied(grid: np.ndarray, rng: np.random.Generator, rule: dict, thick: bool = True) -> np.ndarray:
-    """Thick slices, a bias field, noise and gamma; normalised."""
-    torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    image, background = torch.from_numpy(grid), torch.from_numpy(grid <= 0)
-    if thick and rng.random() < 0.7 and min(grid.shape) > 24:
-        image = coarsen(image, int(rng.integers(3)), float(rng.uniform(1.2, 3.5)))
-    nodes = [int(rng.integers(2, 5)) for _ in range(3)]
-    image = image * torch.exp(field(torch_rng, nodes, tuple(grid.shape), 1)[0] * float(rng.uniform(0, 0.25)))
-    level = float(image.max()) * float(rng.uniform(0, 0.03))
-    image = (image + level * torch.randn(image.shape, generator=torch_rng)).abs()
-    if bool(background.float().mean() > 0.2) and rng.random() < 0.7:
-        image[background] = 0
-    image = preprocess.normalise(image.numpy(), rule)
-    return image ** np.float32(np.exp(rng.normal(0, 0.2)))
-
-
 def stripped(folder: Path, name: str, rng: np.random.Generator, settings: dict) -> np.ndarray | None:
     """A real head without its skull, by its predicted label map (training.self_training), at 2 mm."""
     if not (folder / f"{name}-scan.npy").exists():
@@ -105,19 +71,33 @@ def stripped(folder: Path, name: str, rng: np.random.Generator, settings: dict) 
     return preprocess.resample(scan, np.ones(3), np.asarray(settings["spacing_mm"], np.float64))
 
 
-def inputs(scan: scans.Scan, cache: Path, settings: dict):
-    """(variant, network input, stripped) of a scan: itself, and of a training scan its variants."""
+def without_skull(network: Network, image: np.ndarray, rng: np.random.Generator, settings: dict) -> np.ndarray:
+    """A normalised whole head without its skull, by the labels that the pack itself gives."""
+    brain = predict.logits_of(network, image, settings).argmax(0) > 0
+    reach = int(rng.integers(0, 3))
+    brain = ndimage.binary_fill_holes(ndimage.binary_dilation(brain, iterations=1 + reach))
+    return image * brain
+
+
+def inputs(scan: scans.Scan, cache: Path, settings: dict, network: Network):
+    """(variant, network input, stripped) of a scan: itself, and of what may be learnt from its variants."""
     volume, affine = scans.read(scan.path)
     rule = settings["intensity"]
     grid = conformed(volume, affine, settings)
     yield "", boxed(preprocess.normalise(grid, rule)), scan.stripped
-    if scan.use != "train":
-        return
     rng = np.random.default_rng([zlib.crc32(scan.name.encode()), 1])
-    heart = scan.part == scans.HEART
-    if heart:
+    if scan.use == "train":
+        yield from of_training(scan, grid, rng, cache, settings, (volume, affine))
+    elif scan.use == "develop":
+        yield from of_development(scan, grid, rng, settings, network)
+
+
+def of_training(scan: scans.Scan, grid: np.ndarray, rng, cache: Path, settings: dict, read: tuple):
+    """The variants of a scan to train on."""
+    rule = settings["intensity"]
+    if scan.part == scans.HEART:
         if scan.name.endswith("frame01"):
-            grid = conformed(volume, affine, settings, float(rng.uniform(0.75, 1.25)))
+            grid = conformed(*read, settings, float(rng.uniform(0.75, 1.25)))
             yield "varied", boxed(varied(grid, rng, rule, thick=False)), scan.stripped
         return
     yield "varied", boxed(varied(grid, rng, rule)), scan.stripped
@@ -126,55 +106,21 @@ def inputs(scan: scans.Scan, cache: Path, settings: dict):
         if bare is not None:
             yield "stripped", boxed(preprocess.normalise(bare, rule)), True
             yield "stripped varied", boxed(varied(bare, rng, rule)), True
+        yield "grey air", boxed(in_grey_air(grid, rng, rule)), True
 
 
-class Synthetic:
-    """Synthetic scans by index: heads of two syntheses in four sequences, and other body parts."""
-
-    def __init__(self, cache: Path, priors: Path, settings: dict, seed: int):
-        self.brain, self.rule, self.seed = Brain(cache, priors), settings["intensity"], seed
-        self.sources = {size: Source(cache, priors, size) for size in set(SIZES)}
-
-    def head(self, index: int) -> tuple[np.ndarray, str, bool | None]:
-        """SynthSeg's manner: network input, sequence, whether the skull is gone."""
-        rng = np.random.default_rng([self.seed, index, 1])
-        kind = CONTRASTS[index % 4]
-        shares = tuple(float(name == kind) for name in CONTRASTS)
-        predicted = 0.5 if self.brain.predicted else 0.0
-        plan = Plan(SIZES[int(rng.integers(len(SIZES)))], shares, 1.0, 0.0, predicted)
-        sample = synthesise(self.brain, self.seed, index, plan)
-        image = sample["image"][0]
-        if rng.random() < 0.4:
-            image = coarsen(image, int(rng.integers(3)), float(rng.uniform(1.3, 3.0)))
-        return boxed(preprocess.normalise(image.numpy(), self.rule)), kind, bool(sample["stripped"])
-
-    def physics_head(self, index: int) -> tuple[np.ndarray, str]:
-        """By signal equations, with the skull."""
-        rng, torch_rng, source = self._begin(index, 2)
-        scene = sample_labels(self.brain.drawn, rng, torch_rng, Plan(source.size, (1.0,), 1.0))
-        return self._drawn(source, scene.centre & 63, physics.brain_tissues(self.brain, rng), index, rng, torch_rng)
-
-    def body(self, index: int) -> tuple[np.ndarray, str]:
-        """Abdomen, knee or neck; the tissues' contrasts are drawn without anatomy in mind."""
-        part = ("abdomen", "knee", "neck")[index % 3]
-        rng, torch_rng, source = self._begin(index, 3)
-        volume = source.maps["head_neck" if part == "neck" else part]
-        if part == "neck":
-            volume = volume[:, :, : volume.shape[2] // 2]
-        labels, _ = crop(volume[:: int(rng.choice([1, -1]))], source.size, rng)
-        tissues = physics.body_tissues(rng, int(volume.max()))
-        image, _ = self._drawn(source, torch.from_numpy(labels), tissues, index, rng, torch_rng)
-        return image, part
-
-    def _begin(self, index: int, kind: int):
-        rng = np.random.default_rng([self.seed, index, kind])
-        torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        return rng, torch_rng, self.sources[SIZES[int(rng.integers(len(SIZES)))]]
-
-    def _drawn(self, source: Source, labels: torch.Tensor, tissues: np.ndarray, index: int, rng, torch_rng):
-        name = physics.SEQUENCES[index % len(physics.SEQUENCES)]
-        image = source.drawn(labels, tissues, rng, torch_rng, physics.draw(rng, name))
-        return boxed(image[0].numpy()), name
+def of_development(scan: scans.Scan, grid: np.ndarray, rng, settings: dict, network: Network):
+    """The variants of the few scans that choose strength and temperature: else three people decide."""
+    rule = settings["intensity"]
+    for number in (1, 2):
+        yield f"varied {number}", boxed(varied(grid, rng, rule)), scan.stripped
+    bare = grid
+    if not scan.stripped:
+        whole = boxed(preprocess.normalise(grid, rule))
+        bare = without_skull(network, whole, rng, settings)
+        yield "stripped", boxed(preprocess.normalise(bare, rule)), True
+        yield "stripped varied", boxed(varied(bare, rng, rule)), True
+    yield "grey air", boxed(in_grey_air(bare, rng, rule)), True
 
 
 def keep(path: Path, found: dict, **known) -> None:
@@ -189,6 +135,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--registry", type=Path, default=cache_folder() / "registry")
     parser.add_argument("--heads", type=int, default=200, help="synthetic heads of SynthSeg's kind; half as many by signal equations")
+    parser.add_argument("--subjects", type=int, default=80, help="synthetic subjects with lesions, three sequences each")
     parser.add_argument("--bodies", type=int, default=75, help="synthetic scans of other body parts")
     parser.add_argument("--seed", type=int, default=20261124)
     parser.add_argument("--threads", type=int, default=1)
@@ -202,7 +149,8 @@ def main() -> None:
     # Of a heart that is learnt from one phase is enough.
     every = [s for s in every if s.part != scans.HEART or s.use != "train" or s.name.endswith("frame01")]
     made = Synthetic(arguments.cache, arguments.data / "labelmaps_brain" / "priors", settings, arguments.seed)
-    counts = {"head": arguments.heads, "physics": arguments.heads // 2, "body": arguments.bodies}
+    counts = {"head": arguments.heads, "physics": arguments.heads // 2, "bare": arguments.heads // 2,
+              "subject": arguments.subjects, "body": arguments.bodies}  # fmt: skip
     learnt = [scan for scan in every if scan.use == "train"]
     real(network, settings, [scan for scan in every if scan.use != "train"], arguments.cache, out)
     synthetic(network, settings, made, counts, out)
@@ -219,7 +167,7 @@ def real(network: Network, settings: dict, wanted: list[scans.Scan], cache: Path
             print("not there:", scan.name, flush=True)
             continue
         # The scan itself last: its file says that all of it is done.
-        found = sorted(inputs(scan, cache, settings), key=lambda row: row[0], reverse=True)
+        found = sorted(inputs(scan, cache, settings, network), key=lambda row: row[0], reverse=True)
         for variant, image, bare in found:
             path = first.with_name(f"{first.stem}{'~' + variant.replace(' ', '-') if variant else ''}.npz")
             keep(path, vectors(network, image, settings), name=scan.name, variant=variant, stripped=bare,
@@ -232,22 +180,32 @@ def synthetic(network: Network, settings: dict, made: Synthetic, counts: dict, o
     """The vectors of synthetic scans, of all kinds in turn."""
     for index in range(max(counts.values())):
         for kind, count in counts.items():
-            path = out / f"synthetic-{kind}-{index:04}.npz"
+            stem = f"synthetic-{kind}-{index:04}"
+            # Of a subject the last sequence says that all are done.
+            path = out / (f"{stem}-FLAIR.npz" if kind == "subject" else f"{stem}.npz")
             if index >= count or path.exists():
                 continue
-            row = {"name": path.stem, "subject": path.stem, "variant": kind, "use": "train", "data_set": "synthetic"}
-            if kind == "head":
-                image, sequence, bare = made.head(index)
-                row |= {"part": scans.HEAD, "sequence": sequence, "stripped": bare}
-            elif kind == "physics":
-                image, sequence = made.physics_head(index)
-                row |= {"part": scans.HEAD, "sequence": sequence, "stripped": False}
-            else:
-                image, part = made.body(index)
-                row |= {"part": scans.OTHER, "sequence": None, "stripped": None, "variant": part}
-            keep(path, vectors(network, image, settings), sides=image.shape, **row)
+            for name, image, row in of_synthetic(made, kind, index, stem):
+                known = {"name": name, "subject": stem, "variant": kind, "use": "train", "data_set": "synthetic"}
+                keep(out / f"{name}.npz", vectors(network, image, settings), sides=image.shape, **(known | row))
         if index % 20 == 0:
             print("synthetic", index, flush=True)
+
+
+def of_synthetic(made: Synthetic, kind: str, index: int, stem: str):
+    """(name, network input, what is known of it) of one synthetic scan, or of a subject's three."""
+    if kind == "subject":
+        for image, sequence in made.subject(index):
+            yield f"{stem}-{sequence}", image, {"part": scans.HEAD, "sequence": sequence, "stripped": None}
+    elif kind == "body":
+        image, part = made.body(index)
+        yield stem, image, {"part": scans.OTHER, "sequence": None, "stripped": None, "variant": part}
+    elif kind == "head":
+        image, sequence, bare = made.head(index)
+        yield stem, image, {"part": scans.HEAD, "sequence": sequence, "stripped": bare}
+    else:
+        image, sequence = made.physics_brain(index) if kind == "bare" else made.physics_head(index)
+        yield stem, image, {"part": scans.HEAD, "sequence": sequence, "stripped": kind == "bare"}
 
 
 if __name__ == "__main__":
