@@ -99,6 +99,7 @@ pub enum ToWorker {
         device: DeviceChoice,
         /// What.
         ask: lesions::Ask,
+    },
     /// Something about the phases of a heartbeat; what is beside, the question says.
     Cine {
         /// Where to compute.
@@ -271,6 +272,7 @@ pub enum FromWorker {
     Lesions {
         /// It.
         answer: lesions::Answer,
+    },
     /// What was asked about the phases of a heartbeat; what is beside, the answer says.
     Cine {
         /// It.
@@ -401,6 +403,7 @@ mod tests {
             ToWorker::Lesions {
                 device: DeviceChoice::Cpu,
                 ask: lesions::Ask::Find { pack: "0123abcd".into(), keys: vec![0, 6] },
+            },
             ToWorker::Cine {
                 device: DeviceChoice::Cpu,
                 pack: Some("0123abcd".into()),

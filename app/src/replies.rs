@@ -33,6 +33,8 @@ impl App {
         }
         if self.is_about_lesions(id) {
             self.hear_lesions(reply, &parts);
+            return;
+        }
         if self.is_about_cine(id) {
             self.hear_cine(reply, &parts);
             return;
@@ -42,7 +44,7 @@ impl App {
             FromWorker::Restored
             | FromWorker::Features { .. }
             | FromWorker::Compare { .. }
-            | FromWorker::Lesions { .. } => {}
+            | FromWorker::Lesions { .. }
             | FromWorker::Cine { .. } => {}
             FromWorker::Progress { stage, done, total } => self.advance(id, stage, done, total),
             FromWorker::Notice { text } => self.notify(Tone::Calm, sentence(&text)),

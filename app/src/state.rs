@@ -46,7 +46,7 @@ pub enum Tab {
 
 impl Tab {
     /// All tabs in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Structures,
         Self::Quality,
         Self::Report,
@@ -369,7 +369,7 @@ mod tests {
         let all = &Tab::ALL;
         assert_eq!(Tab::Structures.step(1, all), Tab::Quality);
         assert_eq!(Tab::Structures.step(-1, all), Tab::Cine);
-        let without = &all[..7];
+        let without = &all[..8];
         assert_eq!(Tab::Structures.step(-1, without), Tab::Compare);
         assert_eq!(Tab::Compare.step(1, without), Tab::Structures);
     }

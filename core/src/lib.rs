@@ -24,10 +24,10 @@
 //!
 //! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `follow_up`, `cine` and `facts`.
 
-#[cfg(all(feature = "network", not(target_arch = "wasm32")))]
-pub mod convert;
 #[cfg(feature = "network")]
 pub mod cine;
+#[cfg(all(feature = "network", not(target_arch = "wasm32")))]
+pub mod convert;
 #[cfg(feature = "network")]
 pub mod facts;
 #[cfg(feature = "network")]

@@ -66,6 +66,8 @@ impl Stage {
             .expect("the command line program starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         fs::read(&mask).expect("the mask")
+    }
+
     /// Measures a heartbeat with the command line on the CPU and returns what it says (JSON).
     pub fn cine_by_command(&self, scan: &Path) -> Value {
         let json = self.folder.join("command_cine.json");

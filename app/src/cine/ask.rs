@@ -142,9 +142,8 @@ impl App {
     /// "Measuring phase 3 of 30", with the share of the phase that is done.
     fn measuring(&self, phase: usize, share: Option<(usize, usize)>) -> String {
         let count = untrack(|| self.cine.count());
-        let percent = share.map_or(String::new(), |(done, total)| {
-            format!(", {} %", 100 * done / total.max(1))
-        });
+        let percent = share
+            .map_or(String::new(), |(done, total)| format!(", {} %", 100 * done / total.max(1)));
         format!("Measuring phase {} of {count}{percent}", phase + 1)
     }
 

@@ -106,7 +106,9 @@ fn phase_line(cine: Cine, phase: CinePhaseReport, event: &'static str) -> impl I
     }
     let cells = match (volumes, refused) {
         (Some(Phase { left_ml, right_ml, myocardium_ml }), _) => [left_ml, right_ml, myocardium_ml]
-            .map(|value| view! { <td data-value=format!("{value:.4}")>{text::fixed(value, 1)}</td> })
+            .map(
+                |value| view! { <td data-value=format!("{value:.4}")>{text::fixed(value, 1)}</td> },
+            )
             .collect_view()
             .into_any(),
         (None, refused) => {

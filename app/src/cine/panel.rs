@@ -242,7 +242,9 @@ fn More(app: App) -> impl IntoView {
     // Other series of the study that have the size of the shown one.
     let alike = Memo::new(move |_| {
         app.scan.with(|scan| {
-            let Some(scan) = scan.as_ref().filter(|scan| scan.series.volumes == 1) else { return 0 };
+            let Some(scan) = scan.as_ref().filter(|scan| scan.series.volumes == 1) else {
+                return 0;
+            };
             let same = |other: &&prism_core::formats::Series| {
                 other.key != scan.series.key
                     && other.dims == scan.series.dims

@@ -134,10 +134,15 @@ fn Reading(app: App) -> impl IntoView {
             <div class="stage" id="planes">
                 <Viewer
                     state=app.view
-                    volume=app.volume
-                    labels=app.lesions.shown_labels(app.features, app.features.shown_labels(app.labels))
                     volume=app.cine.shown_volume(app.volume, app.tab)
-                    labels=app.cine.shown_labels(app.features.shown_labels(app.labels), app.tab)
+                    labels=app
+                        .cine
+                        .shown_labels(
+                            app
+                                .lesions
+                                .shown_labels(app.features, app.features.shown_labels(app.labels)),
+                            app.tab,
+                        )
                     colours=app.compare.shown_colours(app.features)
                 />
             </div>

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use prism_core::formats::Scan;
 use prism_core::identify::{HeadsPack, Identification, NamedVector, estimate, identify};
 use prism_core::model::{Pack, Prism};
-use prism_core::pipeline::{self, PipelineError, PooledFeature};
+use prism_core::pipeline::{self, PipelineError, Pooled, PooledFeature};
 use wasm_bindgen::JsValue;
 
 use super::run::{PageWatch, bytes_of};
@@ -35,8 +35,9 @@ pub async fn answer(
     let opened = holdings.engine.open(device, (None, parts.first())).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the scan");
     let (identification, pooled) = seen(scan, &heads, opened, &mut watch).await?;
-    let estimates =
-        estimate::estimate(&heads, &named(&pooled), &identification).map_err(|e| input(&e))?;
+    let estimates = estimate::estimate(&heads, &named(&pooled.features), &identification)
+        .map_err(|error| input(&error))?;
+    holdings.engine.keep_pass(pooled.encoded);
     Ok(Found { identification, estimates })
 }
 
@@ -57,7 +58,7 @@ pub(super) async fn seen(
     heads: &HeadsPack,
     (pack, model): (&Pack, &Prism),
     watch: &mut PageWatch,
-) -> Result<(Identification, Vec<PooledFeature>), Failure> {
+) -> Result<(Identification, Pooled), Failure> {
     heads.check_encoder(&pack.info.name, &pack.info.sha256).map_err(|error| input(&error))?;
     let volume = &scan.volume;
     let pooled =
@@ -66,17 +67,15 @@ pub(super) async fn seen(
             PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
             other => input(&other),
         })?;
-    holdings.engine.keep_pass(pooled.encoded);
-    let vectors: Vec<NamedVector<'_>> =
-        pooled.features.iter().map(|feature| (feature.name, feature.values.as_slice())).collect();
     let acquisition = &scan.series.acquisition;
-    let identification = identify(heads, &named(&pooled), &volume.affine, volume.dims, acquisition)
+    let vectors = named(&pooled.features);
+    let identification = identify(heads, &vectors, &volume.affine, volume.dims, acquisition)
         .map_err(|error| input(&error))?;
     Ok((identification, pooled))
 }
 
-fn named(pooled: &[PooledFeature]) -> Vec<NamedVector<'_>> {
-    pooled.iter().map(|feature| (feature.name, feature.values.as_slice())).collect()
+fn named(features: &[PooledFeature]) -> Vec<NamedVector<'_>> {
+    features.iter().map(|feature| (feature.name, feature.values.as_slice())).collect()
 }
 
 fn input(error: &dyn core::fmt::Display) -> Failure {

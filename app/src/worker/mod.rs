@@ -215,6 +215,7 @@ async fn answer(
         }
         ToWorker::Lesions { device, ask } => {
             lesions::answer(holdings, device, ask, parts, (id, ending)).await
+        }
         ToWorker::Cine { device, pack, ask } => {
             cine::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }

@@ -65,11 +65,6 @@ pub async fn read(
     Ok(Outcome::Loaded(Box::new(Loaded { scan, facts })))
 }
 
-/// The bytes of `File` handles.
-///
-/// # Errors
-/// [`Failure`] when a file cannot be read, or all of them are too much.
-pub async fn contents(
 /// Bytes of `File` handles.
 ///
 /// # Errors

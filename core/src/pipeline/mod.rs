@@ -21,9 +21,7 @@ pub mod windows;
 pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,
 };
-pub use encode::{
-    Encoding, FeatureMap, Pooled, PooledFeature, encode, input_affine, pooled,
-};
+pub use encode::{Encoding, FeatureMap, Pooled, PooledFeature, encode, input_affine, pooled};
 pub use encoded::Encoded;
 pub(crate) use run::Pacer;
 pub use run::{
