@@ -3,7 +3,8 @@
     python -m training.golden
 
 Writes tests/golden/model/tiny.safetensors (a small pack with seeded random weights),
-tiny_io.safetensors (an input and every named output, computed from the dequantised weights) and tests/golden/preprocess/anisotropic.safetensors (a tilted, anisotropic volume and each step's result), slices.safetensors (thick oblique slices).
+tiny_io.safetensors (an input and every named output, computed from the dequantised weights), fused.safetensors
+(two sequences and the probabilities of both together) and tests/golden/preprocess/anisotropic.safetensors (a tilted, anisotropic volume and each step's result), slices.safetensors (thick oblique slices).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors.numpy import save_file
 from scipy import ndimage
 
 from training import pack, preprocess
+from training.lesions.fused import decode
 from training.model import HeadConfig, Network, NetworkConfig
 from training.paths import REPOSITORY
 
@@ -101,6 +103,25 @@ def write_model(folder: Path) -> None:
     tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     about = "axes [batch, channels, x, y, z]; NAME.every2 holds voxels 0, 2, 4 ... of each axis"
     write_file(tensors, folder / "tiny_io.safetensors", {"about": about})
+
+
+def write_fused(folder: Path) -> None:
+    """Two sequences of one head through the tiny pack, fused as training.lesions.fused does."""
+    network, document = pack.read(folder / "tiny.safetensors")
+    generator = torch.Generator().manual_seed(SEED + 3)
+    coarse = torch.rand(2, 1, 8, 12, 8, generator=generator)
+    scans = torch.nn.functional.interpolate(coarse, size=(32, 48, 32), mode="trilinear")[:, 0]
+    # Scan units; zeros are air.
+    scans = (scans * 900 - 150).clamp(min=0).round().numpy()
+    rule = document["preprocessing"]["intensity"]
+    image = torch.from_numpy(np.stack([preprocess.normalise(scan, rule) for scan in scans]))
+    with torch.no_grad():
+        decoded, _ = decode(network.double(), image.double())
+        odds = network.heads["segmentation"](decoded[0])[0].softmax(0)
+    tensors = {"scans": scans, "probabilities.every2": odds.float().numpy()[:, ::2, ::2, ::2]}
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    about = "2 mm; axes [sequence or class, x, y, z]; probabilities at voxels 0, 2, 4 ... of each axis"
+    write_file(tensors, folder / "fused.safetensors", {"about": about})
 
 
 def write_preprocess(folder: Path) -> None:
@@ -195,6 +216,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "golden")
     arguments = parser.parse_args()
     write_model(arguments.out / "model")
+    write_fused(arguments.out / "model")
     write_preprocess(arguments.out / "preprocess")
     write_slices(arguments.out / "preprocess")
 

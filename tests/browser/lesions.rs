@@ -17,22 +17,45 @@ use crate::reading::assert_content;
 /// How long three networks over two small scans may take on two shared cores.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The small scan as another sequence, grey for white, its header 6 mm further to the right.
-fn another(folder: &Path) -> PathBuf {
-    let path = scans::small(folder);
-    let mut volume: Volume = scans::read("small", &fs::read(path).expect("the small scan"));
+/// A ball of 20 mm in the white matter of the small scan: voxels of its middle, and the square of its radius.
+const BALL: ([usize; 3], usize) = ([14, 24, 30], 25);
+
+/// Paints a ball as bright as the brightest voxel.
+fn paint(volume: &mut Volume) {
     let most = volume.data.iter().copied().fold(0.0, f32::max);
-    volume.data.iter_mut().filter(|value| **value > 0.05 * most).for_each(|v| *v = 1.1 * most - *v);
-    volume.affine.0[0][3] += 6.0;
-    let path = folder.join("small_other.nii.gz");
-    fs::write(&path, write_volume(&volume).expect("a NIfTI file")).expect("writing the scan");
-    path
+    let [nx, ny, _] = volume.dims;
+    for (at, value) in volume.data.iter_mut().enumerate() {
+        let voxel = [at % nx, at / nx % ny, at / (nx * ny)];
+        let far: usize = (0..3).map(|k| voxel[k].abs_diff(BALL.0[k]).pow(2)).sum();
+        if far < BALL.1 {
+            *value = most;
+        }
+    }
 }
 
-fn open_small<'stage>(stage: &'stage Stage) -> Page<'stage> {
+/// The small scan with the ball, and the same as another sequence: grey for white, its header 6 mm further to the
+/// right.
+fn study(folder: &Path) -> [PathBuf; 2] {
+    let small = scans::small(folder);
+    let mut first: Volume = scans::read("small", &fs::read(small).expect("the small scan"));
+    let mut other = first.clone();
+    paint(&mut first);
+    let most = other.data.iter().copied().fold(0.0, f32::max);
+    other.data.iter_mut().filter(|value| **value > 0.05 * most).for_each(|v| *v = 1.1 * most - *v);
+    other.affine.0[0][3] += 6.0;
+    paint(&mut other);
+    [("lesions_t1w.nii.gz", first), ("lesions_other.nii.gz", other)].map(|(name, volume)| {
+        let path = folder.join(name);
+        let bytes = write_volume(&volume).expect("a NIfTI file");
+        fs::write(&path, bytes).expect("writing the scan");
+        path
+    })
+}
+
+fn open_first<'stage>(stage: &'stage Stage, scan: &Path) -> Page<'stage> {
     let page = stage.open();
     page.choose("device-choice", "cpu");
-    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.choose_files("file-input", &[scan.to_owned()]);
     page.wait_for_state("scan", PATIENCE);
     page.click("#tab-lesions");
     page
@@ -53,8 +76,8 @@ fn counts(volume: &Volume) -> BTreeMap<i32, usize> {
 }
 
 pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(stage: &Stage) {
-    let page = open_small(stage);
-    let other = another(&stage.folder);
+    let [first, other] = study(&stage.folder);
+    let page = open_first(stage, &first);
     page.choose_files("lesions-input", std::slice::from_ref(&other));
     page.wait_until("the sequence", TIMEOUT, &|page| sequences(page) == 1);
     let moved: f64 = page.attribute("lesions-sequence", "data-moved").parse().expect("it moved");
@@ -68,8 +91,7 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
     let mask = page.download("lesions-mask");
     assert!(mask.name.ends_with("_lesions.nii.gz"), "{}", mask.name);
     let mask = scans::read(&mask.name, &mask.bytes);
-    let small = scans::small(&stage.folder);
-    let expected = scans::read("command", &stage.lesions_by_command(&[&small, &other]));
+    let expected = scans::read("command", &stage.lesions_by_command(&[&first, &other]));
     assert_eq!(mask.dims, expected.dims);
     let differ = mask.data.iter().zip(&expected.data).filter(|(a, b)| a != b).count();
     let called: usize = counts(&expected).values().sum();
@@ -123,14 +145,15 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
 }
 
 pub fn what_is_no_scan_is_not_added_and_a_search_is_cancelled(stage: &Stage) {
-    let page = open_small(stage);
+    let [first, _] = study(&stage.folder);
+    let page = open_first(stage, &first);
     page.choose_files("lesions-input", &[scans::not_a_scan(&stage.folder)]);
     page.wait_until("a sentence", TIMEOUT, &|page| {
         !page.texts("notice").is_empty() && page.text("lesions-busy").is_empty()
     });
     assert_eq!(sequences(&page), 0);
     // The scan that is shown is no further sequence.
-    page.choose_files("lesions-input", &[scans::small(&stage.folder)]);
+    page.choose_files("lesions-input", &[first]);
     page.wait_until("another sentence", TIMEOUT, &|page| {
         page.texts("notice").contains("the scan that is shown")
     });

@@ -106,11 +106,11 @@ def evaluate(path: Path, command: Path, data: Path) -> dict:
             "probability": summary["probability"],
         }  # fmt: skip
         print(name, result["healthy"][name], flush=True)
-    result["summary"] = summary(result)
+    result["summary"] = summarise(result)
     return result
 
 
-def summary(result: dict) -> dict:
+def summarise(result: dict) -> dict:
     """The figures that the page's caution is made of (app/src/lesions/caution.rs)."""
     rows, studies = result["ms_lesions"], list(result["healthy"].values())
     volumes = [study["ml"] for study in studies]

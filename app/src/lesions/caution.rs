@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn false_alarms_are_said_with_their_counts() {
         let scores = json!({ "real": { "healthy": {
-            "studies": 20, "without_a_call": 3, "median_ml": 1.5, "largest_ml": 33.25,
+            "studies": 20, "without_a_call": 3, "median_ml": 1.5, "largest_ml": 33.26,
         } } });
         let words = caution(&scores);
         assert!(words.starts_with("In 17 of 20 studies of healthy heads"), "{words}");

@@ -92,11 +92,12 @@ pub async fn find<W: Watch>(
     let voxel_ml = classes.affine.determinant().abs() / 1000.0;
     let counts = classes.counts();
     let above = |at: usize| f64::from(2.0 * (any[at] - THRESHOLD).max(0.0));
-    let evidence_ml =
-        (0..voxels).filter(|&at| classes.data[at] != 0).map(above).sum::<f64>() * voxel_ml;
+    // An empty sum of floats is negative zero.
+    let marked = (0..voxels).filter(|&at| classes.data[at] != 0);
+    let evidence_ml = marked.map(above).fold(0.0, |sum, part| sum + part) * voxel_ml;
     let summary = Summary {
         lesions: rows.len(),
-        millilitres: rows.iter().map(|row| row.millilitres).sum(),
+        millilitres: rows.iter().fold(0.0, |sum, row| sum + row.millilitres),
         by_class: table
             .labels
             .iter()
