@@ -400,6 +400,22 @@ def dicom_series():
     case("dicom_cine_temporal_resolution", "Three phases without trigger times: temporal position and resolution.",
          names([content for volume in spaced for content in volume]),
          selection={"volume": 2}, **dicom_expectation(spaced[2], volumes=3, files=6), time_ms=62.5, warnings=[])
+    # A breath-hold a slice, a series each; the second slice was taken again, brighter, as series 9.
+    def breath_hold(series, index, factor=1):
+        files = []
+        for phase in range(2):
+            ds = dataset(index, series=series, SeriesDescription=f"cine {series}", TriggerTime=str(30.0 * phase + index),
+                         SOPInstanceUID=f"{ROOT_UID}.{series}.{phase * 100 + index + 1}", InstanceNumber=phase + 1)
+            ds.PixelData = (pixels(index) // (4 * (phase + 1)) * factor).tobytes()
+            files.append(dicom(ds))
+        return files
+    slices = [breath_hold(4, 0), breath_hold(5, 1), breath_hold(6, 2), breath_hold(9, 1, factor=2)]
+    second_phase = [slices[0][1], slices[3][1], slices[2][1]]
+    case("dicom_cine_series_a_slice", "A cine stack whose slices are a series each, one of them taken twice.",
+         names([content for hold in slices for content in hold]), selection={"series": "series-5", "volume": 1},
+         **dicom_expectation(second_phase, volumes=2, files=6, title="Series 4: cine 4, slices of 3 series"), time_ms=31,
+         series=[{"dims": [COLUMNS, ROWS, depth], "volumes": 2} for depth in (1, 1, 1, 1, 3)],
+         warnings=["their slices again: 1"])
     echoes = [[timed(volume, index, EchoTime=str(5.0 + 7.5 * volume), EchoNumbers=volume + 1) for index in range(2)] for volume in range(2)]
     case("dicom_two_echoes", "Two echoes in one series: two volumes, each with its echo time.", names(echoes[1] + echoes[0]),
          selection={"volume": 1}, **dicom_expectation(echoes[1], volumes=2, acquisition={"echo_time_ms": 12.5}), warnings=[])

@@ -146,10 +146,9 @@ pub fn Curve(
         cine.model.with(|model| model.as_ref().and_then(|card| colours(&card.labels)))
     });
     let click = move |event: MouseEvent| {
-        let Some(element) = event.current_target().and_then(|t| t.dyn_into::<Element>().ok())
-        else {
-            return;
-        };
+        // A dot or a word may be what was hit.
+        let hit = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let Some(element) = hit.and_then(|hit| hit.closest("svg").ok().flatten()) else { return };
         let bounds = element.get_bounding_client_rect();
         let share = (f64::from(event.client_x()) - bounds.left()) / bounds.width().max(1.0);
         let at = drawing.with_untracked(|drawing| drawing.as_ref()?.nearest(share * SIZE[0]));

@@ -7,6 +7,7 @@
 //! | `file` | preamble, meta group, transfer syntax |
 //! | `frames` | what each image says about itself |
 //! | `geometry` | images to an even grid and its affine |
+//! | `join` | slices that are a series each, to one stack |
 //! | `pixels`, `rle` | pixels to values |
 //!
 //! Identifiers of the patient are never read. The series' identifier groups files and
@@ -17,6 +18,7 @@ mod elements;
 mod file;
 mod frames;
 mod geometry;
+mod join;
 mod pixels;
 mod rle;
 
@@ -183,44 +185,70 @@ fn form(mut groups: Vec<Group>, failures: &mut Vec<FormatError>) -> Vec<(Series,
     });
     let mut part_of: HashMap<String, usize> = HashMap::new();
     let mut stacks = Vec::new();
+    let joined = join::joined(&groups);
+    let single = groups.len();
     for (at, Group { facts, frames }) in groups.into_iter().enumerate() {
-        let mut files: Vec<usize> = frames.iter().map(|frame| frame.file).collect();
-        files.sort_unstable();
-        files.dedup();
         let part = part_of.entry(facts.uid.clone()).or_default();
         *part += 1;
         let mut title = title(&facts);
         if parts.get(&facts.uid).is_some_and(|&parts| parts > 1) {
             title.push_str(&format!(", part {part}"));
         }
-        let mut layout = match geometry::arrange(frames) {
-            Ok(layout) => layout,
-            Err(reason) => {
-                failures.push(FormatError::Geometry { reason });
-                continue;
-            }
-        };
-        // "MRI" is no term of the standard, but exporters write it.
-        if !matches!(facts.modality.as_str(), "MR" | "MRI" | "") {
-            layout.warnings.push(format!(
-                "These images are of modality {}; the models here are made for MR.",
-                facts.modality.chars().take(4).collect::<String>()
-            ));
+        match stack(at, title, facts, frames) {
+            Ok(stack) => stacks.push(stack),
+            Err(reason) => failures.push(FormatError::Geometry { reason }),
         }
-        let series = Series {
-            key: format!("series-{}", at + 1),
-            title,
-            format: Format::Dicom,
-            dims: layout.dims,
-            spacing_mm: layout.affine.spacing_mm(),
-            unit_stated: true,
-            volumes: layout.volumes,
-            files: files.len(),
-            acquisition: facts.acquisition,
-        };
-        stacks.push((series, Stack { layout }));
+    }
+    for (at, joined) in joined.into_iter().enumerate() {
+        let Group { facts, frames } = joined.group;
+        let title = format!("{}, slices of {} series", title(&facts), joined.series);
+        // What cannot be joined stays what it is, a series each.
+        if let Ok((series, mut stack)) = stack(single + at, title, facts, frames) {
+            if joined.repeated > 0 {
+                stack.layout.warnings.push(format!(
+                    "Series left out of the stack, as later ones show their slices again: {}.",
+                    joined.repeated
+                ));
+            }
+            stacks.push((series, stack));
+        }
     }
     stacks
+}
+
+/// Images to a stack, number `at` of the study.
+///
+/// # Errors
+/// In words, why they form none.
+fn stack(
+    at: usize,
+    title: String,
+    facts: SeriesFacts,
+    frames: Vec<Frame>,
+) -> Result<(Series, Stack), String> {
+    let mut files: Vec<usize> = frames.iter().map(|frame| frame.file).collect();
+    files.sort_unstable();
+    files.dedup();
+    let mut layout = geometry::arrange(frames)?;
+    // "MRI" is no term of the standard, but exporters write it.
+    if !matches!(facts.modality.as_str(), "MR" | "MRI" | "") {
+        layout.warnings.push(format!(
+            "These images are of modality {}; the models here are made for MR.",
+            facts.modality.chars().take(4).collect::<String>()
+        ));
+    }
+    let series = Series {
+        key: format!("series-{}", at + 1),
+        title,
+        format: Format::Dicom,
+        dims: layout.dims,
+        spacing_mm: layout.affine.spacing_mm(),
+        unit_stated: true,
+        volumes: layout.volumes,
+        files: files.len(),
+        acquisition: facts.acquisition,
+    };
+    Ok((series, Stack { layout }))
 }
 
 fn title(facts: &SeriesFacts) -> String {
