@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Writes the golden cases of core/src/formats: tests/golden/formats/CASE/{input files, expected.json}.
 
-The inputs are tiny and made here; the expected numbers are what nibabel and pydicom read
-from those same bytes. Where our reader follows the NIfTI standard and nibabel does not
+The inputs are tiny and made here; the expected numbers are what nibabel, pynrrd and pydicom
+read from those same bytes. Where our reader follows the NIfTI standard and nibabel does not
 (no orientation at all; units other than millimetres), the expected affine is written out
 from nifti1.h and the case says so. The Rust tests read the folders only: Python is
 needed to change a case, not to run it.
 
-    python3 tests/golden/make_formats.py  # nibabel pydicom numpy pylibjpeg[all] imagecodecs
+    python3 tests/golden/make_formats.py  # nibabel pydicom pynrrd numpy pylibjpeg[all] imagecodecs
 
 Running it again changes no byte: no times, no random identifiers.
 """
@@ -16,6 +16,7 @@ import shutil
 
 import golden_dicom
 import golden_nifti
+import golden_nrrd
 from golden_case import ROOT
 
 PARTS = [
@@ -25,6 +26,7 @@ PARTS = [
     golden_nifti.nifti_shapes,
     golden_nifti.nifti_broken,
     golden_nifti.archives,
+    golden_nrrd.nrrd_files,
     golden_dicom.dicom_syntaxes,
     golden_dicom.dicom_pixels,
     golden_dicom.dicom_geometry,

@@ -1,7 +1,7 @@
 //! What there is among the files: NIfTI scans and DICOM series side by side.
 
 use super::detect::{Kind, detect};
-use super::{FormatError, InputFile, Scan, Selection, Series, dicom, nifti};
+use super::{FormatError, InputFile, Scan, Selection, Series, dicom, nifti, nrrd};
 
 /// One thing that can be loaded.
 pub(super) struct Entry {
@@ -11,6 +11,7 @@ pub(super) struct Entry {
 
 enum Source {
     Nifti(Box<nifti::Found>),
+    Nrrd(Box<nrrd::Found>),
     Dicom(dicom::Stack),
 }
 
@@ -57,6 +58,13 @@ impl Catalogue {
             let name = files[index].name.clone();
             match kind {
                 Kind::Nifti { .. } => {}
+                Kind::Nrrd => match nrrd::find(files, index) {
+                    Ok(found) => {
+                        let series = nrrd::describe(files, &found);
+                        entries.push(Entry { series, source: Source::Nrrd(Box::new(found)) });
+                    }
+                    Err(error) => failures.push((index, error)),
+                },
                 Kind::Empty => failures.push((index, FormatError::Empty { name })),
                 Kind::Analyze => failures.push((index, FormatError::Analyze { name })),
                 Kind::Dicom => dicom_files.push(index),
@@ -120,6 +128,7 @@ impl Catalogue {
         let (series, volume) = (entry.series.clone(), selection.volume);
         let mut scan = match &entry.source {
             Source::Nifti(found) => nifti::load(files, found, series, volume),
+            Source::Nrrd(found) => nrrd::load(files, found, series, volume),
             Source::Dicom(stack) => dicom::load(files, stack, series, volume),
         }?;
         scan.warnings.extend_from_slice(&self.warnings);

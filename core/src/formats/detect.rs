@@ -16,6 +16,8 @@ pub(super) enum Kind {
     },
     /// A 348-byte header without NIfTI's magic.
     Analyze,
+    /// NRRD header.
+    Nrrd,
     /// DICOM file or bare data set.
     Dicom,
     /// Zip archive.
@@ -64,6 +66,8 @@ pub(super) fn detect(bytes: &[u8]) -> Kind {
 fn plain(bytes: &[u8]) -> Option<Kind> {
     if is_nifti(bytes) {
         Some(Kind::Nifti { zipped: false })
+    } else if bytes.starts_with(b"NRRD000") {
+        Some(Kind::Nrrd)
     } else if bytes.get(128..132) == Some(b"DICM") || bare_data_set(bytes) {
         Some(Kind::Dicom)
     } else if is_analyze(bytes) {
@@ -92,7 +96,6 @@ fn other(bytes: &[u8]) -> Kind {
         (b"\x89PNG", "a PNG picture", USE_A_SCAN),
         (b"\xff\xd8\xff", "a JPEG picture", USE_A_SCAN),
         (b"%PDF", "a PDF document", USE_A_SCAN),
-        (b"NRRD", "an NRRD file", CONVERT),
         (b"ObjectType", "a MetaImage header (.mha, .mhd)", CONVERT),
         (b"\x89HDF", "an HDF5 or MINC file", CONVERT),
         (b"CDF", "a MINC file", CONVERT),

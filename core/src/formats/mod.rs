@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `detect` | what a file is, from its bytes, never from its name |
 //! | `nifti/` | NIfTI-1 and -2, `.nii`, `.nii.gz`, `.hdr` with `.img`; writing |
+//! | `nrrd` | NRRD files with their voxels in them |
 //! | `dicom/` | DICOM files to series, volumes and geometry |
 //! | `archive` | zip archives of either |
 //! | `gzip` | bounded unpacking |
@@ -22,6 +23,7 @@ mod dicom;
 mod error;
 mod gzip;
 pub mod nifti;
+mod nrrd;
 
 use std::borrow::Cow;
 
@@ -59,6 +61,8 @@ pub enum Format {
     Nifti1,
     /// NIfTI-2.
     Nifti2,
+    /// NRRD.
+    Nrrd,
     /// DICOM, single-frame or multi-frame.
     Dicom,
 }
@@ -69,6 +73,7 @@ impl Format {
         match self {
             Self::Nifti1 => "NIfTI-1",
             Self::Nifti2 => "NIfTI-2",
+            Self::Nrrd => "NRRD",
             Self::Dicom => "DICOM",
         }
     }

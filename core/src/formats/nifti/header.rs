@@ -17,7 +17,7 @@ const NIFTI1_BYTES: usize = 348;
 /// Extensions may lie between header and voxels; nothing real has this much of them.
 const MOST_OFFSET: f64 = 64.0 * 1024.0 * 1024.0;
 /// What works, for messages.
-const SUPPORTED: &str = "integers of 8 to 64 bits and floats of 32 or 64 bits";
+pub(in crate::formats) const SUPPORTED: &str = "integers of 8 to 64 bits and floats of 32 or 64 bits";
 
 /// Byte order of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(in crate::formats) enum Order {
 
 /// Voxel types that hold one grey value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum VoxelType {
+pub(in crate::formats) enum VoxelType {
     U8,
     I8,
     U16,
@@ -64,7 +64,7 @@ impl VoxelType {
     }
 
     /// Bytes a voxel.
-    pub(super) const fn bytes(self) -> u64 {
+    pub(in crate::formats) const fn bytes(self) -> u64 {
         match self {
             Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 => 2,
@@ -101,23 +101,23 @@ pub(in crate::formats) struct Header {
     pub(in crate::formats) version: u8,
     /// Header and voxels in one file.
     pub(in crate::formats) single_file: bool,
-    pub(super) order: Order,
+    pub(in crate::formats) order: Order,
     /// Voxels along x, y, z.
     pub(in crate::formats) dims: [usize; 3],
     /// Product of the dimensions past the third.
     pub(in crate::formats) volumes: usize,
-    pub(super) voxel_type: VoxelType,
+    pub(in crate::formats) voxel_type: VoxelType,
     /// First byte of the voxels in their file.
-    pub(super) offset: u64,
+    pub(in crate::formats) offset: u64,
     /// Slope and intercept, where the file asks for scaling.
-    pub(super) scaling: Option<(f64, f64)>,
+    pub(in crate::formats) scaling: Option<(f64, f64)>,
     pub(in crate::formats) affine: Affine,
     /// Whether the unit of length is one that the file states.
     pub(in crate::formats) unit_stated: bool,
     /// Time from a volume to the next in milliseconds, where the fourth axis is one of time.
-    pub(super) volume_step_ms: Option<f64>,
+    pub(in crate::formats) volume_step_ms: Option<f64>,
     /// Free text of the writer.
-    pub(super) descrip: Vec<u8>,
+    pub(in crate::formats) descrip: Vec<u8>,
     pub(in crate::formats) warnings: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 mod geometry;
 pub(in crate::formats) mod header;
 mod sidecar;
-mod voxels;
+pub(in crate::formats) mod voxels;
 mod write;
 
 use super::{Acquisition, Format, FormatError, InputFile, Scan, Series, gzip};
@@ -60,15 +60,15 @@ fn image_of(files: &[InputFile], index: usize) -> Result<usize, FormatError> {
     }
 }
 
-/// File name without folders and without the extensions NIfTI uses.
-fn stem(name: &str) -> &str {
+/// File name without folders and without the extensions that scans have.
+pub(super) fn stem(name: &str) -> &str {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let cut = |text: &str, extension: &str| -> Option<usize> {
         let at = text.len().checked_sub(extension.len())?;
         text.get(at..)?.eq_ignore_ascii_case(extension).then_some(at)
     };
     let base = cut(base, ".gz").map_or(base, |at| &base[..at]);
-    [".nii", ".hdr", ".img"].iter().find_map(|end| cut(base, end)).map_or(base, |at| &base[..at])
+    [".nii", ".hdr", ".img", ".nrrd"].iter().find_map(|end| cut(base, end)).map_or(base, |at| &base[..at])
 }
 
 /// What to show of a scan that was found in file `index`.

@@ -37,7 +37,7 @@ impl Read for Source<'_> {
 /// [`FormatError::Truncated`] where the file is shorter than its header promises, before
 /// allocation as far as that can be known; [`FormatError::Damaged`] for broken gzip;
 /// [`FormatError::TooLarge`] where memory ends.
-pub(super) fn read(
+pub(in crate::formats) fn read(
     header: &Header,
     file: &InputFile,
     index: usize,
