@@ -2,12 +2,13 @@
 //
 // The build writes `precache.js`, which names the files of this version. A new version is
 // fetched as a whole beside the old one and takes over when the page asks for it or was
-// closed everywhere: files of two versions never mix. Packs other than the first one are
-// large and not everybody's: they are kept when they are first fetched.
+// closed everywhere: files of two versions never mix. Packs other than the first one and the
+// atlas are not everybody's: they are kept when they are first fetched.
 importScripts("./precache.js");
 
 const PREFIX = "prism-page-";
 const CACHE = PREFIX + PRECACHE.version;
+const LATER = ["/packs/", "/atlas/"];
 const PAGE = new URL("./index.html", self.registration.scope).href;
 
 self.addEventListener("install", (event) => {
@@ -45,7 +46,7 @@ self.addEventListener("fetch", (event) => {
         const kept = await cache.match(page ? PAGE : request, { ignoreSearch: true });
         if (kept) return kept;
         const fetched = await fetch(request);
-        if (fetched.ok && url.pathname.includes("/packs/")) {
+        if (fetched.ok && LATER.some((folder) => url.pathname.includes(folder))) {
           // A full disk is no reason to give nothing.
           await cache.put(request, fetched.clone()).catch(() => {});
         }

@@ -358,7 +358,8 @@ pub fn now_ms() -> f64 {
     window().performance().map_or(0.0, |performance| performance.now())
 }
 
-async fn fetch_file(url: &'static str, name: &str) -> Option<File> {
+/// A file beside the page; `None` where it cannot be fetched.
+pub(crate) async fn fetch_file(url: &'static str, name: &str) -> Option<File> {
     let blob = JsFuture::from(fetch_blob(url.to_owned())).await.ok()?;
     File::new_with_blob_sequence(&js_sys::Array::of1(&blob), name).ok()
 }

@@ -398,7 +398,7 @@ mod tests {
             ToWorker::Compare {
                 device: DeviceChoice::Cpu,
                 pack: None,
-                ask: compare::Ask::Change { years: Some(1.5) },
+                ask: compare::Ask::Align { kind: compare::Kind::Affine, atlas: true },
             },
             ToWorker::Lesions {
                 device: DeviceChoice::Cpu,

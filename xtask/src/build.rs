@@ -88,7 +88,7 @@ fn write_policy() -> TaskResult {
 }
 
 /// Names the files of this version for the service worker, which keeps them for use without a network.
-/// Packs that not everybody wants are kept when they are first fetched.
+/// Packs that not everybody wants, and the atlas, are kept when they are first fetched.
 fn write_precache(version: &str) -> TaskResult {
     let dist = project::dist();
     const FIRST: [&str; 5] = [
@@ -98,7 +98,10 @@ fn write_precache(version: &str) -> TaskResult {
         "identify.safetensors",
         "report.safetensors",
     ];
-    let later = |name: &str| name.strip_prefix("packs/").is_some_and(|file| !FIRST.contains(&file));
+    let later = |name: &str| {
+        name.starts_with("atlas/")
+            || name.strip_prefix("packs/").is_some_and(|file| !FIRST.contains(&file))
+    };
     let kept = |name: &str| {
         !matches!(name, "service_worker.js" | "precache.js" | "_headers") && !later(name)
     };

@@ -3,21 +3,24 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use js_sys::Uint8Array;
+use js_sys::{Float32Array, Uint8Array};
 use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 use web_sys::File;
 
-use super::messages::{Answer, Ask, Picture};
+use super::messages::{Answer, Ask, Picture, Standard};
 use super::{Mode, Outcome};
-use crate::actions::sentence;
+use crate::actions::{fetch_file, sentence};
 use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
-use crate::viewer::DisplayColours;
+use crate::viewer::{Displacements, DisplayColours, StandardSpace};
 
 /// Time that each scan is shown when they flicker: slow enough for anyone who must not
 /// see fast flashes (WCAG 2.3.1: at most three a second).
 const FLICKER: Duration = Duration::from_millis(700);
+
+/// The atlas beside the page, and what it and its coordinates are called.
+const ATLAS: (&str, &str) = ("./atlas/mni152_t1_2mm.nii.gz", "MNI152");
 
 impl App {
     /// Aligns a second scan with the shown one.
@@ -29,23 +32,49 @@ impl App {
         }
         self.forget_comparison();
         compare.name.set(Some(first.name()));
-        let parts = files.iter().map(JsValue::from).collect();
-        self.ask_compare(
-            "Reading the second scan",
-            Ask::Align(compare.kind.get_untracked()),
-            parts,
-        );
+        self.ask_alignment(files.iter().map(JsValue::from).collect());
+    }
+
+    /// Aligns the MNI atlas with the shown scan; it is fetched when it is first asked for.
+    pub fn compare_with_atlas(&self) {
+        let compare = self.compare;
+        if compare.busy.with_untracked(Option::is_some) {
+            return;
+        }
+        self.forget_comparison();
+        compare.atlas.set(true);
+        compare.name.set(Some(ATLAS.1.into()));
+        compare.busy.set(Some("Fetching the atlas".into()));
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let file = fetch_file(ATLAS.0, "mni152_t1_2mm.nii.gz").await;
+            compare.busy.set(None);
+            if !compare.atlas.get_untracked() {
+                // Another scan was opened meanwhile.
+                return;
+            }
+            match file {
+                Some(file) => app.ask_alignment(vec![file.into()]),
+                None => {
+                    app.forget_comparison();
+                    app.notify(
+                        Tone::Problem,
+                        "The atlas could not be fetched; look at the network, then try again.",
+                    );
+                }
+            }
+        });
+    }
+
+    fn ask_alignment(&self, parts: Vec<JsValue>) {
+        let (kind, atlas) = (self.compare.kind.get_untracked(), self.compare.atlas.get_untracked());
+        let words = if atlas { "Reading the atlas" } else { "Reading the second scan" };
+        self.ask_compare(words, Ask::Align { kind, atlas }, parts);
     }
 
     /// Compares the volumes of the structures in both scans.
     pub fn ask_change(&self) {
-        let typed = self.compare.years.get_untracked();
-        let years = typed.trim().replace(',', ".").parse().ok();
-        if !typed.trim().is_empty() && !years.is_some_and(|years: f64| years > 0.0) {
-            self.notify(Tone::Problem, "The time between the scans is a number of years above 0.");
-            return;
-        }
-        self.ask_compare("Measuring both scans", Ask::Change { years }, Vec::new());
+        self.ask_compare("Measuring both scans", Ask::Change, Vec::new());
     }
 
     /// Shows the second scan in another way.
@@ -73,6 +102,8 @@ impl App {
                 }
             }
             Mode::Blend | Mode::Cells => self.view.overlay_opacity.set(0.5),
+            // The scan is to be seen between the colours.
+            Mode::Change => self.view.overlay_opacity.set(0.7),
             Mode::Checkerboard | Mode::Flicker => self.view.overlay_opacity.set(1.0),
         }
         if mode == Mode::Flicker {
@@ -132,9 +163,13 @@ impl App {
                 if kind == FailureKind::Crash {
                     self.end_worker();
                 }
+                self.leave_what_is_not_drawn();
                 self.notify(Tone::Problem, sentence(&message));
             }
-            body if body.is_final() => self.comparison_ended(),
+            body if body.is_final() => {
+                self.comparison_ended();
+                self.leave_what_is_not_drawn();
+            }
             _ => {}
         }
     }
@@ -142,8 +177,16 @@ impl App {
     fn comparison_answered(&self, answer: Answer, parts: &[JsValue]) {
         let compare = self.compare;
         match answer {
-            Answer::Aligned { grid, seconds, differences, folded } => {
+            Answer::Aligned { grid, seconds, differences, folded, date, standard } => {
                 compare.outcome.set(Some(Outcome { seconds, differences, folded }));
+                let first = self.scan.with_untracked(|scan| {
+                    scan.as_ref().and_then(|scan| scan.acquisition().study_date)
+                });
+                for (day, signal) in [first, date].into_iter().zip(compare.dates) {
+                    signal.set(day.map(|day| day.to_string()).unwrap_or_default());
+                }
+                let space = standard.and_then(|way| space(way, parts.get(1)));
+                self.view.standard.set(space.map(Rc::new));
                 compare.picture.set(picture(Picture::Greys, grid, parts));
                 self.show_comparison(Mode::Blend);
             }
@@ -153,6 +196,15 @@ impl App {
                 self.draw_what_is_shown();
             }
             Answer::Changed { rows } => compare.rows.set(Some(rows)),
+        }
+    }
+
+    /// Back to the first scan when the picture of the chosen way did not come.
+    fn leave_what_is_not_drawn(&self) {
+        let wanted = self.compare.mode.get_untracked().picture();
+        let known = self.compare.picture.with_untracked(|p| p.as_ref().map(|(which, _)| *which));
+        if wanted.is_some() && known != wanted {
+            self.show_comparison(Mode::Off);
         }
     }
 
@@ -169,7 +221,23 @@ impl App {
         self.compare.outcome.set(None);
         self.compare.rows.set(None);
         self.compare.picture.set(None);
+        self.compare.atlas.set(false);
+        self.compare.years.set(String::new());
+        self.compare.dates.iter().for_each(|date| date.set(String::new()));
+        self.view.standard.set(None);
     }
+}
+
+/// The way to the atlas; none where its displacements did not arrive.
+fn space(way: Standard, displacements: Option<&JsValue>) -> Option<StandardSpace> {
+    let displacements = match way.grid {
+        None => None,
+        Some(grid) => {
+            let values = Float32Array::new(displacements?);
+            Some(Displacements::new(grid.dims, &grid.affine, values).ok()?)
+        }
+    };
+    Some(StandardSpace { name: ATLAS.1, affine: way.affine, displacements })
 }
 
 fn picture(which: Picture, grid: Grid, parts: &[JsValue]) -> Option<(Picture, Rc<DisplayColours>)> {

@@ -1,5 +1,7 @@
 //! What page and worker say to each other about a second scan (see `protocol`).
 
+use prism_core::formats::Date;
+use prism_core::volume::Affine;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Grid;
@@ -25,26 +27,32 @@ pub enum Picture {
     Checkerboard,
     /// Cubes that were straight before it was deformed.
     Cells,
+    /// How much larger or smaller each place is in it (see `local`): computed when it is
+    /// first asked for.
+    LocalChange,
 }
 
 /// What the page asks. The pack (a `Blob`) is beside each, first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
     /// Read the second scan (its `File` handles beside) and align it with the loaded one.
-    Align(Kind),
+    Align {
+        /// How far it may be moved.
+        kind: Kind,
+        /// Whether it is an atlas, whose points are wanted for those of the loaded scan.
+        atlas: bool,
+    },
     /// Draw it.
     Draw(Picture),
     /// Segment both several times and compare volumes.
-    Change {
-        /// Years from the loaded scan to the second one, where known.
-        years: Option<f64>,
-    },
+    Change,
 }
 
 /// What the worker answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// Aligned. Beside: its greys, as in [`Answer::Drawn`].
+    /// Aligned. Beside: its greys, as in [`Answer::Drawn`]; then, where `standard` has a
+    /// grid, the displacements on it (f32; x, y, z in mm a voxel).
     Aligned {
         /// Grid of the picture.
         grid: Grid,
@@ -54,6 +62,10 @@ pub enum Answer {
         differences: (f64, f64),
         /// Share of places where space folds, for a deformable alignment.
         folded: Option<f64>,
+        /// Day of the second scan's study.
+        date: Option<Date>,
+        /// The way to the atlas.
+        standard: Option<Standard>,
     },
     /// Beside: red, green, blue, alpha a voxel, x fastest, colours multiplied by alpha.
     Drawn {
@@ -69,6 +81,15 @@ pub enum Answer {
     },
 }
 
+/// The way from points of the loaded scan to those of an atlas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standard {
+    /// After the displacements.
+    pub affine: Affine,
+    /// Grid of the displacements, where there are any.
+    pub grid: Option<Grid>,
+}
+
 /// The change of one structure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -82,8 +103,8 @@ pub struct Row {
     pub change: f64,
     /// Half of its interval.
     pub interval: f64,
-    /// Percent a year, or in all where the time is not known.
-    pub percent: f64,
+    /// Half of the interval around each volume.
+    pub intervals: (f64, f64),
     /// Whether the difference lies outside the interval.
     pub changed: bool,
 }

@@ -6,8 +6,12 @@
 //! | `messages` | what is asked of the worker and answered |
 //! | `ask` | questions to the worker, and what the page makes of the answers |
 //! | `panel` | what the person sees and presses |
+//! | `follow_up` | one person at two times: dates, the table of change, the timeline |
+//! | `local` | colours of local change, and their legend |
 
 mod ask;
+mod follow_up;
+pub mod local;
 pub mod messages;
 mod panel;
 
@@ -37,12 +41,14 @@ pub enum Mode {
     Flicker,
     /// The deformation, by cubes that were straight.
     Cells,
+    /// How much larger or smaller each place is in the second scan, by colours.
+    Change,
 }
 
 impl Mode {
     /// All, in the order of the switch.
-    pub const ALL: [Self; 5] =
-        [Self::Off, Self::Blend, Self::Checkerboard, Self::Flicker, Self::Cells];
+    pub const ALL: [Self; 6] =
+        [Self::Off, Self::Blend, Self::Checkerboard, Self::Flicker, Self::Cells, Self::Change];
 
     /// The word on the switch.
     pub const fn title(self) -> &'static str {
@@ -52,6 +58,7 @@ impl Mode {
             Self::Checkerboard => "Checkers",
             Self::Flicker => "Flicker",
             Self::Cells => "Grid",
+            Self::Change => "Change",
         }
     }
 
@@ -63,6 +70,7 @@ impl Mode {
             Self::Checkerboard => "checkerboard",
             Self::Flicker => "flicker",
             Self::Cells => "cells",
+            Self::Change => "change",
         }
     }
 
@@ -73,6 +81,7 @@ impl Mode {
             Self::Blend | Self::Flicker => Some(Picture::Greys),
             Self::Checkerboard => Some(Picture::Checkerboard),
             Self::Cells => Some(Picture::Cells),
+            Self::Change => Some(Picture::LocalChange),
         }
     }
 }
@@ -112,7 +121,11 @@ pub struct Compare {
     pub busy: RwSignal<Option<String>>,
     /// How the alignment went.
     pub outcome: RwSignal<Option<Outcome>>,
-    /// Years between the scans, as typed.
+    /// Whether the second scan is the atlas.
+    pub atlas: RwSignal<bool>,
+    /// Days of both scans: of their studies, or as typed.
+    pub dates: [RwSignal<String>; 2],
+    /// Years between the scans, as typed; they go before the dates.
     pub years: RwSignal<String>,
     /// The change of each structure.
     pub rows: RwSignal<Option<Vec<Row>>>,
@@ -130,6 +143,8 @@ impl Compare {
             name: RwSignal::new(None),
             busy: RwSignal::new(None),
             outcome: RwSignal::new(None),
+            atlas: RwSignal::new(false),
+            dates: [(); 2].map(|()| RwSignal::new(String::new())),
             years: RwSignal::new(String::new()),
             rows: RwSignal::new(None),
             picture: RwSignal::new_local(None),

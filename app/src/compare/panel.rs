@@ -1,10 +1,12 @@
-//! The panel of a second scan: choosing it, ways to see it, the table of change.
+//! The panel of a second scan: choosing it, ways to see it.
 
 use leptos::html::Input;
 use leptos::prelude::*;
 
 use super::Mode;
-use super::messages::{Kind, Row};
+use super::follow_up::FollowUp;
+use super::local::Legend;
+use super::messages::Kind;
 use crate::files;
 use crate::state::{App, Tone};
 use crate::text;
@@ -46,7 +48,9 @@ pub fn ComparePanel(
                 }
             >
                 <Ways app />
-                <FollowUp app />
+                <Show when=move || !compare.atlas.get()>
+                    <FollowUp app />
+                </Show>
             </Show>
         </div>
     }
@@ -107,6 +111,16 @@ fn Second(app: App) -> impl IntoView {
         >
             "Compare with another scan"
         </button>
+        <button
+            type="button"
+            class="button"
+            data-test="compare-atlas"
+            title="Aligns the MNI152 template with this scan: coordinates under the cursor"
+            disabled=move || compare.busy.with(Option::is_some) || app.run.with(Option::is_some)
+            on:click=move |_| app.compare_with_atlas()
+        >
+            "Register to MNI"
+        </button>
         <input
             type="file"
             class="picker"
@@ -157,6 +171,8 @@ fn Ways(app: App) -> impl IntoView {
             <button
                 type="button"
                 class="choice"
+                // An atlas is nobody's later scan.
+                hidden=move || mode == Mode::Change && compare.atlas.get()
                 data-test=format!("compare-{}", mode.key())
                 aria-pressed=move || (compare.mode.get() == mode).to_string()
                 on:click=move |_| app.show_comparison(mode)
@@ -174,9 +190,14 @@ fn Ways(app: App) -> impl IntoView {
         <div class="choices compare-ways" role="group" aria-label="How the second scan is shown">
             {Mode::ALL.map(choice)}
         </div>
-        <Show when=move || matches!(compare.mode.get(), Mode::Blend | Mode::Cells)>
+        <Show when=move || matches!(compare.mode.get(), Mode::Blend | Mode::Cells | Mode::Change)>
             <label class="compare-row">
-                <span>"First to second"</span>
+                <span>
+                    {move || match compare.mode.get() {
+                        Mode::Blend => "First to second",
+                        _ => "Strength",
+                    }}
+                </span>
                 <input
                     type="range"
                     min="0"
@@ -187,85 +208,8 @@ fn Ways(app: App) -> impl IntoView {
                 />
             </label>
         </Show>
-    }
-}
-
-/// The change of structures between two scans of one person.
-#[component]
-fn FollowUp(app: App) -> impl IntoView {
-    let compare = app.compare;
-    let rows = move || {
-        compare.rows.get().map(|rows| {
-            let unchanged = rows.iter().filter(|row| !row.changed).count();
-            let dated = compare.years.with_untracked(|typed| !typed.trim().is_empty());
-            view! {
-                <table class="compare-table" data-test="compare-changes">
-                    <thead>
-                        <tr>
-                            <th scope="col">"Structure"</th>
-                            <th scope="col">"First, mL"</th>
-                            <th scope="col">"Second, mL"</th>
-                            <th scope="col">"Change, mL"</th>
-                            <th scope="col">{if dated { "% a year" } else { "%" }}</th>
-                        </tr>
-                    </thead>
-                    <tbody>{rows.into_iter().map(|row| line(app, row)).collect_view()}</tbody>
-                </table>
-                <p class="aside">
-                    {format!(
-                        "{}: no change outside the interval that repeated measurements under noise and \
-                         small motion give.",
-                        text::counted(unchanged, "structure", "structures"),
-                    )}
-                </p>
-            }
-        })
-    };
-    view! {
-        <section class="facts">
-            <h3>"Follow-up of one person"</h3>
-            <div class="compare-row">
-                <label for="compare-years">"Years from first to second"</label>
-                <input
-                    id="compare-years"
-                    type="text"
-                    inputmode="decimal"
-                    data-test="compare-years"
-                    prop:value=move || compare.years.get()
-                    on:input=move |event| compare.years.set(event_target_value(&event))
-                />
-                <button
-                    type="button"
-                    class="button"
-                    data-test="compare-measure"
-                    disabled=move || compare.busy.with(Option::is_some)
-                    on:click=move |_| app.ask_change()
-                >
-                    "Measure change"
-                </button>
-            </div>
-            {rows}
-        </section>
-    }
-}
-
-/// A structure's row: drawn as a bar from its interval, said in numbers.
-fn line(app: App, row: Row) -> impl IntoView {
-    let index = row.index;
-    let class = if row.changed { "changed" } else { "" };
-    let signed =
-        |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, text::fixed(value, 2));
-    view! {
-        <tr class=class data-structure=index.to_string() data-changed=row.changed.to_string()>
-            <th scope="row">
-                <button type="button" class="link" on:click=move |_| app.go_to(index)>
-                    {row.name}
-                </button>
-            </th>
-            <td>{text::fixed(row.millilitres.0, 2)}</td>
-            <td>{text::fixed(row.millilitres.1, 2)}</td>
-            <td>{format!("{} ± {}", signed(row.change), text::fixed(row.interval, 2))}</td>
-            <td>{if row.changed { signed(row.percent) } else { "none".into() }}</td>
-        </tr>
+        <Show when=move || compare.mode.get() == Mode::Change>
+            <Legend />
+        </Show>
     }
 }

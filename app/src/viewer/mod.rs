@@ -9,6 +9,7 @@
 //! | `gl`, `shaders`, `scene`, `painter` | WebGL 2: context, programs, drawing, when to draw |
 //! | `plane`, `captions`, `toolbar`, `help`, `icons` | what is on the screen besides the image |
 //! | `gestures`, `keyboard` | what inputs mean |
+//! | `standard` | points of an atlas for those of the scan |
 //! | `readout`, `screenshot` | one voxel read out; a picture with everything burned in |
 //!
 //! One canvas lies beneath all panes, so the scan is on the graphics card once. The
@@ -30,6 +31,7 @@ mod scene;
 mod screenshot;
 mod shaders;
 mod shown;
+mod standard;
 mod state;
 mod toolbar;
 
@@ -43,6 +45,7 @@ pub use geometry::{Plane, PlaneView};
 pub use painter::Painter;
 pub use readout::{Readout, Structure};
 pub use screenshot::screenshot;
+pub use standard::{Displacements, StandardSpace};
 pub use state::{Layout, Pane, SolidMode, Tool, Touch, ViewState, Window};
 
 use leptos::ev::{keydown, keyup};

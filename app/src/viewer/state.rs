@@ -4,6 +4,7 @@
 //! a hovered table row the highlight); the viewer redraws whatever changed.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use leptos::prelude::*;
 
@@ -12,6 +13,7 @@ use super::data::ViewerError;
 use super::geometry::{Plane, PlaneView};
 use super::painter::Painter;
 use super::readout::Readout;
+use super::standard::StandardSpace;
 
 /// One of the four cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +203,8 @@ pub struct ViewState {
     pub help: RwSignal<bool>,
     /// What is under the mouse, while it is over a plane.
     pub hovered: RwSignal<Option<Readout>>,
+    /// The way to an atlas, once the scan was aligned with it.
+    pub standard: RwSignal<Option<Rc<StandardSpace>>, LocalStorage>,
     /// Why nothing is drawn, for the page to say; the viewer says it in place too.
     pub error: RwSignal<Option<ViewerError>>,
     /// The viewer on the page, while there is one; screenshots ask it.
@@ -233,6 +237,7 @@ impl ViewState {
             active: RwSignal::new(Pane::Plane(Plane::Axial)),
             help: RwSignal::new(false),
             hovered: RwSignal::new(None),
+            standard: RwSignal::new_local(None),
             error: RwSignal::new(None),
             painter: StoredValue::new(None),
         }

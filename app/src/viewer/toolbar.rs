@@ -218,6 +218,29 @@ pub fn Readings(
             }
         })
     };
+    let standard = Memo::new(move |_| {
+        let world = readout.with(|r| r.as_ref().map(|r| r.world_mm))?;
+        state
+            .standard
+            .with(|space| space.as_ref().map(|space| (space.name, space.point(world), space.way())))
+    });
+    let in_standard = move || {
+        standard.get().map(|(name, point, way)| {
+            view! {
+                <span
+                    class="reading-standard"
+                    data-test="standard-readout"
+                    data-mm=point.map(|mm| format!("{mm:.2}")).join(",")
+                    data-way=way
+                    title="Coordinates in the atlas, x to the right, y to the front, z to the head"
+                >
+                    <i>{name} " "</i>
+                    {point.map(|mm| number(mm, 1)).join(", ")}
+                    <i>" " {way}</i>
+                </span>
+            }
+        })
+    };
     let window = move || {
         let window = state.window.get();
         let decimals = decimals_for(shown.range() / 2000.0);
@@ -238,6 +261,7 @@ pub fn Readings(
             <span class="reading-place">{text(super::Readout::position)}</span>
             <span class="reading-voxel"><i>"voxel "</i>{text(super::Readout::voxel_text)}</span>
             <span class="reading-value"><i>"value "</i>{text(super::Readout::value_text)}</span>
+            {in_standard}
             {structure}
             <span class="reading-window" title="Window: centre and width">{window}</span>
         </div>

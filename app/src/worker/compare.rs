@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use js_sys::Uint8Array;
-use prism_core::follow_up::{FollowUpError, follow_up};
-use prism_core::formats::Selection;
+use js_sys::{Float32Array, Uint8Array};
+use prism_core::follow_up::{FollowUpError, follow_up, local_change};
+use prism_core::formats::{Scan, Selection};
 use prism_core::pipeline::PipelineError;
 use prism_core::registration::{
     Kind as CoreKind, Mapper, Plan, RegistrationError, Subject, Transform, align,
@@ -17,7 +17,8 @@ use super::post::{now_ms, post};
 use super::read::{self, Outcome};
 use super::run::PageWatch;
 use super::{Failure, Holdings};
-use crate::compare::messages::{Answer, Ask, Kind, Picture, Row};
+use crate::compare::local;
+use crate::compare::messages::{Answer, Ask, Kind, Picture, Row, Standard};
 use crate::facts::DeviceChoice;
 use crate::protocol::{FromWorker, Grid, RequestId};
 
@@ -35,6 +36,10 @@ pub struct Held {
     scan: Option<Volume>,
     /// The way to it, and its greys in 0..1 on the first one's grid.
     aligned: Option<(Transform, Volume)>,
+    /// From points half-way to those of each, once they were compared.
+    maps: Option<[Affine; 2]>,
+    /// Local change on the first one's grid, once it was asked for.
+    change: Option<Volume>,
 }
 
 /// Answers a question.
@@ -52,58 +57,85 @@ pub async fn answer(
     let first = &scan.volume;
     let held = &mut holdings.compared;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");
-    let (answer, rgba) = match ask {
-        Ask::Align(kind) => {
+    let (answer, parts) = match ask {
+        Ask::Align { kind, atlas } => {
             let begin = now_ms();
             let second = second(parts.get(1..).unwrap_or_default(), id).await?;
+            let date = second.series.acquisition.study_date;
+            let second = second.volume;
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
             let onto = Subject::through(first, model, pack, &mut watch).await.map_err(failure)?;
             let from = Subject::through(&second, model, pack, &mut watch).await.map_err(failure)?;
-            let plan = Plan { kind: core_kind(kind), start: None };
+            let plan = Plan { kind: core_kind(kind, atlas), start: None };
             let aligned = align(&onto, &from, plan, &mut watch).await.map_err(failure)?;
             let transform = aligned.transform;
             let mut greys = transform.warp(&second, first.dims, &first.affine).map_err(failure)?;
             IntensityRule::Percentile { low: 0.5, high: 99.5 }.apply(&mut greys.data);
-            let rgba = draw(&transform, &greys, Picture::Greys)?;
+            let mut parts = vec![buffer(&draw(&transform, &greys, Picture::Greys)?)];
+            let standard = atlas.then(|| {
+                let grid = transform.deformation.as_ref().map(|deformation| {
+                    let field = deformation.displacement.as_flattened();
+                    parts.push(Float32Array::from(field).buffer().into());
+                    Grid { dims: deformation.dims, affine: deformation.affine }
+                });
+                Standard { affine: transform.affine, grid }
+            });
             let answer = Answer::Aligned {
                 grid: Grid { dims: first.dims, affine: first.affine },
                 seconds: (now_ms() - begin) / 1000.0,
                 differences: aligned.differences,
                 folded: transform.deformation.as_ref().map(|d| d.folded()),
+                date,
+                standard,
             };
-            *held = Held { scan: Some(second), aligned: Some((transform, greys)) };
-            (answer, Some(rgba))
+            *held =
+                Held { scan: Some(second), aligned: Some((transform, greys)), ..Held::default() };
+            (answer, parts)
+        }
+        Ask::Draw(Picture::LocalChange) => {
+            let second = held.scan.as_ref().ok_or_else(gone)?;
+            if held.change.is_none() {
+                let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
+                let map = local_change([first, second], held.maps, (model, pack), &mut watch);
+                held.change = Some(map.await.map_err(follow_up_failure)?);
+            }
+            let map = held.change.as_ref().ok_or_else(gone)?;
+            let rgba: Vec<u8> = map.data.iter().flat_map(|&value| local::colour(value)).collect();
+            let grid = Grid { dims: map.dims, affine: map.affine };
+            (Answer::Drawn { grid, picture: Picture::LocalChange }, vec![buffer(&rgba)])
         }
         Ask::Draw(picture) => {
             let (transform, greys) = held.aligned.as_ref().ok_or_else(gone)?;
             let rgba = draw(transform, greys, picture)?;
             let grid = Grid { dims: greys.dims, affine: greys.affine };
-            (Answer::Drawn { grid, picture }, Some(rgba))
+            (Answer::Drawn { grid, picture }, vec![buffer(&rgba)])
         }
-        Ask::Change { years } => {
+        Ask::Change => {
             let second = held.scan.as_ref().ok_or_else(gone)?;
-            let with = holdings.engine.open(device, (key, parts.first())).await?;
-            let with = (with.1, with.0);
-            let found =
-                follow_up(first, second, years, with, &mut watch).await.map_err(|e| match e {
-                    FollowUpError::Registration(error) => failure(error),
-                    FollowUpError::Pipeline(error) => failure(error.into()),
-                    other => Failure::input(other.to_string()),
-                })?;
+            let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
+            // The time between the scans is the page's: it may be corrected later.
+            let found = follow_up(first, second, None, (model, pack), &mut watch)
+                .await
+                .map_err(follow_up_failure)?;
+            held.maps = Some(found.maps);
             let rows = found.changes.into_iter().map(|change| Row {
                 index: change.index,
                 name: change.name,
                 millilitres: (change.baseline_ml, change.later_ml),
                 change: change.change_ml,
                 interval: change.interval_ml,
-                percent: change.percent_a_year.unwrap_or(change.change_percent),
+                intervals: change.intervals_ml.into(),
                 changed: change.changed,
             });
-            (Answer::Changed { rows: rows.collect() }, None)
+            (Answer::Changed { rows: rows.collect() }, Vec::new())
         }
     };
-    let parts = rgba.map(|bytes| Uint8Array::from(bytes.as_slice()).buffer().into());
-    Ok((FromWorker::Compare { answer }, parts.into_iter().collect()))
+    Ok((FromWorker::Compare { answer }, parts))
+}
+
+/// Bytes as what is transferred.
+fn buffer(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).buffer().into()
 }
 
 fn gone() -> Failure {
@@ -111,21 +143,31 @@ fn gone() -> Failure {
 }
 
 /// The first series of the files.
-async fn second(handles: &[JsValue], id: RequestId) -> Result<Volume, Failure> {
+async fn second(handles: &[JsValue], id: RequestId) -> Result<Scan, Failure> {
     let progress = |stage: &str, done: usize, total: usize| {
         post(Some(id), FromWorker::Progress { stage: stage.into(), done, total }, &[]);
     };
     match read::read(handles, Some(Selection::default()), progress).await? {
-        Outcome::Loaded(loaded) => Ok(loaded.scan.volume),
+        Outcome::Loaded(loaded) => Ok(loaded.scan),
         Outcome::Several(_) => Err(Failure::input("these files hold several scans; choose one")),
     }
 }
 
-const fn core_kind(kind: Kind) -> CoreKind {
+/// An atlas is nobody's head: turning and shifting alone would not do.
+const fn core_kind(kind: Kind, atlas: bool) -> CoreKind {
     match kind {
+        Kind::Rigid if atlas => CoreKind::Affine,
         Kind::Rigid => CoreKind::Rigid,
         Kind::Affine => CoreKind::Affine,
         Kind::Deformable => CoreKind::Deformable,
+    }
+}
+
+fn follow_up_failure(error: FollowUpError) -> Failure {
+    match error {
+        FollowUpError::Registration(error) => failure(error),
+        FollowUpError::Pipeline(error) => failure(error.into()),
+        other => Failure::input(other.to_string()),
     }
 }
 

@@ -1,0 +1,232 @@
+//! One person at two times: when, the table of change, the timeline. What lies inside its
+//! interval is called no change, in words and in the drawing.
+
+use leptos::prelude::*;
+use prism_core::formats::Date;
+use prism_core::report::{Course, Timeline};
+
+use super::messages::Row;
+use crate::download;
+use crate::state::{App, Tone};
+use crate::text;
+
+/// The time between the scans.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Span {
+    /// What stands at each of them.
+    times: [String; 2],
+    years: Option<f64>,
+    /// What is wrong with what was typed.
+    problem: Option<&'static str>,
+}
+
+impl Span {
+    /// From what was typed; years go before dates.
+    fn of(years: &str, dates: &[String; 2]) -> Self {
+        let times = ["first scan".to_owned(), "second scan".to_owned()];
+        let wrong = |problem| Self { times: times.clone(), years: None, problem: Some(problem) };
+        let typed = years.trim().replace(',', ".");
+        if !typed.is_empty() {
+            return match typed.parse().ok().filter(|&years: &f64| years > 0.0 && years.is_finite())
+            {
+                Some(years) => Self { times, years: Some(years), problem: None },
+                None => wrong("The time between the scans is a number of years above 0."),
+            };
+        }
+        let [first, second] = [0, 1].map(|at| dates[at].parse::<Date>().ok());
+        let (Some(first), Some(second)) = (first, second) else {
+            return Self { times, ..Self::default() };
+        };
+        let years = first.years_to(second);
+        if years <= 0.0 {
+            return wrong("The second scan has to be the later one; open the older scan first.");
+        }
+        Self {
+            times: [first, second].map(|day| day.to_string()),
+            years: Some(years),
+            problem: None,
+        }
+    }
+}
+
+/// The rows as what is drawn: those that changed first.
+fn timeline(rows: &[Row], span: &Span) -> Timeline {
+    let (changed, rest): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.changed);
+    let courses = changed.into_iter().chain(rest).map(|row| Course {
+        index: row.index,
+        name: row.name.clone(),
+        millilitres: row.millilitres.into(),
+        intervals: row.intervals.into(),
+        interval: row.interval,
+        changed: row.changed,
+    });
+    Timeline { times: span.times.clone(), years: span.years, courses: courses.collect() }
+}
+
+/// The change of structures between two scans of one person.
+#[component]
+pub fn FollowUp(app: App) -> impl IntoView {
+    let compare = app.compare;
+    let span =
+        Memo::new(move |_| Span::of(&compare.years.get(), &compare.dates.map(|date| date.get())));
+    let drawn = Memo::new(move |_| {
+        compare.rows.with(|rows| rows.as_ref().map(|rows| timeline(rows, &span.get())))
+    });
+    let save = move |_| {
+        let svg = drawn.with_untracked(|drawn| drawn.as_ref().map(Timeline::to_svg));
+        if let Some(svg) = svg
+            && let Err(message) = download::save_text("timeline.svg", "image/svg+xml", &svg)
+        {
+            app.notify(Tone::Problem, message);
+        }
+    };
+    view! {
+        <section class="facts">
+            <h3>"Follow-up of one person"</h3>
+            <When app span />
+            <button
+                type="button"
+                class="button"
+                data-test="compare-measure"
+                disabled=move || compare.busy.with(Option::is_some)
+                on:click=move |_| app.ask_change()
+            >
+                "Measure change"
+            </button>
+            {move || {
+                compare.rows.get().map(|rows| view! { <Table app rows years=span.get().years /> })
+            }}
+            {move || {
+                drawn
+                    .get()
+                    .map(|timeline| {
+                        view! {
+                            // Names in it are escaped where it is drawn.
+                            <div
+                                class="compare-timeline"
+                                data-test="compare-timeline"
+                                inner_html=timeline.to_svg()
+                            ></div>
+                            <button
+                                type="button"
+                                class="button quiet"
+                                data-test="compare-save-timeline"
+                                on:click=save
+                            >
+                                "Save the timeline (SVG)"
+                            </button>
+                        }
+                    })
+            }}
+        </section>
+    }
+}
+
+/// When the scans were taken.
+#[component]
+fn When(app: App, span: Memo<Span>) -> impl IntoView {
+    let compare = app.compare;
+    let date = move |at: usize, words: &'static str| {
+        let signal = compare.dates[at];
+        view! {
+            <label>
+                <span>{words}</span>
+                <input
+                    type="date"
+                    data-test=format!("compare-date-{at}")
+                    prop:value=move || signal.get()
+                    on:input=move |event| signal.set(event_target_value(&event))
+                />
+            </label>
+        }
+    };
+    view! {
+        <div class="compare-row compare-when">
+            {date(0, "First scan")} {date(1, "Second scan")} <label>
+                <span>"or years between"</span>
+                <input
+                    type="text"
+                    inputmode="decimal"
+                    data-test="compare-years"
+                    placeholder=move || {
+                        span.get().years.map(|years| text::fixed(years, 2)).unwrap_or_default()
+                    }
+                    prop:value=move || compare.years.get()
+                    on:input=move |event| compare.years.set(event_target_value(&event))
+                />
+            </label>
+        </div>
+        <p class="aside" data-test="compare-span" role="status">
+            {move || span.get().problem}
+        </p>
+    }
+}
+
+/// Volumes and changes in numbers.
+#[component]
+fn Table(app: App, rows: Vec<Row>, years: Option<f64>) -> impl IntoView {
+    let unchanged = rows.iter().filter(|row| !row.changed).count();
+    view! {
+        <table class="compare-table" data-test="compare-changes">
+            <thead>
+                <tr>
+                    <th scope="col">"Structure"</th>
+                    <th scope="col">"First, mL"</th>
+                    <th scope="col">"Second, mL"</th>
+                    <th scope="col">"Change, mL"</th>
+                    <th scope="col">{if years.is_some() { "% a year" } else { "%" }}</th>
+                </tr>
+            </thead>
+            <tbody>{rows.into_iter().map(|row| line(app, row, years)).collect_view()}</tbody>
+        </table>
+        <p class="aside">
+            {format!(
+                "{}: no change outside the interval that repeated measurements under noise and \
+                 small motion give.",
+                text::counted(unchanged, "structure", "structures"),
+            )}
+        </p>
+    }
+}
+
+/// A structure's row.
+fn line(app: App, row: Row, years: Option<f64>) -> impl IntoView {
+    let index = row.index;
+    let class = if row.changed { "changed" } else { "" };
+    let signed =
+        |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, text::fixed(value, 2));
+    let percent = 100.0 * row.change / row.millilitres.0 / years.unwrap_or(1.0);
+    view! {
+        <tr class=class data-structure=index.to_string() data-changed=row.changed.to_string()>
+            <th scope="row">
+                <button type="button" class="link" on:click=move |_| app.go_to(index)>
+                    {row.name}
+                </button>
+            </th>
+            <td>{text::fixed(row.millilitres.0, 2)}</td>
+            <td>{text::fixed(row.millilitres.1, 2)}</td>
+            <td>{format!("{} ± {}", signed(row.change), text::fixed(row.interval, 2))}</td>
+            <td>{if row.changed { signed(percent) } else { "none".into() }}</td>
+        </tr>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typed_years_go_before_dates_and_order_matters() {
+        let dates = ["2019-03-07".to_owned(), "2024-02-29".to_owned()];
+        let span = Span::of("", &dates);
+        // 1820 days.
+        assert!((span.years.unwrap_or(0.0) - 1820.0 / 365.2425).abs() < 1e-9);
+        assert_eq!(span.times, dates);
+        assert_eq!(Span::of("1,5", &dates).years, Some(1.5));
+        assert!(Span::of("soon", &dates).problem.is_some());
+        let [first, second] = dates;
+        assert!(Span::of("", &[second, first.clone()]).problem.is_some());
+        let open = Span::of("", &[first, String::new()]);
+        assert!(open.problem.is_none() && open.years.is_none());
+    }
+}
