@@ -1,19 +1,27 @@
-//! A second scan: aligned, laid over the planes in four ways, cancelled.
+//! A second scan: aligned, laid over the planes, cancelled; an atlas; one person at two times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prism_core::formats::nifti::write_volume;
+use prism_core::registration::itk;
 use prism_core::volume::Volume;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
+use xtask::project;
 
-use crate::reading::{assert_content, pane};
+use crate::reading::{assert_content, open_sample, pane};
 
 /// How long an alignment of two small scans may take on two shared cores.
 const TIMEOUT: Duration = Duration::from_secs(240);
+
+/// How long many segmentations of two small scans may take there.
+const LONG: Duration = Duration::from_secs(600);
+
+/// The atlas beside the page.
+const ATLAS: &str = "atlas/mni152_t1_2mm.nii.gz";
 
 /// The small scan, its header 6 mm further to the right: the same head, moved.
 fn moved(folder: &Path) -> PathBuf {
@@ -66,5 +74,88 @@ pub fn an_alignment_is_cancelled_and_the_scan_stays(stage: &Stage) {
     page.wait_until("the end of it", PATIENCE, &|page| !page.has("compare-cancel"));
     assert!(!page.has("compare-outcome"));
     assert_eq!(page.state(), "scan");
+    assert_content(&page);
+}
+
+fn numbers(text: &str) -> Vec<f64> {
+    text.split(',').map(|part| part.parse().expect("a number")).collect()
+}
+
+/// The words in an element and in the drawings inside it.
+fn words(page: &Page<'_>, hook: &str) -> String {
+    let text = format!("document.querySelector('[data-test={hook}]')?.textContent ?? ''");
+    page.evaluate(&text).as_str().unwrap_or_default().to_owned()
+}
+
+pub fn the_cursor_reads_mni_coordinates_as_the_command_line_finds_them(stage: &Stage) {
+    let page = stage.open();
+    page.wait_until("every file to be kept", Duration::from_secs(180), &|page| {
+        page.attribute("privacy", "data-offline") == "true"
+    });
+    page.choose("device-choice", "cpu");
+    open_sample(&page);
+    page.click("#tab-compare");
+    let fetched =
+        format!("performance.getEntriesByType('resource').some(e => e.name.endsWith('{ATLAS}'))");
+    assert_eq!(page.evaluate(&fetched), false, "fetched before it was wanted");
+    page.choose("compare-kind", "affine");
+    page.click("compare-atlas");
+    page.wait_until("the alignment", LONG, &|page| page.has("compare-outcome"));
+    assert_eq!(page.evaluate(&fetched), true);
+    let kept = format!("caches.match(new URL('./{ATLAS}', location)).then(r => r !== undefined)");
+    assert_eq!(page.evaluate(&kept), true, "the atlas is kept for use without a network");
+    // Nobody's later scan: no change to measure.
+    assert!(!page.has("compare-measure"));
+
+    assert_eq!(page.attribute("standard-readout", "data-way"), "affine");
+    let world = numbers(&page.attribute("cursor-readout", "data-mm"));
+    let found = numbers(&page.attribute("standard-readout", "data-mm"));
+    let atlas = project::root().join("public").join(ATLAS);
+    let map = itk::read_affine(&stage.register_by_command(&atlas, &scans::sample()));
+    let expected = map.expect("an affine map").apply([world[0], world[1], world[2]]);
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 0.5, "{found} where the command line has {expected}");
+    }
+    assert_content(&page);
+}
+
+pub fn a_scan_against_itself_shows_no_change_and_is_dated(stage: &Stage) {
+    let page = open_small(stage);
+    page.choose("compare-kind", "rigid");
+    page.choose_files("compare-input", &[moved(&stage.folder)]);
+    page.wait_until("the alignment", TIMEOUT, &|page| page.has("compare-outcome"));
+    // The map of local change is computed when it is wanted; it comes with its scale.
+    page.click("compare-change");
+    page.wait_until("the work to begin", PATIENCE, &|page| page.has("compare-cancel"));
+    page.wait_until("the map", LONG, &|page| page.text("compare-busy").is_empty());
+    assert_eq!(page.attribute("compare", "data-mode"), "change", "{}", page.texts("notice"));
+    assert!(words(&page, "compare-legend").contains("25 %"));
+    page.click("compare-off");
+
+    page.click("compare-measure");
+    page.wait_until("the changes", LONG, &|page| page.has("compare-timeline"));
+    let rows = |which: &str| {
+        page.evaluate(&format!(
+            "document.querySelectorAll('[data-test=compare-timeline] .course{which}').length"
+        ))
+    };
+    assert!(rows("").as_u64().is_some_and(|rows| rows > 0), "nothing is drawn");
+    assert_eq!(rows("[data-changed=true]"), 0, "{}", words(&page, "compare-timeline"));
+    assert!(words(&page, "compare-timeline").contains("no change outside"));
+    assert!(words(&page, "compare-timeline").contains("first scan"));
+
+    page.choose("compare-date-0", "2019-03-07");
+    page.choose("compare-date-1", "2024-02-29");
+    // 1820 days.
+    page.wait_until("the years between", PATIENCE, &|page| {
+        words(page, "compare-timeline").contains("4.98 years")
+    });
+    let saved = page.download("compare-save-timeline");
+    let svg = String::from_utf8(saved.bytes).expect("text");
+    assert!(svg.starts_with("<svg") && svg.contains("2024-02-29"), "{svg:.300}");
+    page.choose("compare-date-1", "2018-02-28");
+    page.wait_until("the wrong order to be said", PATIENCE, &|page| {
+        page.text("compare-span").contains("older")
+    });
     assert_content(&page);
 }

@@ -83,6 +83,21 @@ impl Stage {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = fs::read_to_string(&json).expect("what the command says");
         serde_json::from_str(&text).expect("JSON")
+    /// Aligns one scan with another by the command line on the CPU, by an affine map, and returns the map's file:
+    /// from points of `fixed` to those of `moving`.
+    pub fn register_by_command(&self, moving: &Path, fixed: &Path) -> String {
+        let map = self.folder.join("command_affine.txt");
+        let output = Command::new(command_line_program())
+            .arg("register")
+            .args([moving, fixed])
+            .args(["--device", "cpu", "--kind", "affine", "--output"])
+            .arg(self.folder.join("command_warped.nii.gz"))
+            .arg("--affine")
+            .arg(&map)
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read_to_string(&map).expect("the map")
     }
 
     /// Makes a pack of a checkpoint with the command line and returns its path.
