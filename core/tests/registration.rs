@@ -3,6 +3,7 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
+use prism_core::formats::{self, InputFile, Selection};
 use prism_core::pipeline::Quiet;
 use prism_core::registration::motion::{about, rotation};
 use prism_core::registration::{Kind, Plan, Subject, align};
@@ -82,4 +83,25 @@ fn a_smooth_deformation_is_found_and_folds_nothing() {
     };
     let (before, after) = (error(&moving), error(&warped));
     assert!(after < 0.35 * before, "{after} {before}");
+}
+
+#[test]
+fn the_atlas_shows_the_template_where_mni_space_has_it() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../public/atlas/mni152_t1_2mm.nii.gz");
+    let file = InputFile { name: "atlas".into(), bytes: std::fs::read(path).expect("the atlas") };
+    let scan = formats::load(&[file], &Selection::default()).expect("a scan");
+    assert!(scan.warnings.is_empty(), "{:?}", scan.warnings);
+    let atlas = scan.volume;
+    let to_voxel = atlas.affine.inverse().expect("lies somewhere");
+    // nibabel: means of eight voxels of the 1 mm template around points in MNI space, low in
+    // the middle, in the left and in the right hemisphere.
+    for (point, expected) in [
+        ([0.5, -29.5, -31.5], 189.375),
+        ([-15.5, 8.5, 10.5], 203.5),
+        ([24.5, -57.5, 40.5], 223.875),
+    ] {
+        let voxel = to_voxel.apply(point).map(|v| v.round() as usize);
+        let found = f64::from(atlas.data[offset(atlas.dims, voxel)]);
+        assert!((found - expected).abs() <= 0.5, "{point:?}: {found}");
+    }
 }

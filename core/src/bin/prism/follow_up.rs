@@ -100,10 +100,14 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Years between the days of the studies, where both are known.
+/// Years between the days of the studies, where both are known and not the same.
 fn between(baseline: &Scan, later: &Scan) -> Option<f64> {
     let [first, second] = [baseline, later].map(|scan| scan.series.acquisition.study_date);
-    Some(first?.years_to(second?))
+    let years = first?.years_to(second?);
+    if years < 0.0 {
+        eprintln!("prism: note: by their study dates the follow-up is older than the baseline");
+    }
+    Some(years).filter(|&years| years > 0.0)
 }
 
 /// Without dates: who asks for a drawing need not want them in it.
