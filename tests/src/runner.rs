@@ -83,6 +83,8 @@ impl Stage {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = fs::read_to_string(&json).expect("what the command says");
         serde_json::from_str(&text).expect("JSON")
+    }
+
     /// Aligns one scan with another by the command line on the CPU, by an affine map, and returns the map's file:
     /// from points of `fixed` to those of `moving`.
     pub fn register_by_command(&self, moving: &Path, fixed: &Path) -> String {
