@@ -1,4 +1,4 @@
-"""Training samples of the lesion pack: one subject, one to four sequences, three in ten without a lesion.
+"""Training samples of the lesion pack: one subject, one to four sequences, four in ten without a lesion.
 
 The anatomy is a drawn label map or one of the real T1w heads with predicted labels; there the T1w scan is
 the real one, with the lesions painted into it, and the other sequences are synthetic on the same anatomy.
@@ -86,7 +86,7 @@ def synthesise(
     chosen = subset(rng, most)
     names = names or chosen
     draw = rng.random()
-    drawn_finding = "none" if draw < 0.3 else "white matter" if draw < 0.7 else "mass"
+    drawn_finding = "none" if draw < 0.4 else "white matter" if draw < 0.75 else "mass"
     finding = finding or drawn_finding
     use_real = real is not None and rng.random() < plan.real
 
