@@ -91,13 +91,8 @@ fn write_policy() -> TaskResult {
 /// Packs that not everybody wants, and the atlas, are kept when they are first fetched.
 fn write_precache(version: &str) -> TaskResult {
     let dist = project::dist();
-    const FIRST: [&str; 5] = [
-        "index.json",
-        "brain.safetensors",
-        "brain.md",
-        "identify.safetensors",
-        "report.safetensors",
-    ];
+    const FIRST: [&str; 4] =
+        ["index.json", "brain.safetensors", "brain.md", "identify.safetensors"];
     let later = |name: &str| {
         name.starts_with("atlas/")
             || name.strip_prefix("packs/").is_some_and(|file| !FIRST.contains(&file))
