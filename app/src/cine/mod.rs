@@ -170,10 +170,17 @@ impl Default for Cine {
 
 impl App {
     /// Whether a tab has something to say of the scan: phases are those of a 4-D scan, or
-    /// can be added to a stack of thick slices.
+    /// can be added to a stack of thick slices that shows no other part of the body.
     pub fn offers(&self, tab: Tab) -> bool {
+        let elsewhere = || {
+            self.identifying.found.with(|found| {
+                let part = found.as_ref().and_then(|f| f.identification.body_part.given.as_ref());
+                part.is_some_and(|part| part != "heart")
+            })
+        };
         let has_phases = |scan: &ScanFacts| {
-            scan.series.volumes > 1 || check_stack(scan.grid.dims, &scan.grid.affine).is_ok()
+            let stack = || check_stack(scan.grid.dims, &scan.grid.affine).is_ok();
+            scan.series.volumes > 1 || self.cine.count() > 1 || (stack() && !elsewhere())
         };
         tab != Tab::Cine || self.scan.with(|scan| scan.as_deref().is_some_and(has_phases))
     }

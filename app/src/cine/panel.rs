@@ -88,7 +88,6 @@ fn Player(cine: Cine) -> impl IntoView {
                 class="button cine-play"
                 data-test="cine-play"
                 title="Play or pause (P); one phase back and on (, and .)"
-                aria-pressed=move || cine.playing.get().to_string()
                 on:click=move |_| cine.playing.update(|playing| *playing = !*playing)
             >
                 {move || if cine.playing.get() { "Pause" } else { "Play" }}

@@ -95,20 +95,26 @@ impl Fits {
                 }
             }
         }
-        if let Some([least, most]) = self.extent_mm {
-            let longest = scan.extent_mm.iter().copied().fold(0.0, f64::max);
-            if longest < least {
-                return Route::No(format!(
-                    "it wants a field of view of {least:.0} mm or more, this is {longest:.0} mm"
-                ));
-            }
-            if longest > most {
-                return Route::No(format!(
-                    "it wants a crop of at most {most:.0} mm, this is {longest:.0} mm"
-                ));
-            }
+        if let Some(why) = self.wrong_size(scan.extent_mm) {
+            return Route::No(why);
         }
         unsure.map_or(Route::Fits, Route::Unsure)
+    }
+
+    /// Why a field of view of these sides (mm) is none for the pack, if it is not. It needs no
+    /// network, so that it can be asked before any run.
+    pub fn wrong_size(&self, extent_mm: [f64; 3]) -> Option<String> {
+        let [least, most] = self.extent_mm?;
+        let longest = extent_mm.iter().copied().fold(0.0, f64::max);
+        if longest < least {
+            Some(format!(
+                "it wants a field of view of {least:.0} mm or more, this is {longest:.0} mm"
+            ))
+        } else if longest > most {
+            Some(format!("it wants a crop of at most {most:.0} mm, this is {longest:.0} mm"))
+        } else {
+            None
+        }
     }
 }
 

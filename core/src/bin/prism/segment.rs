@@ -8,6 +8,7 @@ use clap::Args;
 use prism_core::facts::Run;
 use prism_core::formats::{self, Scan};
 use prism_core::identify::Identification;
+use prism_core::identify::geometry::extent_mm;
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
@@ -71,6 +72,12 @@ impl Finished {
         let opened = Devices::default().open(model.device).await?;
         if let Some(note) = &opened.report.note {
             eprintln!("prism: note: runs on the CPU: {note}");
+        }
+        let extent = extent_mm(&scan.volume.affine, scan.volume.dims);
+        if let Some(why) = pack.info.fits.as_ref().and_then(|fits| fits.wrong_size(extent)) {
+            eprintln!(
+                "prism: note: this scan is none for the pack, do not trust its labels: {why}"
+            );
         }
         let model = Prism::load(&pack, &opened.device)?;
         let open_seconds = clock.elapsed().as_secs_f64();
