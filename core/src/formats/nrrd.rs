@@ -157,10 +157,11 @@ impl<'a> Fields<'a> {
     fn voxel_type(&self) -> Result<VoxelType, FormatError> {
         let kind = self.get("type").unwrap_or_default();
         let words: Vec<String> = kind.split_whitespace().map(str::to_lowercase).collect();
-        let unsigned = |word: &&String| *word == "unsigned";
-        let int = |word: &str| !matches!(word, "signed" | "unsigned" | "int") || words.len() == 1;
-        let size: Vec<&str> = words.iter().map(String::as_str).filter(|word| int(word)).collect();
-        let positive = words.iter().any(|word| unsigned(&word));
+        let positive = words.iter().any(|word| word == "unsigned");
+        // "int" adds nothing behind another word.
+        let named =
+            |word: &&str| !matches!(*word, "signed" | "unsigned" | "int") || words.len() == 1;
+        let size: Vec<&str> = words.iter().map(String::as_str).filter(named).collect();
         Ok(match (size.as_slice(), positive) {
             (["char" | "int8" | "int8_t"], false) => VoxelType::I8,
             (["char"], true) | (["uchar" | "uint8" | "uint8_t"], _) => VoxelType::U8,
