@@ -34,7 +34,7 @@ fn logarithm(percent: f64) -> f64 {
 pub fn colour(determinant: f32) -> [u8; 4] {
     let log = f64::from(determinant).max(f64::MIN_POSITIVE).ln();
     let (least, most) = (logarithm(LEAST_PERCENT), logarithm(MOST_PERCENT));
-    if log.is_nan() || log.abs() < least {
+    if determinant.is_nan() || log.abs() < least {
         return [0; 4];
     }
     let share = ((log.abs() - least) / (most - least)).min(1.0);
