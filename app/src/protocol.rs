@@ -185,6 +185,8 @@ pub struct RunResult {
     pub csv: String,
     /// The run manifest (JSON).
     pub manifest: String,
+    /// What the scan shows, surer than before the run; `None` where that adds nothing.
+    pub found: Option<Found>,
 }
 
 impl RunResult {

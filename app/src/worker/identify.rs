@@ -1,18 +1,18 @@
 //! What a scan shows: one pass of the first pack's encoder, and the heads on it. The pass is
-//! kept for the run that follows.
+//! kept for the run that follows, after which the contrast between the tissues is known.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use prism_core::formats::Scan;
-use prism_core::identify::{HeadsPack, Identification, NamedVector, estimate, identify};
+use prism_core::identify::{HeadsPack, Identification, NamedVector, TISSUES, estimate, identify};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, PipelineError, Pooled, PooledFeature};
 use wasm_bindgen::JsValue;
 
 use super::run::{PageWatch, bytes_of};
 use super::{Failure, Holdings};
-use crate::facts::DeviceChoice;
+use crate::facts::{DeviceChoice, PackCard};
 use crate::identify::Found;
 use crate::protocol::RequestId;
 
@@ -35,10 +35,44 @@ pub async fn answer(
     let opened = holdings.engine.open(device, (None, parts.first())).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the scan");
     let (identification, pooled) = seen(scan, &heads, opened, &mut watch).await?;
-    let estimates = estimate::estimate(&heads, &named(&pooled.features), &identification)
-        .map_err(|error| input(&error))?;
     holdings.engine.keep_pass(pooled.encoded);
-    Ok(Found { identification, estimates })
+    let known = Known { heads, vectors: pooled.features };
+    let found = known.found(identification)?;
+    holdings.known = Some(known);
+    Ok(found)
+}
+
+/// What identified the loaded scan, for when its tissues are known.
+pub struct Known {
+    heads: HeadsPack,
+    vectors: Vec<PooledFeature>,
+}
+
+impl Known {
+    fn found(&self, identification: Identification) -> Result<Found, Failure> {
+        let estimates = estimate::estimate(&self.heads, &named(&self.vectors), &identification)
+            .map_err(|error| input(&error))?;
+        Ok(Found { identification, estimates })
+    }
+
+    /// What the scan shows, now that a pack has told its tissues apart; `None` where that was
+    /// not the pack that the heads know.
+    ///
+    /// # Errors
+    /// [`Failure`] in one sentence.
+    pub fn with_tissues(
+        &mut self,
+        scan: &Scan,
+        pack: &PackCard,
+        tissues: Vec<f32>,
+    ) -> Result<Option<Found>, Failure> {
+        if self.heads.info.encoder.sha256 != pack.sha256 {
+            return Ok(None);
+        }
+        self.vectors.retain(|vector| vector.name != TISSUES);
+        self.vectors.push(PooledFeature { name: TISSUES, values: tissues });
+        self.found(shown(scan, &self.heads, &self.vectors)?).map(Some)
+    }
 }
 
 /// The heads, which the page hands over as a `Blob`.
@@ -67,11 +101,17 @@ pub(super) async fn seen(
             PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
             other => input(&other),
         })?;
-    let acquisition = &scan.series.acquisition;
-    let vectors = named(&pooled.features);
-    let identification = identify(heads, &vectors, &volume.affine, volume.dims, acquisition)
-        .map_err(|error| input(&error))?;
-    Ok((identification, pooled))
+    Ok((shown(scan, heads, &pooled.features)?, pooled))
+}
+
+fn shown(
+    scan: &Scan,
+    heads: &HeadsPack,
+    vectors: &[PooledFeature],
+) -> Result<Identification, Failure> {
+    let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
+    identify(heads, &named(vectors), &volume.affine, volume.dims, acquisition)
+        .map_err(|error| input(&error))
 }
 
 fn named(features: &[PooledFeature]) -> Vec<NamedVector<'_>> {

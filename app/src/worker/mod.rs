@@ -86,6 +86,7 @@ struct Holdings {
     labelled: Option<Labelled>,
     engine: Engine,
     held: features::Held,
+    known: Option<identify::Known>,
     compared: compare::Held,
     lesions: lesions::Held,
     /// The phases of the scan's heartbeat.
@@ -250,7 +251,11 @@ async fn segment(
         .scan
         .as_ref()
         .ok_or_else(|| Failure::missing("there is no scan to segment; open one first"))?;
-    let (result, map) = holdings.engine.segment((scan, *volume), device, weights, watch).await?;
+    let (mut result, map, tissues) =
+        holdings.engine.segment((scan, *volume), device, weights, watch).await?;
+    if let (Some(known), Some(tissues)) = (&mut holdings.known, tissues) {
+        result.found = known.with_tissues(scan, &result.pack, tissues)?;
+    }
     let indices = Uint8Array::from(map.data.as_slice());
     holdings.labelled = Some(Labelled { map, table: result.pack.labels.clone() });
     Ok((FromWorker::Segmented { result: Box::new(result) }, vec![indices.buffer().into()]))
@@ -283,6 +288,7 @@ async fn read(
             holdings.labelled = None;
             holdings.held.forget_scan();
             holdings.engine.forget_scan();
+            holdings.known = None;
             holdings.compared = compare::Held::default();
             holdings.lesions = lesions::Held::default();
             if display {

@@ -73,7 +73,8 @@ impl Engine {
         Ok((translate::device(&opened.report), card))
     }
 
-    /// Segments, measures and reports.
+    /// Segments, measures and reports; beside the result the labels and the contrast between
+    /// the brain's tissues.
     ///
     /// # Errors
     /// [`Failure`] that says who is to blame: the files, the device, or the user who
@@ -84,7 +85,7 @@ impl Engine {
         choice: DeviceChoice,
         weights: Weights<'_>,
         (id, ending): (RequestId, &Rc<Cell<bool>>),
-    ) -> Result<(RunResult, LabelMap), Failure> {
+    ) -> Result<(RunResult, LabelMap, Option<Vec<f32>>), Failure> {
         let started = now_utc();
         let begin = now_ms();
         let mut watch = PageWatch::new(id, Rc::clone(ending), "Segmenting");
@@ -183,8 +184,9 @@ impl Engine {
             },
             memory_bytes: memory_bytes(),
             manifest,
+            found: None,
         };
-        Ok((result, run.labels))
+        Ok((result, run.labels, run.tissues))
     }
 
     /// Opens device and pack, and gives both to work with.

@@ -2,7 +2,8 @@
 //!
 //! Small heads ([`heads`], read from a pack of heads, [`pack`]) look at the pooled vectors
 //! that one pass of the brain pack's encoder gives. Plane and field of view come from the
-//! affine ([`geometry`]), never from a network. What the file says of itself is held
+//! affine ([`geometry`]), never from a network. Once the pack has labelled a head, the
+//! contrast between its tissues ([`TISSUES`]) decides the sequence. What the file says of itself is held
 //! against the image ([`fields`]), and [`routing`] asks every pack whether it fits.
 //! [`estimate`] reads age and sex from the same vectors, with the interval they deserve.
 
@@ -27,13 +28,19 @@ pub use routing::{Fits, Route, Routing};
 pub mod names {
     /// T1w, T2w, FLAIR, ...
     pub const SEQUENCE: &str = "sequence";
+    /// The same by the contrast between a brain's tissues, surer than [`SEQUENCE`].
+    pub const SEQUENCE_BY_TISSUES: &str = "sequence_by_tissues";
     /// head, heart, ...
     pub const BODY_PART: &str = "body_part";
     /// "stripped" or "whole".
     pub const SKULL: &str = "skull";
 }
 
-/// A pooled vector of an encoder by name, as [`crate::pipeline::encode`] gives them.
+/// Name of the vector that [`crate::pipeline::contrast`] gives.
+pub const TISSUES: &str = "tissues";
+
+/// A vector of a scan by name: pooled ones of an encoder, as [`crate::pipeline::encode`] gives
+/// them, and [`TISSUES`].
 pub type NamedVector<'a> = (&'a str, &'a [f32]);
 
 /// What a scan shows.
@@ -53,10 +60,18 @@ pub struct Identification {
     pub warnings: Vec<String>,
 }
 
-/// Identifies a scan from the encoder's pooled vectors.
+impl Identification {
+    /// Whether it shows a whole head, whose tissues can be told apart.
+    pub fn is_whole_head(&self) -> bool {
+        self.skull.is_some()
+    }
+}
+
+/// Identifies a scan from the encoder's pooled vectors; the sequence of a head from
+/// [`TISSUES`] where they are there, for the pooled ones mix contrast with anatomy.
 ///
 /// # Errors
-/// [`HeadsError`] when the pack lacks one of the three heads or wants vectors that are not
+/// [`HeadsError`] when the pack lacks one of the four heads or wants vectors that are not
 /// there.
 pub fn identify(
     heads: &HeadsPack,
@@ -67,19 +82,22 @@ pub fn identify(
 ) -> Result<Identification, HeadsError> {
     let extent_mm = geometry::extent_mm(affine, dims);
     let body_part = heads.head(names::BODY_PART)?.answer(vectors)?;
-    let sequence_head = heads.head(names::SEQUENCE)?;
+    let largest = extent_mm.iter().copied().fold(0.0, f64::max);
+    let whole = largest >= heads.info.whole_head_mm;
+    let by_tissues = heads.head(names::SEQUENCE_BY_TISSUES)?;
+    let known = vectors.iter().any(|(name, _)| *name == TISSUES);
+    let surer = known && whole && by_tissues.speaks_of(body_part.given.as_deref());
+    let sequence_head = if surer { by_tissues } else { heads.head(names::SEQUENCE)? };
     let mut sequence = sequence_head.answer(vectors)?;
     if !sequence_head.speaks_of(body_part.given.as_deref()) {
         sequence.given = None;
     }
     let skull = heads.head(names::SKULL)?;
-    let largest = extent_mm.iter().copied().fold(0.0, f64::max);
-    let skull =
-        if skull.speaks_of(body_part.given.as_deref()) && largest >= heads.info.whole_head_mm {
-            Some(skull.answer(vectors)?)
-        } else {
-            None
-        };
+    let skull = if whole && skull.speaks_of(body_part.given.as_deref()) {
+        Some(skull.answer(vectors)?)
+    } else {
+        None
+    };
     let warnings = fields::contradictions(acquisition, &sequence, &body_part);
     let plane = geometry::plane(affine);
     Ok(Identification { sequence, body_part, skull, plane, extent_mm, warnings })

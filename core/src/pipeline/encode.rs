@@ -28,12 +28,12 @@ pub struct FeatureMap {
     pub values: Vec<f32>,
 }
 
-/// One feature vector of a scan.
+/// One feature vector of a scan, for heads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PooledFeature {
-    /// `structure`, `sequence`, `fused` or `centre`.
+    /// `structure`, `sequence`, `fused` or `centre`; `tissues` ([`super::contrast`]).
     pub name: &'static str,
-    /// One value a channel, averaged over windows.
+    /// Of the encoder's one value a channel, averaged over windows.
     pub values: Vec<f32>,
 }
 

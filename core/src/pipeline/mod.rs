@@ -5,6 +5,7 @@
 //! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. [`device`] opens
 //! and tests what it runs on.
 
+mod contrast;
 pub mod device;
 mod encode;
 pub mod encoded;
@@ -18,6 +19,7 @@ mod study;
 mod to_scan;
 pub mod windows;
 
+pub use contrast::{contrast, tissue_contrast};
 pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,
 };

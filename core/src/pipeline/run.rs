@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
+use super::contrast::contrast;
 use super::encoded::Encoded;
 use super::postprocess::keep_largest;
 use super::preprocess::{Prepared, PreprocessError, at_usual_field, prepare};
@@ -82,6 +83,8 @@ pub struct Segmentation {
     pub labels: LabelMap,
     /// What the pooled heads say.
     pub answers: Vec<Answer>,
+    /// Contrast between the brain's tissues ([`contrast`]), for a pack that labels them.
+    pub tissues: Option<Vec<f32>>,
     /// Voxels that were small islands, on the pack's grid.
     pub island_voxels: usize,
     /// Seconds of each stage.
@@ -186,11 +189,12 @@ async fn labels_of<W: Watch>(
     }
     lap(&mut timings.network_seconds);
 
+    let tissues = contrast(&prepared.input, &sink.labels, &pack.info.labels);
     watch.progress(Stage::Labels, 0, 1);
     let (labels, island_voxels) = to_scan(scan, &prepared, pack, sink, watch).await?;
     watch.progress(Stage::Labels, 1, 1);
     lap(&mut timings.labels_seconds);
-    Ok(Segmentation { labels, answers, island_voxels, timings })
+    Ok(Segmentation { labels, answers, tissues, island_voxels, timings })
 }
 
 /// Segments a scan whose file states its unit of length or does not: then the network is

@@ -6,7 +6,9 @@ use std::{fs, io};
 
 use clap::Args;
 use prism_core::formats::Scan;
-use prism_core::identify::{self, HeadsError, HeadsPack, Identification, NamedVector, Routing};
+use prism_core::identify::{
+    self, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES,
+};
 use prism_core::model::{Pack, PackInfo, Prism};
 use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
 use serde::Serialize;
@@ -40,7 +42,7 @@ pub struct Known {
     heads: Option<PathBuf>,
 }
 
-/// A scan that went through the encoder once.
+/// A scan that went through the encoder once, and of a whole head through the decoder.
 pub struct Seen {
     pub pack: Pack,
     pub heads: HeadsPack,
@@ -56,8 +58,15 @@ impl Known {
         let scan: Scan = self.scan.load()?;
         let opened = Devices::default().open(self.model.device).await?;
         let model = Prism::load(&pack, &opened.device)?;
-        let pooled = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?.features;
-        let identification = shown(&heads, &pooled, &scan)?;
+        let pass = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
+        let mut pooled = pass.features;
+        let mut identification = shown(&heads, &pooled, &scan)?;
+        if identification.is_whole_head() {
+            let (volume, encoded) = (&scan.volume, pass.encoded);
+            let tissues =
+                pipeline::tissue_contrast(volume, encoded, &model, &pack, &mut Quiet).await?;
+            identification = shown_with(&heads, &mut pooled, tissues, &scan)?;
+        }
         Ok(Seen { pack, heads, pooled, identification })
     }
 }
@@ -83,6 +92,17 @@ pub fn shown(
     let volume = &scan.volume;
     let acquisition = &scan.series.acquisition;
     identify::identify(heads, &named(pooled), &volume.affine, volume.dims, acquisition)
+}
+
+/// As [`shown`], with the contrast between the tissues where there is one.
+pub fn shown_with(
+    heads: &HeadsPack,
+    pooled: &mut Vec<PooledFeature>,
+    tissues: Option<Vec<f32>>,
+    scan: &Scan,
+) -> Result<Identification, HeadsError> {
+    pooled.extend(tissues.map(|values| PooledFeature { name: TISSUES, values }));
+    shown(heads, pooled, scan)
 }
 
 /// The vectors by name.

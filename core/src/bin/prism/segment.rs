@@ -85,11 +85,10 @@ impl Finished {
         if chambers.is_some() {
             check_stack(scan.volume.dims, &scan.volume.affine)?;
         }
-        let (mut identification, mut encoded) = (None, None);
-        if let Some(heads) = &heads {
-            let pooled = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
-            identification = Some(identify::shown(heads, &pooled.features, &scan)?);
-            encoded = pooled.encoded;
+        let (mut pooled, mut encoded) = (Vec::new(), None);
+        if heads.is_some() {
+            let pass = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
+            (pooled, encoded) = (pass.features, pass.encoded);
         }
         let given = (&scan.volume, scan.series.unit_stated);
         let segmentation =
@@ -97,6 +96,13 @@ impl Finished {
         if let Some(chambers) = chambers {
             check_labels(&segmentation.labels, chambers)?;
         }
+        let identification = match &heads {
+            None => None,
+            Some(heads) => {
+                let tissues = segmentation.tissues.clone();
+                Some(identify::shown_with(heads, &mut pooled, tissues, &scan)?)
+            }
+        };
         let device = opened.report;
         Ok(Self {
             pack,
