@@ -8,6 +8,9 @@ use super::sliding::infer;
 use crate::model::{Pack, Prism, Stopped};
 use crate::volume::{Affine, LabelMap, Volume, foreground_box, offset};
 
+/// Share of a voxel that belongs to what is looked at, from which on its grey counts.
+const INSIDE: f32 = 0.5;
+
 /// Slices of the scan's grid between two breaths.
 const SLICES: usize = 16;
 
@@ -30,7 +33,8 @@ pub struct StudyProbabilities {
 /// the segmentation head's probabilities.
 ///
 /// The scans lie on the first one's grid. `within` (on that grid) is what to look at, such
-/// as the brain's labels: the input is its box with a margin.
+/// as the brain's labels: the input is its box with a margin, and its greys alone set the
+/// intensities. Outside lie scalp and fat, or a grey that a file gives the air.
 ///
 /// # Errors
 /// [`PipelineError`].
@@ -46,10 +50,21 @@ pub async fn study_probabilities<W: Watch>(
         .ok_or_else(|| PipelineError::NoSegmentation(pack.info.name.clone()))?;
     watch.progress(Stage::Prepare, 0, scans.len());
     let settings = &pack.info.preprocessing;
+    let mask = match within {
+        None => None,
+        Some(within) => {
+            let data = within.data.iter().map(|&label| f32::from(label != 0)).collect();
+            let mask = Volume { data, dims: within.dims, affine: within.affine };
+            Some(conform(&mask, settings)?.0.data)
+        }
+    };
     let mut grids = Vec::with_capacity(scans.len());
     for (done, scan) in scans.iter().enumerate() {
         let (mut grid, to_ras, ras_dims, ras_spacing_mm) = conform(scan, settings)?;
-        settings.intensity.apply(&mut grid.data);
+        match &mask {
+            None => settings.intensity.apply(&mut grid.data),
+            Some(mask) => settings.intensity.apply_as(&mut grid.data, |at| mask[at] > INSIDE),
+        }
         grids.push((grid, to_ras, ras_dims, ras_spacing_mm));
         watch.progress(Stage::Prepare, done + 1, scans.len());
         watch.breathe().await;
@@ -60,13 +75,8 @@ pub async fn study_probabilities<W: Watch>(
     let Some((first, to_ras, ras_dims, ras_spacing_mm)) = grids.first() else {
         return Err(PreprocessError::Constant.into());
     };
-    let mut crop = foreground_box(&first.data, first.dims, FOREGROUND, MARGIN);
-    if let Some(within) = within {
-        let mask: Vec<f32> = within.data.iter().map(|&label| f32::from(label != 0)).collect();
-        let mask = Volume { data: mask, dims: within.dims, affine: within.affine };
-        let (mask, ..) = conform(&mask, settings)?;
-        crop = foreground_box(&mask.data, mask.dims, FOREGROUND, MARGIN);
-    }
+    let looked_at = mask.as_ref().unwrap_or(&first.data);
+    let crop = foreground_box(looked_at, first.dims, FOREGROUND, MARGIN);
     let encoder = &pack.info.architecture.encoder;
     let least = [encoder.smallest_side(); 3];
     let prepared: Vec<_> = grids

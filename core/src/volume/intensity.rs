@@ -24,9 +24,16 @@ pub enum IntensityRule {
 impl IntensityRule {
     /// Applies the rule in place. A volume without contrast becomes all zeros.
     pub fn apply(&self, data: &mut [f32]) {
+        self.apply_as(data, |_| true);
+    }
+
+    /// Applies the rule in place, its statistics those of the voxels `inside` alone.
+    pub fn apply_as(&self, data: &mut [f32], inside: impl Fn(usize) -> bool) {
+        let within = |(at, value): (usize, &f32)| inside(at).then_some(*value);
         match *self {
             Self::Percentile { low, high } => {
-                let mut positive: Vec<f32> = data.iter().copied().filter(|&v| v > 0.0).collect();
+                let mut positive: Vec<f32> =
+                    data.iter().enumerate().filter_map(within).filter(|&v| v > 0.0).collect();
                 let low = percentile(&mut positive, low);
                 let high = percentile(&mut positive, high);
                 let range = high - low;
@@ -38,16 +45,13 @@ impl IntensityRule {
             Self::ZscoreNonzero => {
                 let mut count = 0.0_f64;
                 let mut sum = 0.0_f64;
-                for &value in data.iter().filter(|&&v| v != 0.0) {
+                let some = || data.iter().enumerate().filter_map(within).filter(|&v| v != 0.0);
+                for value in some() {
                     count += 1.0;
                     sum += f64::from(value);
                 }
                 let mean = sum / f64::max(count, 1.0);
-                let squares: f64 = data
-                    .iter()
-                    .filter(|&&v| v != 0.0)
-                    .map(|&v| (f64::from(v) - mean).powi(2))
-                    .sum();
+                let squares: f64 = some().map(|v| (f64::from(v) - mean).powi(2)).sum();
                 let deviation = (squares / f64::max(count, 1.0)).sqrt();
                 let scale = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
                 for value in data.iter_mut().filter(|v| **v != 0.0) {
@@ -102,6 +106,15 @@ pub fn foreground_box(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statistics_can_be_those_of_a_part() {
+        // Of 10, 20, 30: numpy.percentile gives 10 and 30 for 0 and 100.
+        let mut data = [35.0, 10.0, 20.0, 30.0, 200.0];
+        let rule = IntensityRule::Percentile { low: 0.0, high: 100.0 };
+        rule.apply_as(&mut data, |at| (1..4).contains(&at));
+        assert_eq!(data, [1.0, 0.0, 0.5, 1.0, 1.0]);
+    }
 
     #[test]
     fn percentile_interpolates_as_numpy() {
