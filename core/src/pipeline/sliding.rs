@@ -42,6 +42,19 @@ pub(super) async fn infer<W: Watch, S: Sink>(
 ) -> Result<(Vec<Answer>, usize), PipelineError> {
     let Some(first) = sequences.first() else { return Ok((Vec::new(), 0)) };
     let windows = Windows::new(first, pack);
+    infer_over(&windows, sequences, encoded, model, pack, watch, sink).await
+}
+
+/// As [`infer`], over given windows.
+pub(super) async fn infer_over<W: Watch, S: Sink>(
+    windows: &Windows,
+    sequences: &[Prepared],
+    encoded: Vec<Features>,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+    sink: &mut S,
+) -> Result<(Vec<Answer>, usize), PipelineError> {
     let count = windows.count();
     let total = count * model.steps() * sequences.len();
     let mut pacer = Pacer { watch, done: 0, total };
@@ -84,11 +97,18 @@ impl Windows {
     pub(crate) fn new(prepared: &Prepared, pack: &Pack) -> Self {
         let p = &pack.info.preprocessing;
         let any_size = pack.info.architecture.encoder.any_size();
-        let one_pass = any_size && prepared.input.len() <= ONE_PASS_VOXELS;
-        let axes = [0, 1, 2].map(|axis| {
-            let window = if one_pass { prepared.dims[axis] } else { p.window[axis] };
-            Axis::new(prepared.dims[axis], window, p.overlap)
-        });
+        if any_size && prepared.input.len() <= ONE_PASS_VOXELS {
+            let axes = prepared.dims.map(|side| Axis::new(side, side, p.overlap));
+            return Self { axes };
+        }
+        Self::trained(prepared, pack)
+    }
+
+    /// Windows of the pack's own size even where one pass would do: what a network's norms
+    /// see of a small lesion depends on how much else is there.
+    pub(crate) fn trained(prepared: &Prepared, pack: &Pack) -> Self {
+        let p = &pack.info.preprocessing;
+        let axes = [0, 1, 2].map(|axis| Axis::new(prepared.dims[axis], p.window[axis], p.overlap));
         Self { axes }
     }
 

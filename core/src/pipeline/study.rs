@@ -4,7 +4,7 @@ use super::postprocess::Between;
 use super::preprocess::{FOREGROUND, MARGIN, Prepared, PreprocessError, conform, padded};
 use super::run::{PipelineError, Stage, Watch};
 use super::sinks::LogitSink;
-use super::sliding::infer;
+use super::sliding::{Windows, infer_over};
 use crate::model::{Pack, Prism, Stopped};
 use crate::volume::{Affine, LabelMap, Volume, foreground_box, offset};
 
@@ -99,7 +99,9 @@ pub async fn study_probabilities<W: Watch>(
         .collect();
     let dims = prepared[0].dims;
     let mut sink = LogitSink::new(head, dims);
-    let (_, windows) = infer(&prepared, Vec::new(), model, pack, watch, &mut sink).await?;
+    let windows = Windows::trained(&prepared[0], pack);
+    let (_, windows) =
+        infer_over(&windows, &prepared, Vec::new(), model, pack, watch, &mut sink).await?;
     let (mut logits, [classes, ..]) = sink.into_values();
     softmax(&mut logits, classes);
 
