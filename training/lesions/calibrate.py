@@ -29,6 +29,7 @@ from training.synth import Brain, Plan
 SEED = 815
 SHIFTS = np.arange(0, 5.01, 0.25)
 SMALLEST_VOXELS = 4  # 14 mm3 at 1.5 mm
+WINDOW = (64, 80, 64)  # the pack's: the norms see as much as when it runs
 FINDINGS = ["white matter", "mass", "none"]
 
 
@@ -69,7 +70,7 @@ def main() -> None:
     model.load_state_dict(state["average"])
     brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
     drawn, real = brain.drawn.part(HELD_DRAWN), brain.predicted.part(HELD_REAL)
-    plan = Plan((80, 96, 80), (1.0,), 1.0, real=0.6, spacing=1.5)
+    plan = Plan(WINDOW, (1.0,), 1.0, real=0.6, spacing=1.5)
     voxel_ml = 1.5**3 / 1000
     cases = []
     for index in range(arguments.rounds * len(SETS) * len(FINDINGS)):
