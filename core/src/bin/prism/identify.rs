@@ -9,7 +9,7 @@ use prism_core::formats::Scan;
 use prism_core::identify::{
     self, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES,
 };
-use prism_core::model::{Pack, PackInfo, Prism};
+use prism_core::model::{Pack, PackError, PackInfo, Prism};
 use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
 use serde::Serialize;
 
@@ -156,7 +156,7 @@ pub fn routing(found: &Identification, packs: &[PackInfo]) -> Routing {
     Routing::of(found, packs.iter().map(|info| (info.title.as_str(), info.fits.as_ref())))
 }
 
-/// Descriptions of the packs in a folder, by file name; heads alone are no pack.
+/// Descriptions of the packs in a folder, by file name; what is no network is left out.
 fn descriptions(folder: &Path) -> Result<Vec<PackInfo>, Box<dyn Error>> {
     let unreadable = |error: io::Error| files::unreadable(folder, &error);
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
@@ -169,10 +169,12 @@ fn descriptions(folder: &Path) -> Result<Vec<PackInfo>, Box<dyn Error>> {
     let mut found = Vec::new();
     for path in paths {
         let bytes = fs::read(&path).map_err(|error| files::unreadable(&path, &error))?;
-        if HeadsPack::read(&bytes).is_ok() {
-            continue;
+        match Pack::read(&bytes) {
+            Ok(pack) => found.push(pack.info),
+            // Heads, or a report's decoder: of other use.
+            Err(PackError::NoMetadata) => {}
+            Err(error) => return Err(error.into()),
         }
-        found.push(Pack::read(&bytes)?.info);
     }
     Ok(found)
 }
