@@ -17,7 +17,8 @@ const NIFTI1_BYTES: usize = 348;
 /// Extensions may lie between header and voxels; nothing real has this much of them.
 const MOST_OFFSET: f64 = 64.0 * 1024.0 * 1024.0;
 /// What works, for messages.
-pub(in crate::formats) const SUPPORTED: &str = "integers of 8 to 64 bits and floats of 32 or 64 bits";
+pub(in crate::formats) const SUPPORTED: &str =
+    "integers of 8 to 64 bits and floats of 32 or 64 bits";
 
 /// Byte order of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

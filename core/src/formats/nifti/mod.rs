@@ -68,7 +68,10 @@ pub(super) fn stem(name: &str) -> &str {
         text.get(at..)?.eq_ignore_ascii_case(extension).then_some(at)
     };
     let base = cut(base, ".gz").map_or(base, |at| &base[..at]);
-    [".nii", ".hdr", ".img", ".nrrd"].iter().find_map(|end| cut(base, end)).map_or(base, |at| &base[..at])
+    [".nii", ".hdr", ".img", ".nrrd"]
+        .iter()
+        .find_map(|end| cut(base, end))
+        .map_or(base, |at| &base[..at])
 }
 
 /// What to show of a scan that was found in file `index`.
