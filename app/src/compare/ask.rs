@@ -185,7 +185,7 @@ impl App {
                 for (day, signal) in [first, date].into_iter().zip(compare.dates) {
                     signal.set(day.map(|day| day.to_string()).unwrap_or_default());
                 }
-                let space = standard.and_then(|way| space(way, parts.get(1)));
+                let space = standard.and_then(|way| space(*way, parts.get(1)));
                 self.view.standard.set(space.map(Rc::new));
                 compare.picture.set(picture(Picture::Greys, grid, parts));
                 self.show_comparison(Mode::Blend);

@@ -65,7 +65,7 @@ pub enum Answer {
         /// Day of the second scan's study.
         date: Option<Date>,
         /// The way to the atlas.
-        standard: Option<Standard>,
+        standard: Option<Box<Standard>>,
     },
     /// Beside: red, green, blue, alpha a voxel, x fastest, colours multiplied by alpha.
     Drawn {

@@ -86,6 +86,8 @@ fn row(app: App, lesion: Lesion, colour: String) -> impl IntoView {
     let region = lesion.region.unwrap_or_default();
     let region = region.strip_prefix(side).map_or(region.as_str(), str::trim).to_owned();
     let label = format!("Go to lesion {number}, {}", lesion.kind);
+    let kind = lesion.kind.strip_suffix(" lesion").unwrap_or(&lesion.kind).to_owned();
+    let letter = side.chars().next().map(|letter| letter.to_ascii_uppercase());
     view! {
         <tr
             data-lesion=number.to_string()
@@ -99,13 +101,13 @@ fn row(app: App, lesion: Lesion, colour: String) -> impl IntoView {
             </th>
             <td>
                 <span class="lesions-swatch" style:background=colour aria-hidden="true" />
-                {lesion.kind}
+                {kind}
             </td>
             <td class="number">{text::millilitres(lesion.millilitres)}</td>
             <td class="number">{text::fixed(lesion.diameter_mm, 0)}</td>
             <td>{lesion.place.words()}</td>
             <td>{region}</td>
-            <td>{side}</td>
+            <td title=side>{letter}</td>
         </tr>
     }
 }

@@ -86,7 +86,7 @@ pub async fn answer(
                 differences: aligned.differences,
                 folded: transform.deformation.as_ref().map(|d| d.folded()),
                 date,
-                standard,
+                standard: standard.map(Box::new),
             };
             *held =
                 Held { scan: Some(second), aligned: Some((transform, greys)), ..Held::default() };

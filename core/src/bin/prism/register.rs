@@ -156,8 +156,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Sides, and world from voxel.
+type Grid = ([usize; 3], Affine);
+
 /// What the scan is moved onto, and the grid of the results.
-fn onto(arguments: &Arguments) -> Result<(Volume, ([usize; 3], Affine)), Box<dyn Error>> {
+fn onto(arguments: &Arguments) -> Result<(Volume, Grid), Box<dyn Error>> {
     if let Some(path) = &arguments.fixed {
         let fixed = files::whole_scan(path).load()?.volume;
         let grid = (fixed.dims, fixed.affine);
