@@ -41,7 +41,7 @@ def write(path: Path, network: Network, document: dict) -> int:
         name: value.detach().float().cpu().contiguous().numpy()
         for name, value in network.state_dict().items()
     }
-    stored = quantise.quantise_all(tensors, quantise.MOST_IN_LARGE)
+    stored = quantise.quantise_all(tensors, coarse=True)
     digest = hashlib.sha256(data_section(serialise(stored))).hexdigest()
     document = {
         "schema": SCHEMA,
