@@ -290,11 +290,14 @@ def main() -> None:
     parser.add_argument("--requantised", type=Path, metavar="OLD", help="bind the heads to the pack, which is OLD rounded again")
     parser.add_argument("--registry", type=Path, default=cache_folder() / "registry", help="scans for --requantised")
     parser.add_argument("--every", type=int, default=40, help="for --requantised: one of so many scans of the large sets")
+    parser.add_argument("--sets", nargs="+", help="for --requantised: these data sets alone [all]")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.requantised:
         wanted = scans.some(arguments.data, arguments.registry, arguments.every)
-        found = rebind.rebind(arguments.out, arguments.results, arguments.requantised, arguments.pack, wanted, DATA)
+        wanted = [scan for scan in wanted if not arguments.sets or scan.data_set in arguments.sets]
+        words = rebind.Words(DATA, estimate.cautions(json.loads(estimate.RESULTS.read_text())))
+        found = rebind.rebind(arguments.out, arguments.results, arguments.requantised, arguments.pack, wanted, words)
         print(json.dumps(found, indent=1))
         return
     _, document = pack.read(arguments.pack)

@@ -145,10 +145,20 @@ def compare(old: Path, new: Path, heads: dict[str, Stored], wanted: list[scans.S
     }  # fmt: skip
 
 
-def rebind(heads_path: Path, results_path: Path, old: Path, new: Path, wanted: list[scans.Scan], data: list[dict]) -> dict:
-    """Checks, then writes the new encoder's SHA-256 into the heads and what was found into the results.
+@dataclass
+class Words:
+    """What a pack of heads says of itself beside its weights."""
 
-    Raises `Refused` and writes nothing when the packs are not one network or a head answers otherwise.
+    data: list[dict]
+    """Data learnt from, with licences."""
+    cautions: dict[str, str]
+    """What is to be known before an answer is believed, by head."""
+
+
+def rebind(heads_path: Path, results_path: Path, old: Path, new: Path, wanted: list[scans.Scan], words: Words) -> dict:
+    """Checks, then writes the new encoder's SHA-256 into the heads, and what was found into the results.
+
+    The words are written anew, too; the heads' tensors stay. Raises `Refused` and writes nothing when the packs are not one network or a head answers otherwise.
     """
     document, heads = read(heads_path)
     before, after = (pack.document(path) for path in (old, new))
@@ -161,8 +171,10 @@ def rebind(heads_path: Path, results_path: Path, old: Path, new: Path, wanted: l
         raise Refused(f"identify: {len(found['other'])} answer(s) differ, so nothing is written: {found['other'][0]}")
     del found["other"]
     encoder = {"name": after["name"], "sha256": after["sha256"]}
-    provenance = document["provenance"] | {"data": data}
-    pack.describe(heads_path, "prism_heads", encoder=encoder, provenance=provenance)
+    provenance = document["provenance"] | {"data": words.data}
+    infos = [info | ({"caution": words.cautions[info["name"]]} if info["name"] in words.cautions else {})
+             for info in document["heads"]]  # fmt: skip
+    pack.describe(heads_path, "prism_heads", encoder=encoder, provenance=provenance, heads=infos)
     results = json.loads(results_path.read_text())
     results["requantised"] = found
     results_path.write_text(json.dumps(results, indent=1) + "\n")

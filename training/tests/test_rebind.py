@@ -50,18 +50,20 @@ class Rebind(unittest.TestCase):
         found = {"from": "a", "to": "b", "answers": 2, "equal answers": 1, "other": [{"scan": "one"}]}
         with mock.patch.object(rebind, "compare", return_value=dict(found)):
             with self.assertRaises(SystemExit):
-                rebind.rebind(heads, results, self.old, new, [], [])
+                rebind.rebind(heads, results, self.old, new, [], rebind.Words([], {}))
         self.assertEqual(heads.read_bytes(), before)
         self.assertEqual(json.loads(results.read_text()), {"kept": 1})
         with mock.patch.object(rebind, "compare", return_value=found | {"equal answers": 2, "other": []}):
-            rebind.rebind(heads, results, self.old, new, [], [{"name": "some data"}])
-        document, _ = rebind.read(heads)
+            rebind.rebind(heads, results, self.old, new, [], rebind.Words([{"name": "some data"}], {"age": "None."}))
+        document, stored = rebind.read(heads)
+        self.assertEqual(stored["age"].info["caution"], "None.")
+        self.assertIn("Learnt from", stored["sex"].info["caution"])
         self.assertEqual(document["encoder"]["sha256"], pack.document(new)["sha256"])
         self.assertEqual(document["provenance"]["data"], [{"name": "some data"}])
         self.assertEqual(json.loads(results.read_text())["requantised"]["equal answers"], 2)
         # Bound to the new pack now, no longer to the old one.
         with self.assertRaises(SystemExit):
-            rebind.rebind(heads, results, self.old, new, [], [])
+            rebind.rebind(heads, results, self.old, new, [], rebind.Words([], {}))
 
     def test_answers_are_those_of_the_golden_file(self):
         _, heads = rebind.read(HEADS)
