@@ -3,8 +3,10 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use prism_core::formats::Acquisition;
-use prism_core::identify::{HeadsError, HeadsPack, NamedVector, estimate, identify};
+use std::path::Path;
+
+use prism_core::formats::{self, Acquisition, InputFile, Scan, Selection};
+use prism_core::identify::{HeadsError, HeadsPack, NamedVector, TISSUES, estimate, identify};
 use prism_core::model::Pack;
 use prism_core::volume::Affine;
 use serde_json::Value;
@@ -109,4 +111,67 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
     let (scan, heart) = seen(1, [216, 256, 10]);
     assert!(scan.body_part.is("heart") && scan.sequence.is("cine") && scan.skull.is_none());
     assert!(heart.age.is_none() && heart.sex.is_none());
+}
+
+/// The scan of a golden case of the formats.
+fn scan(case: &str) -> Scan {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats").join(case);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a case") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none() {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            files.push(InputFile { name, bytes: std::fs::read(path).expect("a file") });
+        }
+    }
+    formats::load(&files, &Selection::default()).expect("a scan")
+}
+
+#[test]
+fn fields_of_a_dicom_file_are_held_against_the_image() {
+    // The vectors of a T1w brain with the file of a sagittal FLAIR of a knee.
+    let scan = scan("dicom_contradicts");
+    let (vectors, _) = &cases()[0];
+    let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
+    let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, acquisition)
+        .expect("an identification");
+    assert_eq!(
+        found.warnings,
+        [
+            "The image looks T1-weighted, but the file states an echo time of 128 ms and a repetition time of 9000 ms.",
+            "The file names the sequence FLAIR, the image looks T1w.",
+            "The file says body part KNEE, the image looks like head.",
+            "The file names the plane sagittal, the slices are axial.",
+        ]
+    );
+    let words = found.sequence_words();
+    assert!(
+        words.starts_with("T1w (") && words.ends_with(" (the file states a contrast agent)"),
+        "{words}"
+    );
+    // A file that says nothing contradicts nothing.
+    let silent = Acquisition::default();
+    let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, &silent)
+        .expect("an identification");
+    assert!(found.warnings.is_empty() && found.sequence_note.is_none(), "{found:?}");
+}
+
+#[test]
+fn a_scan_of_proton_density_is_not_called_t2w() {
+    let scan = scan("dicom_proton_density");
+    let (mut vectors, _) = cases().swap_remove(0);
+    // Fluid bright, cortex brighter than white matter.
+    vectors.push((TISSUES.into(), vec![0.35, 1.0, 0.1, 0.05, 0.3, -0.02]));
+    let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
+    let seen = |acquisition: &Acquisition| {
+        identify(&heads(), &named(&vectors), &volume.affine, volume.dims, acquisition)
+            .expect("an identification")
+    };
+    assert!(seen(&Acquisition::default()).sequence.is("T2w"));
+    let found = seen(acquisition);
+    assert_eq!(found.sequence.given, None);
+    assert_eq!(
+        found.sequence_words(),
+        "unknown (it looks T2w, but the file states an echo time of 22 ms at a repetition time of 2300 ms, as proton density has)"
+    );
 }
