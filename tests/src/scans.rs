@@ -86,6 +86,18 @@ pub fn large(folder: &Path) -> PathBuf {
     path
 }
 
+/// The input files of a golden case of the formats.
+pub fn golden(case: &str) -> Vec<PathBuf> {
+    let folder = project::root().join("tests/golden/formats").join(case);
+    let entries = fs::read_dir(folder).expect("a golden case");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name != "expected.json"))
+        .collect();
+    files.sort();
+    files
+}
+
 /// The beginning of the sample: its header promises more voxels than there are.
 pub fn cut_short(folder: &Path) -> PathBuf {
     let path = folder.join("cut_short.nii.gz");
