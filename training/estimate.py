@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.identification import rows
+from training.identification import rows, scans
 from training.labels import BRAIN_IDS
 from training.paths import REPOSITORY, cache_folder, data_folder
 
@@ -30,6 +30,7 @@ STRENGTHS = np.logspace(-1, 5, 25)
 COVERAGE = 0.9
 
 # What is shipped, as the scores decided.
+HEADS = ("age", "sex")
 SHIPPED_INPUTS = ["sequence", "structure"]
 SEX = "ridge, vectors: structure and sequence"
 RESULTS = REPOSITORY / "training/results/estimate.json"
@@ -194,8 +195,13 @@ def cautions(results: dict) -> dict[str, str]:
     }  # fmt: skip
 
 
+def scans_of(data: Path) -> list[scans.Scan]:
+    """The scans of the people."""
+    return [scan for scan in scans.of_data(data) if scan.data_set == "t1_wholehead"]
+
+
 def shipped(table: rows.Table, data: Path):
-    """(name, linear model, description) of the heads that go into the pack: `AGE`, `SEX` say which."""
+    """(name, linear model, distance, description) of the heads that go into the pack: `AGE`, `SEX` say which."""
     who, known = people(data), cautions(json.loads(RESULTS.read_text()))
     table = table.where((table.known["data_set"] == "t1_wholehead") & (table.known["variant"] == ""))
     order = [int(np.flatnonzero(table.known["subject"] == name)[0]) for name in who.names]
@@ -203,7 +209,7 @@ def shipped(table: rows.Table, data: Path):
     x = table.x(SHIPPED_INPUTS)[order]
     age = AGE(x, who.age)
     weight = getattr(age, "weight", np.zeros(x.shape[1]))
-    yield "age", rows.Linear(x.mean(0), x.std(0) + 1e-4, weight[None], np.array([age.centre])), common | {
+    yield "age", rows.Linear(x.mean(0), x.std(0) + 1e-4, weight[None], np.array([age.centre])), None, common | {
         "name": "age", "kind": "regression", "outputs": ["years"], "half_width": half_width(age.errors),
         "coverage": COVERAGE, "range": [float(who.age.min()), float(who.age.max())], "caution": known["age"],
     }  # fmt: skip
@@ -214,9 +220,12 @@ def shipped(table: rows.Table, data: Path):
     scale = rows.logistic(given[:, None], labels, np.ones(len(labels)), ["female", "male"], 1e-3)
     slope, offset = (scale.weight / scale.deviation)[:, 0], scale.bias - (scale.weight / scale.deviation)[:, 0] * scale.mean[0]
     weight, bias = slope[:, None] * sex.weight[None], slope * sex.centre + offset
-    yield "sex", rows.Linear(sex.mean, sex.deviation, weight, bias), common | {
+    model = rows.Linear(sex.mean, sex.deviation, weight, bias)
+    balanced = rows.balance(labels, np.full(len(labels), "t1_wholehead"))
+    distance, most_distance = rows.known_by_distance(model.z(x), labels, balanced, ["female", "male"], np.array(who.names))
+    yield "sex", model, distance, common | {
         "name": "sex", "kind": "classification", "outputs": ["female", "male"], "temperature": 1.0,
-        "least_probability": 0.8, "most_distance": None, "caution": known["sex"],
+        "least_probability": 0.8, "most_distance": most_distance, "caution": known["sex"],
     }  # fmt: skip
 
 

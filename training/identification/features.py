@@ -163,6 +163,16 @@ def main() -> None:
     real(network, settings, sorted(learnt, key=lambda scan: scan.part == scans.HEART), arguments.cache, out)
 
 
+def as_they_are(network: Network, settings: dict, wanted: list[scans.Scan], out: Path) -> None:
+    """The vectors of scans without variants that are not in the folder yet."""
+    for scan in wanted:
+        path = out / f"{scan.name.replace('/', '-')}.npz"
+        if not path.exists():
+            keep(path, vectors(network, as_it_is(scan, settings), settings), name=scan.name, variant="", stripped=scan.stripped,
+                 data_set=scan.data_set, subject=scan.subject, use=scan.use, part=scan.part, sequence=scan.sequence)  # fmt: skip
+            print(scan.name, flush=True)
+
+
 def real(network: Network, settings: dict, wanted: list[scans.Scan], cache: Path, out: Path) -> None:
     """The vectors of scans that are not in the cache yet."""
     for scan in wanted:

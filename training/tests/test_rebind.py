@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from training import golden, pack, quantise
-from training.identification import rebind
+from training.identification import rebind, rows
 from training.paths import REPOSITORY
 
 HEADS = REPOSITORY / "public/packs/identify.safetensors"
@@ -71,6 +71,15 @@ class Rebind(unittest.TestCase):
             found = {name: np.array(values) for name, values in case["vectors"].items()}
             for head, expected in case["heads"].items():
                 self.assertEqual(heads[head].answer(found), expected["given"], case["name"])
+
+    def test_distance_knows_its_people_and_no_others(self):
+        rng = np.random.default_rng(4)
+        labels = np.array(["female", "male"] * 20)
+        z = rng.normal(size=(40, 60)) + (labels == "male")[:, None]
+        subjects = np.array([f"sub-{index}" for index in range(40)])
+        distance, most = rows.known_by_distance(z, labels, np.full(40, 1 / 40), ["female", "male"], subjects)
+        self.assertTrue((distance(z) <= most).all())
+        self.assertGreater(distance(z[:1] + 30)[0], most)
 
 
 if __name__ == "__main__":

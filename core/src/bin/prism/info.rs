@@ -4,7 +4,7 @@ use std::error::Error;
 
 use clap::Args;
 use prism_core::formats::{Acquisition, Selection, Series, Study};
-use prism_core::identify::geometry;
+use prism_core::identify::{fields, geometry};
 use serde::Serialize;
 
 use crate::files::ScanArguments;
@@ -27,6 +27,10 @@ struct Known<'a> {
     orientation: Option<String>,
     /// How the slices lie.
     plane: Option<String>,
+    /// Sequence that the fields name.
+    names: Option<&'static str>,
+    /// Sequence that the title names: of a NIfTI file its file's name.
+    named: Option<&'static str>,
     /// What was assumed, repaired or left out.
     warnings: Vec<String>,
     /// Why the voxels cannot be read.
@@ -36,9 +40,13 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn of(study: &Study<'_>, series: &'a Series, volume: usize) -> Self {
         let selection = Selection { series: Some(series.key.clone()), volume };
+        let names = fields::stated_sequence(&series.acquisition);
+        let named = fields::named_sequence(&series.title);
         match study.load(&selection) {
             Ok(scan) => Self {
                 series,
+                names,
+                named,
                 orientation: Some(scan.volume.affine.orientation()),
                 plane: Some(geometry::plane(&scan.volume.affine).words()),
                 warnings: scan.warnings,
@@ -46,6 +54,8 @@ impl<'a> Known<'a> {
             },
             Err(error) => Self {
                 series,
+                names,
+                named,
                 orientation: None,
                 plane: None,
                 warnings: Vec::new(),
