@@ -87,10 +87,10 @@ def baselines(command: Path, wanted: list[scans.Scan]) -> dict:
             continue
         line = [str(command), "info", str(scan.path), "--json"]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
-        series = json.loads(done.stdout)[0] if done.returncode == 0 else {"names": None, "named": None}
+        series = json.loads(done.stdout)[0] if done.returncode == 0 else {}
         # A folder of DICOM files has no name that somebody gave the scan.
-        of_file = None if scan.path.is_dir() else series["named"]
-        for source, given in (("fields", series["names"]), ("file name", of_file)):
+        of_file = None if scan.path.is_dir() else series.get("sequence_by_title")
+        for source, given in (("fields", series.get("sequence_by_fields")), ("file name", of_file)):
             said[source].append({"scan": scan.name, "true": scan.sequence, "given": given})
     for source, rows in said.items():
         answered = [row for row in rows if row["given"]]

@@ -28,9 +28,9 @@ struct Known<'a> {
     /// How the slices lie.
     plane: Option<String>,
     /// Sequence that the fields name.
-    names: Option<&'static str>,
+    sequence_by_fields: Option<&'static str>,
     /// Sequence that the title names: of a NIfTI file its file's name.
-    named: Option<&'static str>,
+    sequence_by_title: Option<&'static str>,
     /// What was assumed, repaired or left out.
     warnings: Vec<String>,
     /// Why the voxels cannot be read.
@@ -40,13 +40,13 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn of(study: &Study<'_>, series: &'a Series, volume: usize) -> Self {
         let selection = Selection { series: Some(series.key.clone()), volume };
-        let names = fields::stated_sequence(&series.acquisition);
-        let named = fields::named_sequence(&series.title);
+        let sequence_by_fields = fields::stated_sequence(&series.acquisition);
+        let sequence_by_title = fields::named_sequence(&series.title);
         match study.load(&selection) {
             Ok(scan) => Self {
                 series,
-                names,
-                named,
+                sequence_by_fields,
+                sequence_by_title,
                 orientation: Some(scan.volume.affine.orientation()),
                 plane: Some(geometry::plane(&scan.volume.affine).words()),
                 warnings: scan.warnings,
@@ -54,8 +54,8 @@ impl<'a> Known<'a> {
             },
             Err(error) => Self {
                 series,
-                names,
-                named,
+                sequence_by_fields,
+                sequence_by_title,
                 orientation: None,
                 plane: None,
                 warnings: Vec::new(),
