@@ -140,15 +140,21 @@ pub fn named_sequence(text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();
     let has = |word: &str| lower.contains(word);
     let is = |word: &str| words(&lower).any(|one| one == word);
+    // "t1w" and "3dt1", but neither "t19" nor "patient1".
+    let weighted = |mark: &str| {
+        let mut words = words(&lower).filter(|word| !word.starts_with("patient"));
+        let no_digit = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
+        words.any(|word| word.match_indices(mark).any(|(at, _)| no_digit(&word[at + mark.len()..])))
+    };
     if has("flair") || has("dark-fluid") || has("dark fluid") {
         // T1-weighted FLAIR is another contrast altogether.
-        return if has("t1") { None } else { Some("FLAIR") };
+        return if weighted("t1") { None } else { Some("FLAIR") };
     }
     let star = has("t2*") || has("t2star") || has("t2_star") || is("swi") || is("swan");
     let diffusion = ["dwi", "dti", "adc", "diff"].into_iter().any(is) || has("diffusion");
     let named = [
-        ("T1w", has("t1") || has("mprage")),
-        ("T2w", has("t2") && !star),
+        ("T1w", weighted("t1") || has("mprage")),
+        ("T2w", weighted("t2") && !star),
         ("PD", is("pd") || is("pdw") || has("proton")),
         ("DWI", diffusion),
         ("T2*", star),
@@ -369,6 +375,8 @@ mod tests {
         assert_eq!(named_sequence("localizer"), None);
         assert_eq!(named_sequence("PD/T2 TSE"), None);
         assert_eq!(named_sequence("update"), None);
+        assert_eq!(named_sequence("patient19_T2"), Some("T2w"));
+        assert_eq!(named_sequence("patient1_FLAIR"), Some("FLAIR"));
     }
 
     #[test]
