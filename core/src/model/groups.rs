@@ -100,7 +100,7 @@ impl ChannelGroups {
 }
 
 /// Part of a weight along one axis; the weight itself where that is all of it.
-fn cut(weight: &Tensor<5>, axis: usize, start: usize, length: usize) -> Tensor<5> {
+pub fn cut(weight: &Tensor<5>, axis: usize, start: usize, length: usize) -> Tensor<5> {
     if length == weight.dims()[axis] {
         weight.clone()
     } else {

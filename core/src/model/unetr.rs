@@ -3,8 +3,12 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::groups::ChannelGroups;
+use super::groups::{ChannelGroups, cut};
 use super::pack::{PackError, TensorSource};
+use super::prism::{Pace, Stopped, WORK};
+
+/// Output channels are convolved in multiples of this many: all kernels' tiles are smaller.
+const PART: usize = 8;
 
 /// `leaky(x' + IN(conv(leaky(IN(conv(x))))))`, where `x'` is `x`, or `IN(1x1x1 conv(x))`
 /// when the number of channels changes. The norms have no affine.
@@ -47,12 +51,48 @@ impl UnetrBlock {
             Some(weight) => x.convolve(weight).normalise(None, false),
             None => x,
         };
-        self.finish(inner, residual)
-    }
-
-    fn finish(&self, inner: ChannelGroups, residual: ChannelGroups) -> ChannelGroups {
         finish(inner, &self.second, residual)
     }
+
+    /// As [`UnetrBlock::forward`] on one tensor, with a [`Pace::wait`] every now and then.
+    ///
+    /// # Shapes
+    /// `[batch, inputs, x, y, z]` to `[batch, outputs, x, y, z]`
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn paced<P: Pace>(&self, x: Tensor<5>, pace: &mut P) -> Result<Tensor<5>, Stopped> {
+        let inner = convolve(&x, &self.first, pace).await?;
+        let residual = match &self.skip {
+            Some(weight) => ChannelGroups::from(x).convolve(weight).normalise(None, false),
+            None => x.into(),
+        };
+        let inner = ChannelGroups::from(inner).normalise(None, true).whole();
+        let inner = convolve(&inner, &self.second, pace).await?;
+        Ok(ChannelGroups::from(inner).normalise(Some(residual), true).whole())
+    }
+}
+
+/// Convolves without bias, some output channels at a time.
+async fn convolve<P: Pace>(
+    x: &Tensor<5>,
+    weight: &Tensor<5>,
+    pace: &mut P,
+) -> Result<Tensor<5>, Stopped> {
+    let [batch, _, nx, ny, nz] = x.dims();
+    let outputs = weight.dims()[0];
+    let voxels = [batch, nx, ny, nz].map(|n| n as u64).iter().product::<u64>();
+    let work = voxels * weight.dims().iter().product::<usize>() as u64;
+    let each = outputs.div_ceil(work.div_ceil(WORK).max(1) as usize).next_multiple_of(PART);
+    let mut maps = Vec::new();
+    for start in (0..outputs).step_by(each) {
+        let length = each.min(outputs - start);
+        let part = cut(weight, 0, start, length);
+        let map = ChannelGroups::from(x.clone()).pass(&part, None);
+        pace.wait(&map, work * length as u64 / outputs as u64).await?;
+        maps.push(map);
+    }
+    Ok(if maps.len() == 1 { maps.remove(0) } else { Tensor::cat(maps, 1) })
 }
 
 /// The same block on two maps of equal channels joined, which it halves again.
