@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
 use burn_wgpu::Wgpu;
-use cubecl::memory_management::MemoryScope;
+use cubecl::MemoryScope;
 use prism_core::model::pack::{NamedTensor, Precision};
 use prism_core::model::{EncoderConfig, Pace, Pack, PackInfo, Prism, Stopped, SwinConfig};
 use prism_core::pipeline::{Device, DeviceChoice, Devices};

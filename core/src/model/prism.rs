@@ -25,11 +25,7 @@ pub trait Pace {
 
     /// Called within a block after so much `work` (multiplications) that a slow device takes
     /// about a second for it, with its output. No progress, but a chance to stop.
-    fn wait(
-        &mut self,
-        latest: &Tensor<5>,
-        work: u64,
-    ) -> impl Future<Output = Result<(), Stopped>> {
+    fn wait(&mut self, latest: &Tensor<5>, work: u64) -> impl Future<Output = Result<(), Stopped>> {
         let _ = (latest, work);
         async { Ok(()) }
     }

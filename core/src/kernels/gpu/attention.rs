@@ -47,7 +47,8 @@ struct Sizes {
 /// What is fixed when a kernel is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Plan {
-    /// Vectors of a head's channels.
+    /// A head's channels, and vectors of them.
+    each: usize,
     parts: usize,
     queries: usize,
     keys: usize,
@@ -67,7 +68,8 @@ pub fn window_attention(
     let lanes = [4, 2, 1].into_iter().find(|&lanes| each.is_multiple_of(lanes)).unwrap_or(1);
     let keys = (1..=MOST_KEYS).rev().find(|&keys| tokens.is_multiple_of(keys)).unwrap_or(1);
     let queries = (QUERY_VALUES / each).clamp(1, MOST_QUERIES);
-    let plan = Plan { parts: each / lanes, queries, keys, masked: places.regions.is_some() };
+    let masked = places.regions.is_some();
+    let plan = Plan { each, parts: each / lanes, queries, keys, masked };
     let joint = primitive(joint);
     let bias = primitive(bias.clone());
     let codes = integers(places.codes.clone());
@@ -83,8 +85,7 @@ pub fn window_attention(
         let sizes = [tokens, heads, positions, count, first % count, start, threads];
         let [tokens, heads, positions, count, offset, start, threads] = sizes.map(|n| n as u32);
         let regions = regions.clone();
-        let regions =
-            regions.map_or_else(|| codes.as_tensor_alias(2), CubeTensor::into_tensor_arg);
+        let regions = regions.map_or_else(|| codes.as_tensor_alias(2), CubeTensor::into_tensor_arg);
         attention_kernel::launch(
             &joint.client,
             groups(threads as usize, heads as usize, step.min(windows - start as usize)),
@@ -138,7 +139,7 @@ fn attention_kernel<N: Size>(
     let first_region = (sizes.offset + window) % sizes.count * sizes.tokens;
     let table = head * sizes.positions + sizes.positions / 2;
 
-    let scale = 1.0f32 / f32::cast_from(comptime!(parts as u32) * N::value() as u32).sqrt();
+    let scale = comptime!((plan.each as f32).powf(-0.5));
     let mut query = Sequence::<Vector<f32, N>>::new();
     let mut row = Sequence::<u32>::new();
     let mut region = Sequence::<i32>::new();
@@ -153,8 +154,8 @@ fn attention_kernel<N: Size>(
         if comptime!(plan.masked) {
             region.push(regions[(first_region + token) as usize]);
         }
-        best.push(RuntimeCell::<f32>::new(comptime!(-1e30f32)));
-        total.push(RuntimeCell::<f32>::new(comptime!(0.0f32)));
+        best.push(RuntimeCell::<f32>::new(-1e30f32));
+        total.push(RuntimeCell::<f32>::new(0.0f32));
         #[unroll]
         for v in 0..parts {
             query.push(joint[from + v] * Vector::new(scale));

@@ -68,7 +68,7 @@ pub fn linear(
     let bias = bias.map(|bias| primitive(bias.clone()));
     let output = empty(&x, &[rows, outputs]);
     let (tiles, blocks) = (rows.div_ceil(ROWS), outputs / (vectors * LANES));
-    let work = (ROWS * inputs * outputs) as u64;
+    let work = ROWS as u64 * inputs as u64 * outputs as u64;
     let step = (DISPATCH_WORK / work.max(1)).clamp(1, tiles.max(1) as u64) as usize;
     let step = step.min(MOST_THREADS / blocks);
     for first in (0..tiles).step_by(step) {

@@ -65,8 +65,8 @@ impl WindowAttention {
             let joint = self.joint.forward(x.clone().narrow(0, start, length));
             let mixed = kernels::window_attention(joint, &self.bias, &windows.places, start);
             let part = self.output.forward(mixed);
-            let work = length * tokens * channels * (4 * channels + 2 * tokens);
-            pace.wait(&part.clone().unsqueeze(), work as u64).await?;
+            let work = (length * tokens * channels) as u64 * (4 * channels + 2 * tokens) as u64;
+            pace.wait(&part.clone().unsqueeze(), work).await?;
             parts.push(part);
         }
         Ok(Tensor::cat(parts, 0))

@@ -78,8 +78,8 @@ impl SwinBlock {
             let length = at_once.min(rows - start);
             let part = x.clone().narrow(0, start, length);
             let part = self.narrow.forward(self.widen.activated(part));
-            let work = 2 * length * channels * hidden;
-            pace.wait(&part.clone().unsqueeze(), work as u64).await?;
+            let work = (2 * length * channels) as u64 * hidden as u64;
+            pace.wait(&part.clone().unsqueeze(), work).await?;
             parts.push(part);
         }
         Ok(Tensor::cat(parts, 0).reshape([batch, tokens, channels]))

@@ -63,9 +63,8 @@ impl Windows {
             }
         }
         let (tokens, count) = (size.iter().product(), grid.iter().product());
-        let regions = masked.then(|| {
-            Tensor::from_data(TensorData::new(regions, [count, tokens]), device)
-        });
+        let regions =
+            masked.then(|| Tensor::from_data(TensorData::new(regions, [count, tokens]), device));
         Self {
             tokens,
             count,
