@@ -15,6 +15,7 @@ use std::time::Instant;
 use burn::tensor::{Tensor, TensorData};
 use burn_wgpu::Wgpu;
 use cubecl::MemoryScope;
+use cubecl::ir::{ElemType, FloatKind};
 use prism_core::model::pack::{NamedTensor, Precision};
 use prism_core::model::{EncoderConfig, Pace, Pack, PackInfo, Prism, Stopped, SwinConfig};
 use prism_core::pipeline::{Device, DeviceChoice, Devices};
@@ -111,6 +112,12 @@ fn gpu_memory(device: &Device) -> Option<(u64, u64)> {
     let one = Tensor::<1>::ones([1], device).try_into_primitive::<Wgpu>().ok()?;
     let usage = one.client.memory_report(MemoryScope::Device).usage();
     Some((usage.bytes_in_use >> 20, usage.bytes_reserved >> 20))
+}
+
+/// Whether the adapter offers 16-bit floats.
+fn has_halves(device: &Device) -> bool {
+    let one = Tensor::<1>::ones([1], device).try_into_primitive::<Wgpu>();
+    one.is_ok_and(|one| one.client.features().supports_type(ElemType::Float(FloatKind::F16)))
 }
 
 /// Runs a crop through a network with random weights; prints and checks what it took.
@@ -231,7 +238,7 @@ fn the_compact_network_stays_within_bounds() {
 #[ignore = "a measurement"]
 fn both_on_the_gpu() {
     let opened = pollster::block_on(Devices::default().open(DeviceChoice::Gpu)).expect("adapter");
-    println!("{:?}", opened.report);
+    println!("{:?}, 16-bit floats: {}", opened.report, has_halves(&opened.device));
     for (name, architecture) in
         [("swin-b", published(serde_json::json!([]))), ("compact", compact())]
     {

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::groups::{ChannelGroups, cut};
 use super::pack::{PackError, TensorSource};
 use super::prism::{Pace, Stopped, WORK};
+use crate::kernels;
 
 /// Output channels are convolved in multiples of this many: all kernels' tiles are smaller.
 const PART: usize = 8;
@@ -45,31 +46,36 @@ impl UnetrBlock {
 
     /// # Shapes
     /// `[batch, inputs, x, y, z]` to `[batch, outputs, x, y, z]`
-    pub fn forward(&self, x: ChannelGroups) -> ChannelGroups {
-        let inner = x.convolve(&self.first);
-        let residual = match &self.skip {
-            Some(weight) => x.convolve(weight).normalise(None, false),
-            None => x,
-        };
-        finish(inner, &self.second, residual)
-    }
-
-    /// As [`UnetrBlock::forward`] on one tensor, with a [`Pace::wait`] every now and then.
-    ///
-    /// # Shapes
-    /// `[batch, inputs, x, y, z]` to `[batch, outputs, x, y, z]`
     ///
     /// # Errors
     /// [`Stopped`] when `pace` says so.
-    pub async fn paced<P: Pace>(&self, x: Tensor<5>, pace: &mut P) -> Result<Tensor<5>, Stopped> {
-        let inner = convolve(&x, &self.first, pace).await?;
+    pub async fn forward<P: Pace>(
+        &self,
+        x: ChannelGroups,
+        pace: &mut P,
+    ) -> Result<ChannelGroups, Stopped> {
+        let inner = x.convolve(&self.first, pace).await?;
         let residual = match &self.skip {
-            Some(weight) => ChannelGroups::from(x).convolve(weight).normalise(None, false),
-            None => x.into(),
+            Some(weight) => x.convolve(weight, pace).await?.normalise(None, false),
+            None => x,
         };
+        finish(inner, &self.second, residual, pace).await
+    }
+
+    /// As [`UnetrBlock::forward`] for equal inputs and outputs in one tensor, a few channels at
+    /// a time, so that a slow device can be stopped.
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn in_parts<P: Pace>(
+        &self,
+        x: Tensor<5>,
+        pace: &mut P,
+    ) -> Result<Tensor<5>, Stopped> {
+        let inner = convolve(&x, &self.first, pace).await?;
         let inner = ChannelGroups::from(inner).normalise(None, true).whole();
         let inner = convolve(&inner, &self.second, pace).await?;
-        Ok(ChannelGroups::from(inner).normalise(Some(residual), true).whole())
+        Ok(ChannelGroups::from(inner).normalise(Some(x.into()), true).whole())
     }
 }
 
@@ -88,7 +94,7 @@ async fn convolve<P: Pace>(
     for start in (0..outputs).step_by(each) {
         let length = each.min(outputs - start);
         let part = cut(weight, 0, start, length);
-        let map = ChannelGroups::from(x.clone()).pass(&part, None);
+        let map = kernels::conv3d(x.clone(), &part, None, 1);
         pace.wait(&map, work * length as u64 / outputs as u64).await?;
         maps.push(map);
     }
@@ -130,24 +136,34 @@ impl UnetrJoin {
     ///
     /// # Shapes
     /// two of `[batch, channels, x, y, z]` to one
-    pub fn forward(
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn forward<P: Pace>(
         &self,
         front: impl FnOnce() -> ChannelGroups,
         back: ChannelGroups,
-    ) -> ChannelGroups {
+        pace: &mut P,
+    ) -> Result<ChannelGroups, Stopped> {
         let channels = self.second.dims()[0];
         let half = |weight: &Tensor<5>, start: usize| weight.clone().narrow(1, start, channels);
-        let inner = back.convolve(&half(&self.first, channels));
-        let residual = back.convolve(&half(&self.skip, channels));
+        let inner = back.convolve(&half(&self.first, channels), pace).await?;
+        let residual = back.convolve(&half(&self.skip, channels), pace).await?;
         drop(back);
         let front = front();
-        let inner = inner.add_convolved(&front, &half(&self.first, 0));
-        let residual = residual.add_convolved(&front, &half(&self.skip, 0));
+        let inner = inner.add_convolved(&front, &half(&self.first, 0), pace).await?;
+        let residual = residual.add_convolved(&front, &half(&self.skip, 0), pace).await?;
         drop(front);
-        finish(inner, &self.second, residual.normalise(None, false))
+        finish(inner, &self.second, residual.normalise(None, false), pace).await
     }
 }
 
-fn finish(inner: ChannelGroups, second: &Tensor<5>, residual: ChannelGroups) -> ChannelGroups {
-    inner.normalise(None, true).convolve(second).normalise(Some(residual), true)
+async fn finish<P: Pace>(
+    inner: ChannelGroups,
+    second: &Tensor<5>,
+    residual: ChannelGroups,
+    pace: &mut P,
+) -> Result<ChannelGroups, Stopped> {
+    let inner = inner.normalise(None, true).convolve(second, pace).await?;
+    Ok(inner.normalise(Some(residual), true))
 }

@@ -105,7 +105,7 @@ impl SwinTransformer {
         let mut maps = vec![put_out(&x, dims)];
         pace.step(&maps[0]).await?;
         for (stage, (windows, cells)) in self.stages.iter().zip(&grids.stages) {
-            let map = stage.convolution.paced(to_map(x, dims), pace).await?;
+            let map = stage.convolution.in_parts(to_map(x, dims), pace).await?;
             pace.step(&map).await?;
             x = to_tokens(map);
             for (i, block) in stage.blocks.iter().enumerate() {
