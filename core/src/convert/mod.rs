@@ -278,12 +278,10 @@ fn matched(
         })
         .collect();
     if mismatch != Mismatch::default() {
-        if let EncoderConfig::Swin(_) = architecture.encoder
-            && (!mismatch.reshaped.is_empty() || !mismatch.missing.is_empty())
-        {
-            mismatch.guess = guess(checkpoint);
-        } else {
+        if mismatch.reshaped.is_empty() && mismatch.missing.is_empty() {
             mismatch.allow = patterns(mismatch.extra.iter().map(|(name, _)| name.as_str()), &own);
+        } else if let EncoderConfig::Swin(_) = architecture.encoder {
+            mismatch.guess = guess(checkpoint);
         }
         return Err(ConvertError::Mismatch(Box::new(mismatch)));
     }

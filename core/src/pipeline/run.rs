@@ -132,8 +132,8 @@ impl<'a, W: Watch> Pacer<'a, W> {
         Self { watch, done: 0, total, pending: 0, rate: None, waited: Instant::now() }
     }
 
-    /// Until the device has computed a value of `latest`.
-    async fn arrived(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
+    /// Waits until the device has computed a value of `latest`.
+    async fn arrived(&mut self, latest: &Tensor<5>) {
         // One value read back waits for the block, so that submissions stay short, the
         // progress is true and a cancel comes in time. It has to be looked at: natively
         // nothing waits before. A lost device shows later, at the labels.
@@ -141,8 +141,11 @@ impl<'a, W: Watch> Pacer<'a, W> {
         let _ = read(corner).await;
         if self.pending > 0 {
             self.rate = Some(self.pending as f64 / self.waited.elapsed().as_secs_f64().max(1e-6));
+            self.pending = 0;
         }
-        self.pending = 0;
+    }
+
+    async fn breathe(&mut self) -> Result<(), Stopped> {
         self.watch.breathe().await;
         self.waited = Instant::now();
         if self.watch.cancelled() { Err(Stopped) } else { Ok(()) }
@@ -151,10 +154,10 @@ impl<'a, W: Watch> Pacer<'a, W> {
 
 impl<W: Watch> Pace for Pacer<'_, W> {
     async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
-        let arrived = self.arrived(latest).await;
+        self.arrived(latest).await;
         self.done += 1;
         self.watch.progress(Stage::Network, self.done, self.total);
-        arrived
+        self.breathe().await
     }
 
     async fn wait(&mut self, latest: &Tensor<5>, work: u64) -> Result<(), Stopped> {
@@ -163,7 +166,8 @@ impl<W: Watch> Pace for Pacer<'_, W> {
         if self.rate.is_some_and(|rate| (self.pending as f64) < rate * AHEAD_SECONDS) {
             return Ok(());
         }
-        self.arrived(latest).await
+        self.arrived(latest).await;
+        self.breathe().await
     }
 }
 

@@ -10,7 +10,8 @@ use burn_wgpu::{CubeTensor, Wgpu};
 use cubecl::prelude::*;
 
 use super::{DISPATCH_WORK, UNITS, empty, groups, primitive, tensor};
-use crate::kernels::{APART, WindowPlaces};
+use crate::kernels::WindowPlaces;
+use crate::kernels::attention::APART;
 
 /// Most keys whose scores a thread holds at once.
 const MOST_KEYS: usize = 8;

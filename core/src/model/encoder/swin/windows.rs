@@ -62,7 +62,7 @@ impl Windows {
                 }
             }
         }
-        let (tokens, count) = (size.iter().product(), grid.iter().product());
+        let (tokens, count): (usize, usize) = (size.iter().product(), grid.iter().product());
         let regions =
             masked.then(|| Tensor::from_data(TensorData::new(regions, [count, tokens]), device));
         Self {
