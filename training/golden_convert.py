@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.networks.blocks import UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
+from monai.networks.blocks import TransformerBlock, UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from monai.networks.nets.swin_unetr import SwinTransformer
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
@@ -80,6 +80,44 @@ def rounded(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return quantise.quantise_all(arrays)
 
 
+class PublishedHead(nn.Module):
+    """Tensors of a published classifier under its names: `cls_head`, and `latent_agg` that fuses sequences."""
+
+    def __init__(self, channels: int, fusion: str) -> None:
+        super().__init__()
+        hidden = channels // 2
+        layers = (nn.Linear(channels, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(), nn.Linear(hidden, 3))
+        self.cls_head = nn.ModuleDict({"grade": nn.Sequential(*layers)}) if fusion == "cat" else nn.Sequential(*layers)
+        if fusion == "cat":
+            self.latent_agg = nn.Linear(3 * channels, channels)
+        else:
+            self.latent_agg = TransformerBlock(channels, channels, 4, with_cross_attention=True)
+            self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
+
+
+def write_heads(hollow: dict[str, torch.Tensor]) -> None:
+    """cat.pt and trans.pt, heads behind an encoder of zeros; heads.safetensors, what is stored of them."""
+    expected = {}
+    for fusion in ("cat", "trans"):
+        torch.manual_seed(SEED)
+        head = PublishedHead(16 * TINY["embed_dim"], fusion)
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.copy_(0.1 * torch.randn(parameter.shape))
+        state = {name: value for name, value in head.state_dict().items() if value.is_floating_point()}
+        torch.save(hollow | state, FOLDER / f"{fusion}.pt")
+        own = {}
+        for name, value in state.items():
+            if name.startswith("cls_head."):
+                index, kind = name.split(".")[-2:]
+                own[f"{ {'0': 'hidden', '1': 'norm', '4': 'output'}[index] }.{kind}"] = value
+            else:
+                own[f"fusion.{name.removeprefix('latent_agg.')}"] = value
+        prefix = f"{fusion}.pt."
+        expected |= {prefix + name: np.ascontiguousarray(v) for name, v in rounded(own).items()}
+    save_arrays(expected, FOLDER / "heads.safetensors")
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
@@ -137,6 +175,7 @@ def main() -> None:
         "sha256": hashlib.sha256((FOLDER / "flat.pt").read_bytes()).hexdigest(),
     }
     save_arrays(expected, FOLDER / "expected.safetensors", about)
+    write_heads(hollow)
     for path in FOLDER.iterdir():
         path.chmod(0o644)
 

@@ -90,11 +90,55 @@ fn a_decoder_that_is_not_wanted_must_be_allowed_to_be_left() {
     assert!(left.missing.is_empty() && left.reshaped.is_empty(), "{left:?}");
     // SwinUNETR: 11 in encoder1-10, 20 in decoder1-5, out's weight and bias.
     assert_eq!(left.extra.len(), 33);
+    assert_eq!(left.allow, ["decoder*", "encoder*", "out.*"]);
+    converted("wrapped.pt", &tiny(&left.allow)).expect("as suggested");
     let patterns = ["encoder*".to_owned(), "decoder*.conv.weight".to_owned(), "out.*".to_owned()];
     let converted = converted("wrapped.pt", &tiny(&patterns)).expect("allowed");
     assert_eq!(converted.left.len(), 33);
     let left_out = &converted.pack.info.provenance["imported"]["left_out"];
     assert_eq!(left_out[2], "out.* (2 tensors)");
+}
+
+#[test]
+fn published_heads_are_found_under_their_own_names() {
+    let bytes = std::fs::read(golden("heads.safetensors")).expect("heads.safetensors");
+    let expected = SafeTensors::deserialize(&bytes).expect("expected");
+    for (file, fusion, others) in [("cat.pt", "cat:3", 2), ("trans.pt", "trans:4", 19)] {
+        let heads = [format!("classification:name=grade,outputs=a/b/c,fusion={fusion}")];
+        let converted = converted(file, &Wanted { heads: &heads, ..tiny(&[]) });
+        let pack = converted.unwrap_or_else(|error| panic!("{file}: {error}")).pack;
+        let bytes = pack.to_bytes().expect("pack");
+        let actual = SafeTensors::deserialize(&bytes).expect("pack");
+        let mut count = 0;
+        for (name, view) in actual.tensors().iter().filter(|(name, _)| name.starts_with("heads.")) {
+            let from = format!("{file}.{}", name.trim_start_matches("heads.grade."));
+            let expected = expected.tensor(&from).unwrap_or_else(|_| panic!("no {from}"));
+            assert_eq!(
+                (view.dtype(), view.shape()),
+                (expected.dtype(), expected.shape()),
+                "{from}"
+            );
+            assert!(view.data() == expected.data(), "{from} differs");
+            count += usize::from(!name.ends_with(".scale"));
+        }
+        // Six of hidden, norm and output, the others of the fusion.
+        assert_eq!(count, 6 + others, "{file}");
+        Prism::load(&pack, &prism_core::pipeline::Device::flex()).expect("a network");
+        // Weights of a fusion that is not asked for are left over.
+        let heads = ["classification:name=grade,outputs=a/b/c".to_owned()];
+        let Err(ConvertError::Mismatch(mismatch)) =
+            self::converted(file, &Wanted { heads: &heads, ..tiny(&[]) })
+        else {
+            panic!("{file} without fusion");
+        };
+        assert_eq!(mismatch.extra.len(), others, "{file}: {mismatch:?}");
+        assert!(mismatch.allow.contains(&"latent_agg.*".to_owned()), "{mismatch:?}");
+    }
+    for wrong in ["fusion=mean", "fusion=cat", "fusion=trans:x"] {
+        let heads = [format!("classification:name=grade,outputs=a/b,{wrong}")];
+        let refused = self::converted("flat.pt", &Wanted { heads: &heads, ..tiny(&[]) });
+        assert!(matches!(refused, Err(ConvertError::Words(_))), "{wrong}");
+    }
 }
 
 #[test]
@@ -120,6 +164,7 @@ fn what_is_missing_or_left_over_is_named() {
     let extra = mismatch("extra.pt");
     assert_eq!(extra.extra, [("swinViT.head.weight".to_owned(), vec![4, 2])]);
     assert!(extra.missing.is_empty());
+    assert_eq!(extra.allow, ["swinViT.head.weight"], "no pattern that hides the encoder");
     let allowed = Wanted { allow_missing: std::slice::from_ref(&bias), ..tiny(&[]) };
     assert_eq!(converted("missing.pt", &allowed).expect("allowed").filled, [bias]);
 }

@@ -13,8 +13,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
+use burn_wgpu::Wgpu;
+use cubecl::MemoryScope;
+use cubecl::ir::{ElemType, FloatKind};
 use prism_core::model::pack::{NamedTensor, Precision};
-use prism_core::model::{EncoderConfig, Pack, PackInfo, Prism, SwinConfig, Unpaced};
+use prism_core::model::{EncoderConfig, Pace, Pack, PackInfo, Prism, Stopped, SwinConfig};
 use prism_core::pipeline::{Device, DeviceChoice, Devices};
 
 struct Counting;
@@ -56,6 +59,67 @@ fn noise(count: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Prints how long each step and each wait within took, and the GPU's memory after it.
+struct Timed<'a> {
+    device: &'a Device,
+    clock: Instant,
+    steps: usize,
+    reserved: u64,
+    used: u64,
+    /// Longest time without a chance to stop.
+    longest: f64,
+    print: bool,
+}
+
+impl<'a> Timed<'a> {
+    fn new(device: &'a Device, print: bool) -> Self {
+        let (reserved, used, longest) = (0, 0, 0.0);
+        Self { device, clock: Instant::now(), steps: 0, reserved, used, longest, print }
+    }
+
+    fn lap(&mut self, what: &str, latest: &Tensor<5>) {
+        let corner = latest.clone().slice([0..1, 0..1, 0..1, 0..1, 0..1]);
+        let _ = corner.into_data().iter::<f32>().next();
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.longest = self.longest.max(seconds);
+        let (used, reserved) = gpu_memory(self.device).unwrap_or_default();
+        (self.used, self.reserved) = (self.used.max(used), self.reserved.max(reserved));
+        if self.print {
+            println!(
+                "  {what} {:?}: {seconds:.3} s, {used} MiB of {reserved} in use",
+                latest.dims()
+            );
+        }
+        self.clock = Instant::now();
+    }
+}
+
+impl Pace for Timed<'_> {
+    async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
+        self.steps += 1;
+        self.lap(&format!("step {}", self.steps), latest);
+        Ok(())
+    }
+
+    async fn wait(&mut self, latest: &Tensor<5>, work: u64) -> Result<(), Stopped> {
+        self.lap(&format!("wait for {:.2} G", work as f64 / 1e9), latest);
+        Ok(())
+    }
+}
+
+/// MiB of the GPU's buffers in use and reserved; `None` on the CPU.
+fn gpu_memory(device: &Device) -> Option<(u64, u64)> {
+    let one = Tensor::<1>::ones([1], device).try_into_primitive::<Wgpu>().ok()?;
+    let usage = one.client.memory_report(MemoryScope::Device).usage();
+    Some((usage.bytes_in_use >> 20, usage.bytes_reserved >> 20))
+}
+
+/// Whether the adapter offers 16-bit floats.
+fn has_halves(device: &Device) -> bool {
+    let one = Tensor::<1>::ones([1], device).try_into_primitive::<Wgpu>();
+    one.is_ok_and(|one| one.client.features().supports_type(ElemType::Float(FloatKind::F16)))
+}
+
 /// Runs a crop through a network with random weights; prints and checks what it took.
 fn crop(name: &str, architecture: serde_json::Value, device: &Device) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,12 +153,13 @@ fn crop(name: &str, architecture: serde_json::Value, device: &Device) {
     PEAK.store(weights, Relaxed);
     LARGEST.store(0, Relaxed);
     let (start, used) = (Instant::now(), processor_seconds());
-    let features = pollster::block_on(model.encode(scan, &mut Unpaced)).expect("encode");
+    let mut pace = Timed::new(device, std::env::var("PRISM_STEPS").is_ok());
+    let features = pollster::block_on(model.encode(scan, &mut pace)).expect("encode");
     // The GPU may still be at it; the CPU's values are at hand.
     let deepest = features.deepest.fused.clone().into_data();
     let encoded = start.elapsed().as_secs_f64();
     assert!(deepest.iter::<f32>().all(|value| value.is_finite()));
-    let decoded = pollster::block_on(model.decode(features, &mut Unpaced)).expect("decode");
+    let decoded = pollster::block_on(model.decode(features, &mut pace)).expect("decode");
     let (seconds, used) = (start.elapsed().as_secs_f64(), processor_seconds() - used);
     let values: Vec<f32> = match decoded {
         Some(decoded) => decoded.into_data().try_into_vec().expect("floats"),
@@ -109,6 +174,11 @@ fn crop(name: &str, architecture: serde_json::Value, device: &Device) {
         weights >> 20,
         mebibytes(&LARGEST),
     );
+    println!("  longest {:.2} s between two chances to stop", pace.longest);
+    if pace.reserved > 0 {
+        println!("  GPU: {} MiB in use at most, {} MiB reserved", pace.used, pace.reserved);
+        assert!(pace.reserved < 1024, "{} MiB of the GPU", pace.reserved);
+    }
     assert!(mebibytes(&LARGEST) < 128, "a buffer of {} MiB", mebibytes(&LARGEST));
     assert!(mebibytes(&PEAK) < 1024, "{} MiB at the peak", mebibytes(&PEAK));
 }
@@ -168,7 +238,7 @@ fn the_compact_network_stays_within_bounds() {
 #[ignore = "a measurement"]
 fn both_on_the_gpu() {
     let opened = pollster::block_on(Devices::default().open(DeviceChoice::Gpu)).expect("adapter");
-    println!("{:?}", opened.report);
+    println!("{:?}, 16-bit floats: {}", opened.report, has_halves(&opened.device));
     for (name, architecture) in
         [("swin-b", published(serde_json::json!([]))), ("compact", compact())]
     {

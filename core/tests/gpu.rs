@@ -7,8 +7,8 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use burn::tensor::{Distribution, Int, Tensor};
-use prism_core::kernels;
+use burn::tensor::{Distribution, Int, Tensor, TensorData};
+use prism_core::kernels::{self, WindowPlaces};
 use prism_core::pipeline::{Device, DeviceChoice, Devices};
 
 /// Allowed difference in standard deviations of the expected values.
@@ -116,6 +116,104 @@ impl Comparison {
         let in_place = kernels::upsample_add(small_gpu, kept);
         self.report(name + ", in place", expected, in_place, TOLERANCE);
     }
+
+    /// Heads of `each` channels over windows of `side` tokens a side, of which there are
+    /// `tokens`; of two regions a window where `masked`.
+    fn window_attention(
+        &mut self,
+        [windows, side, tokens]: [usize; 3],
+        [heads, each]: [usize; 2],
+        masked: bool,
+    ) {
+        let (joint, joint_gpu) = self.random([windows, tokens, 3 * heads * each]);
+        let span = 2 * side - 1;
+        let (bias, bias_gpu) = self.random([heads, span.pow(3)]);
+        let place = |token: usize| [token / (side * side), token / side % side, token % side];
+        let code = |token| place(token).into_iter().fold(0, |sum, at| sum * span + at) as i32;
+        let codes: Vec<i32> = (0..tokens).map(code).collect();
+        // One grid of two windows less, so that the count starts anew.
+        let count = windows.saturating_sub(2).max(1);
+        let regions: Vec<i32> =
+            (0..count * tokens).map(|i| i32::from((i / tokens + i % tokens) % 5 < 2)).collect();
+        let places = |device: &Device| WindowPlaces {
+            codes: Tensor::from_data(TensorData::new(codes.clone(), [tokens]), device),
+            regions: masked.then(|| {
+                Tensor::from_data(TensorData::new(regions.clone(), [count, tokens]), device)
+            }),
+        };
+        let expected = kernels::window_attention(joint, &bias, &places(&self.cpu), 1);
+        let actual = kernels::window_attention(joint_gpu, &bias_gpu, &places(&self.gpu), 1);
+        let name = format!("attention of {windows} x {tokens}, {heads} x {each}, masked {masked}");
+        self.report(name, expected.unsqueeze(), actual.unsqueeze(), TOLERANCE);
+    }
+
+    fn linear(&mut self, rows: usize, [inputs, outputs]: [usize; 2], bias: bool, activate: bool) {
+        let (x, x_gpu) = self.random([rows, inputs]);
+        let (weight, weight_gpu) = self.random([inputs, outputs]);
+        let (shift, shift_gpu) = self.random([outputs]);
+        let expected = kernels::linear(x, &weight, bias.then_some(&shift), activate);
+        let actual = kernels::linear(x_gpu, &weight_gpu, bias.then_some(&shift_gpu), activate);
+        let name =
+            format!("linear {rows} x {inputs} to {outputs}, bias {bias}, activated {activate}");
+        self.report(name, expected.unsqueeze(), actual.unsqueeze(), TOLERANCE);
+    }
+
+    fn layer_norm(&mut self, rows: usize, channels: usize, mean: f32) {
+        let (x, y) = self.random([rows, channels]);
+        let (scale, scale_gpu) = self.random([channels]);
+        let (shift, shift_gpu) = self.random([channels]);
+        let kept = y.clone() + mean;
+        let expected = kernels::layer_norm(x + mean, &scale, &shift);
+        let run = |x| kernels::layer_norm(x, &scale_gpu, &shift_gpu);
+        // Once into new memory, once in place.
+        let (fresh, in_place) = (run(kept.clone()), run(y + mean));
+        let name = format!("layer_norm {rows} x {channels}, mean {mean}");
+        self.report(name.clone(), expected.clone().unsqueeze(), fresh.unsqueeze(), TOLERANCE);
+        self.report(name, expected.unsqueeze(), in_place.unsqueeze(), TOLERANCE);
+    }
+
+    fn take_rows(&mut self, shape: [usize; 3], taken: usize) {
+        let (x, x_gpu) = self.random(shape);
+        // The number of rows, which stands for zeros, comes up too where more are taken.
+        let choices = if taken > shape[1] { shape[1] + 1 } else { shape[1] };
+        let index: Vec<i32> = (0..taken).map(|i| ((i * 7 + 3) % choices) as i32).collect();
+        let index = |device: &Device| -> Tensor<1, Int> {
+            Tensor::from_data(TensorData::new(index.clone(), [taken]), device)
+        };
+        let expected = kernels::take_rows(x, &index(&self.cpu));
+        let actual = kernels::take_rows(x_gpu, &index(&self.gpu));
+        let name = format!("take_rows {taken} of {shape:?}");
+        self.report(name, expected.unsqueeze(), actual.unsqueeze(), TOLERANCE);
+    }
+
+    /// What the published encoder is made of beside convolutions.
+    fn transformer(&mut self) {
+        for masked in [false, true] {
+            self.window_attention([4, 7, 343], [3, 16], masked);
+            self.window_attention([1, 7, 216], [24, 16], masked);
+            self.window_attention([5, 6, 216], [2, 32], masked);
+            self.window_attention([9, 2, 8], [2, 64], masked);
+            self.window_attention([3, 3, 27], [3, 4], masked);
+            self.window_attention([3, 7, 11], [2, 3], masked);
+            self.window_attention([2, 7, 98], [1, 2], masked);
+        }
+        // More than one dispatch.
+        self.window_attention([150, 7, 343], [2, 16], true);
+        for (bias, activate) in [(true, false), (false, true), (true, true)] {
+            self.linear(343, [48, 144], bias, activate);
+            self.linear(1000, [12, 48], bias, activate);
+            self.linear(17, [5, 12], bias, activate);
+            self.linear(1, [384, 3], bias, activate);
+        }
+        self.linear(20_000, [192, 768], true, true);
+        for (rows, channels) in [(343, 48), (1001, 12), (27, 3072), (5, 3)] {
+            self.layer_norm(rows, channels, 0.0);
+            self.layer_norm(rows, channels, 3.0);
+        }
+        for (shape, taken) in [([1, 100, 48], 100), ([2, 30, 6], 41), ([3, 50, 12], 7)] {
+            self.take_rows(shape, taken);
+        }
+    }
 }
 
 #[test]
@@ -168,5 +266,6 @@ fn operations_agree_with_the_cpu() {
     check.instance_norm([1, 2, 96, 96, 96], 1000.0, false, true);
     check.upsample_add([1, 4, 80, 96, 80]);
     check.classify([1, 16, 96, 96, 96], 33);
+    check.transformer();
     assert!(check.wrong.is_empty(), "{:#?}", check.wrong);
 }

@@ -19,6 +19,7 @@ mod reading;
 mod report;
 mod segmenting;
 mod viewer;
+mod swin;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_run_is_cancelled_within_a_second,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
+        swin::an_imported_network_gives_the_same_on_both_devices,
         report::a_changed_sentence_is_told_apart_and_nothing_is_lost,
         segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,
         segmenting::the_sample_is_segmented_on_the_cpu_with_the_network_gone,

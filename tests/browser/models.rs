@@ -18,14 +18,14 @@ fn tiny() -> PathBuf {
 }
 
 /// Packs beside the page.
-fn shipped() -> u64 {
+pub fn shipped() -> u64 {
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs/index.json");
     let list = fs::read(list).expect("the list of packs");
     let list: Vec<serde_json::Value> = serde_json::from_slice(&list).expect("JSON");
     list.len() as u64
 }
 
-fn rows(page: &Page) -> u64 {
+pub fn rows(page: &Page) -> u64 {
     let count = "document.querySelectorAll('[data-test=model]').length";
     page.evaluate(count).as_u64().unwrap_or_default()
 }
@@ -112,7 +112,7 @@ pub fn a_broken_pack_gets_one_sentence(stage: &Stage) {
 pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stage) {
     let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/convert/flat.pt");
     let arch = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
-    let pack = stage.convert_by_command(&checkpoint, arch);
+    let pack = stage.convert_by_command(&checkpoint, arch, &[]);
     let page = stage.open();
     open_sample(&page);
     page.drop_files("#planes", &[pack]);

@@ -19,7 +19,7 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(600);
 /// Agreement that counts as the same result, from the project's contract.
 const SAME: f64 = 0.99;
 
-fn run(page: &Page<'_>, device: &str) -> Duration {
+pub fn run(page: &Page<'_>, device: &str) -> Duration {
     page.choose("device-choice", device);
     let start = Instant::now();
     page.click("run-button");

@@ -102,13 +102,15 @@ impl Stage {
         fs::read_to_string(&map).expect("the map")
     }
 
-    /// Makes a pack of a checkpoint with the command line and returns its path.
-    pub fn convert_by_command(&self, checkpoint: &Path, arch: &str) -> PathBuf {
+    /// Makes a pack of a checkpoint with the command line, given `more` arguments, and returns its path.
+    pub fn convert_by_command(&self, checkpoint: &Path, arch: &str, more: &[&str]) -> PathBuf {
         let pack = self.folder.join("converted.safetensors");
         let output = Command::new(command_line_program())
             .arg("convert")
             .arg(checkpoint)
-            .args(["--arch", arch, "--licence", "CC0-1.0", "--title", "Tiny encoder", "--output"])
+            .args(["--arch", arch, "--licence", "CC0-1.0", "--title", "Tiny encoder"])
+            .args(more)
+            .arg("--output")
             .arg(&pack)
             .output()
             .expect("the command line program starts");

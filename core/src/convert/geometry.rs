@@ -65,8 +65,10 @@ pub fn encoder(words: &str) -> Result<EncoderConfig, ConvertError> {
 }
 
 /// Reads `segmentation[:classes=N]`, or `classification:` or `regression:` with
-/// `name=..,outputs=a/b/..[,input=structure|sequence|fused]`. Classes that are not said
-/// are those of the checkpoint's last convolution.
+/// `name=..,outputs=a/b/..[,input=structure|sequence|fused][,fusion=max|cat:N|trans:4]`, the
+/// fusion of several sequences in the published code's words: N sequences joined, or a
+/// transformer of 4 heads. Classes that are not said are those of the checkpoint's last
+/// convolution.
 ///
 /// # Errors
 /// [`ConvertError::Words`] that says what is not understood.
@@ -75,7 +77,7 @@ pub fn head(words: &str, checkpoint: &Checkpoint) -> Result<HeadConfig, ConvertE
     let settings = pairs(settings)?;
     let get = |wanted: &str| settings.iter().find(|(key, _)| *key == wanted).map(|(_, v)| *v);
     let known: &[&str] =
-        if kind == "segmentation" { &["classes"] } else { &["name", "outputs", "input"] };
+        if kind == "segmentation" { &["classes"] } else { &["name", "outputs", "input", "fusion"] };
     if let Some((key, _)) = settings.iter().find(|(key, _)| !known.contains(key)) {
         return Err(unknown(key, &known.join(", ")));
     }
@@ -107,12 +109,42 @@ pub fn head(words: &str, checkpoint: &Checkpoint) -> Result<HeadConfig, ConvertE
             "fused" => PooledInput::Fused,
             other => return Err(unknown(other, "structure, sequence, fused")),
         },
-        fusion: Fusion::default(),
+        fusion: get("fusion").map_or(Ok(Fusion::default()), fusion)?,
     };
     match kind {
         "classification" => Ok(HeadConfig::Classification(pooled)),
         "regression" => Ok(HeadConfig::Regression(pooled)),
         _ => Err(unknown(kind, "segmentation, classification, regression")),
+    }
+}
+
+fn fusion(words: &str) -> Result<Fusion, ConvertError> {
+    match words.split_once(':') {
+        None if words == "max" => Ok(Fusion::Max),
+        Some(("cat", sequences)) => Ok(Fusion::Concatenation { sequences: number(sequences)? }),
+        Some(("trans", heads)) => Ok(Fusion::Transformer { heads: number(heads)? }),
+        _ => Err(unknown(words, "max, cat:SEQUENCES, trans:HEADS")),
+    }
+}
+
+/// Names under which the published code keeps a tensor of a classification or regression
+/// head: `cls_head.{head}.0`, `.1` and `.4`, without the head's name where there is one head,
+/// and `latent_agg` with `cls_token` for the fusion of all.
+pub fn published_names(name: &str) -> Vec<String> {
+    let Some((head, part)) = name.strip_prefix("heads.").and_then(|rest| rest.split_once('.'))
+    else {
+        return Vec::new();
+    };
+    let layer = |index: usize, kind: &str| {
+        vec![format!("cls_head.{head}.{index}.{kind}"), format!("cls_head.{index}.{kind}")]
+    };
+    match part.split_once('.') {
+        Some(("hidden", kind)) => layer(0, kind),
+        Some(("norm", kind)) => layer(1, kind),
+        Some(("output", kind)) => layer(4, kind),
+        Some(("fusion", "cls_token")) => vec!["cls_token".into()],
+        Some(("fusion", rest)) => vec![format!("latent_agg.{rest}")],
+        _ => Vec::new(),
     }
 }
 

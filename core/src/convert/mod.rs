@@ -74,6 +74,8 @@ pub struct Mismatch {
     pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// The geometry its shapes speak of.
     pub guess: Option<String>,
+    /// Patterns that allow what is left over, where nothing else is wrong.
+    pub allow: Vec<String>,
 }
 
 impl std::fmt::Display for Mismatch {
@@ -239,10 +241,16 @@ fn matched(
     let mut unused: BTreeSet<&str> = checkpoint.tensors.keys().map(String::as_str).collect();
     let mut mismatch = Mismatch::default();
     let (mut tensors, mut filled) = (Vec::new(), Vec::new());
-    for (name, shape) in Prism::tensors(architecture)? {
-        match checkpoint.tensors.get(&name) {
-            Some(entry) => {
-                unused.remove(name.as_str());
+    let wanted_tensors = Prism::tensors(architecture)?;
+    let own: BTreeSet<String> = wanted_tensors.iter().map(|(name, _)| family(name)).collect();
+    for (name, shape) in wanted_tensors {
+        let published = geometry::published_names(&name).into_iter();
+        let found = std::iter::once(name.clone())
+            .chain(published)
+            .find_map(|name| checkpoint.tensors.get_key_value(&name));
+        match found {
+            Some((stored, entry)) => {
+                unused.remove(stored.as_str());
                 if entry.shape == shape {
                     let values = entry.floats(&name)?;
                     tensors.push(NamedTensor { name, shape, values });
@@ -270,14 +278,36 @@ fn matched(
         })
         .collect();
     if mismatch != Mismatch::default() {
-        if let EncoderConfig::Swin(_) = architecture.encoder
-            && (!mismatch.reshaped.is_empty() || !mismatch.missing.is_empty())
-        {
+        if mismatch.reshaped.is_empty() && mismatch.missing.is_empty() {
+            mismatch.allow = patterns(mismatch.extra.iter().map(|(name, _)| name.as_str()), &own);
+        } else if let EncoderConfig::Swin(_) = architecture.encoder {
             mismatch.guess = guess(checkpoint);
         }
         return Err(ConvertError::Mismatch(Box::new(mismatch)));
     }
     Ok((tensors, filled, left.into_iter().map(str::to_owned).collect()))
+}
+
+/// The part of the network that a tensor belongs to, as a pattern: `decoder*` of
+/// `decoder5.conv1.weight`, `out.*` of `out.conv.bias`.
+fn family(name: &str) -> String {
+    let first = name.split('.').next().unwrap_or(name);
+    let stem = first.trim_end_matches(|c: char| c.is_ascii_digit());
+    match (stem.len() < first.len(), first.len() < name.len()) {
+        (true, _) => format!("{stem}*"),
+        (false, true) => format!("{first}.*"),
+        (false, false) => name.to_owned(),
+    }
+}
+
+/// Patterns for tensors that are left over: whole parts of a network, but name by name where
+/// the architecture has such a part itself.
+fn patterns<'a>(left: impl Iterator<Item = &'a str>, own: &BTreeSet<String>) -> Vec<String> {
+    let pattern = |name: &str| {
+        let family = family(name);
+        if own.contains(&family) { name.to_owned() } else { family }
+    };
+    left.map(pattern).collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// Whether a name fits a pattern in which `*` stands for anything.

@@ -121,7 +121,7 @@ pub async fn extract<W: Watch>(
     let encoder = &pack.info.architecture.encoder;
     let windows = Windows::new(&prepared, pack).aligned(encoder.multiple());
     let count = windows.count();
-    let mut pacer = Pacer { watch, done: 0, total: count * model.encoder_steps() };
+    let mut pacer = Pacer::new(watch, count * model.encoder_steps());
     let mut sums = kept(&encoder.maps(), prepared.dims)?;
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());

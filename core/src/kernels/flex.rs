@@ -2,7 +2,7 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchDevice, Flex};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::cpu;
 
@@ -23,6 +23,12 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     drop(spare);
     let whole = tensor.layout().contiguous_offsets() == Some((0, tensor.storage::<f32>().len()));
     if whole { tensor } else { tensor.to_contiguous() }
+}
+
+/// A CPU tensor's whole numbers.
+#[allow(clippy::disallowed_methods, reason = "a CPU tensor's values are at hand, so nothing waits")]
+pub(super) fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Vec<i32> {
+    tensor.into_data().iter::<i32>().collect()
 }
 
 /// As [`super::conv3d`] for 3x3x3 kernels.

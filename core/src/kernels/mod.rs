@@ -2,9 +2,10 @@
 //!
 //! Each function has one meaning and may have several implementations; the model
 //! never knows which one runs. On the CPU they are ours (`cpu`, tied to burn's tensors
-//! in `flex`) but for 1x1x1 convolutions, which are matrix products; on the GPU ours
-//! (`gpu`) but for the rows of a transformer.
+//! in `flex`) but for matrix products, which 1x1x1 convolutions are, too; on the GPU ours
+//! (`gpu`).
 
+mod attention;
 pub(crate) mod cpu;
 mod flex;
 mod gpu;
@@ -12,7 +13,9 @@ mod rows;
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Int, Tensor, module};
-pub use rows::{gelu, layer_norm};
+
+pub use attention::{WindowPlaces, window_attention};
+pub use rows::{gelu, layer_norm, linear, take_rows};
 
 /// Slope of the leaky ReLU for negative inputs, everywhere in the network.
 pub const LEAKY_SLOPE: f64 = 0.01;

@@ -49,15 +49,24 @@ impl Linear {
     /// # Shapes
     /// `[..., inputs]` to `[..., outputs]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.run(x, false)
+    }
+
+    /// As [`Linear::forward`], then [`kernels::gelu`].
+    ///
+    /// # Shapes
+    /// `[..., inputs]` to `[..., outputs]`
+    pub fn activated<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.run(x, true)
+    }
+
+    fn run<const D: usize>(&self, x: Tensor<D>, activate: bool) -> Tensor<D> {
         let mut shape = x.dims();
         let [inputs, outputs] = self.weight.dims();
         let rows = shape.iter().product::<usize>() / inputs;
-        let mut y = x.reshape([rows, inputs]).matmul(self.weight.clone());
-        if let Some(bias) = &self.bias {
-            y = y + bias.clone().unsqueeze();
-        }
+        let x = x.reshape([rows, inputs]);
         shape[D - 1] = outputs;
-        y.reshape(shape)
+        kernels::linear(x, &self.weight, self.bias.as_ref(), activate).reshape(shape)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use burn::tensor::Tensor;
 
+use super::prism::{Pace, Stopped};
 use crate::kernels;
 
 /// Most bytes of one group.
@@ -30,50 +31,84 @@ impl ChannelGroups {
         others: usize,
         part: impl FnMut((usize, usize)) -> Tensor<5>,
     ) -> Self {
-        let groups = (4 * channels * others).div_ceil(LARGEST).clamp(1, channels);
-        let each = channels.div_ceil(groups);
-        let ranges = (0..channels).step_by(each).map(|start| (start, each.min(channels - start)));
-        Self(ranges.map(part).collect())
+        Self(ranges(channels, others).map(part).collect())
     }
 
-    /// Convolves without bias, stride 1; `weight` `[outputs, channels, k, k, k]`.
-    pub fn convolve(&self, weight: &Tensor<5>) -> Self {
+    /// Convolves without bias, stride 1, with a [`Pace::wait`] after each pair of groups;
+    /// `weight` `[outputs, channels, k, k, k]`.
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn convolve<P: Pace>(
+        &self,
+        weight: &Tensor<5>,
+        pace: &mut P,
+    ) -> Result<Self, Stopped> {
         let [batch, _, nx, ny, nz] = self.0[0].dims();
-        let outputs = weight.dims()[0];
-        Self::build(outputs, batch * nx * ny * nz, |(start, length)| {
-            self.pass(&cut(weight, 0, start, length), None)
-        })
+        let mut groups = Vec::new();
+        for (start, length) in ranges(weight.dims()[0], batch * nx * ny * nz) {
+            groups.push(self.paced(&cut(weight, 0, start, length), None, pace).await?);
+        }
+        Ok(Self(groups))
     }
 
     /// Adds what the convolution of `x` gives, group by group: of full maps, only `self`
     /// and `x` are held.
-    pub fn add_convolved(self, x: &Self, weight: &Tensor<5>) -> Self {
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn add_convolved<P: Pace>(
+        self,
+        x: &Self,
+        weight: &Tensor<5>,
+        pace: &mut P,
+    ) -> Result<Self, Stopped> {
         let mut first = 0;
-        let add = |sum: Tensor<5>| {
+        let mut groups = Vec::with_capacity(self.0.len());
+        for sum in self.0 {
             let length = sum.dims()[1];
-            let weight = cut(weight, 0, first, length);
+            groups.push(x.paced(&cut(weight, 0, first, length), Some(sum), pace).await?);
             first += length;
-            x.pass(&weight, Some(sum))
-        };
-        Self(self.0.into_iter().map(add).collect())
+        }
+        Ok(Self(groups))
     }
 
-    /// Convolution of all groups, added to `sum`; one tensor.
-    pub fn pass(&self, weight: &Tensor<5>, sum: Option<Tensor<5>>) -> Tensor<5> {
-        let (x, rest) = (&self.0[0], &self.0[1..]);
-        let mut first = x.dims()[1];
-        let part = |x: &Tensor<5>, first: usize| {
-            kernels::conv3d(x.clone(), &cut(weight, 1, first, x.dims()[1]), None, 1)
-        };
-        let start = match sum {
-            Some(sum) => sum + part(x, 0),
-            None => part(x, 0),
-        };
-        rest.iter().fold(start, |sum, x| {
-            let sum = sum + part(x, first);
+    /// Convolution of all groups, added to `sum`, with a [`Pace::wait`] after each; one tensor.
+    async fn paced<P: Pace>(
+        &self,
+        weight: &Tensor<5>,
+        mut sum: Option<Tensor<5>>,
+        pace: &mut P,
+    ) -> Result<Tensor<5>, Stopped> {
+        let mut first = 0;
+        for x in &self.0 {
+            let [batch, channels, nx, ny, nz] = x.dims();
+            let weight = cut(weight, 1, first, channels);
+            first += channels;
+            let part = kernels::conv3d(x.clone(), &weight, None, 1);
+            let added = match sum {
+                Some(sum) => sum + part,
+                None => part,
+            };
+            let taps = weight.dims().iter().product::<usize>();
+            pace.wait(&added, (batch * nx * ny * nz) as u64 * taps as u64).await?;
+            sum = Some(added);
+        }
+        // There is a group: maps have channels.
+        sum.ok_or(Stopped)
+    }
+
+    /// 1x1x1 convolution of all groups without bias; one tensor.
+    pub fn pass(&self, weight: &Tensor<5>) -> Tensor<5> {
+        let mut first = 0;
+        let parts = self.0.iter().map(|x| {
+            let weight = cut(weight, 1, first, x.dims()[1]);
             first += x.dims()[1];
-            sum
-        })
+            kernels::conv3d(x.clone(), &weight, None, 1)
+        });
+        let sum = parts.reduce(|sum, part| sum + part);
+        // There is a group: maps have channels.
+        sum.unwrap_or_else(|| self.0[0].clone())
     }
 
     /// Instance norm without affine, `residual` added, leaky ReLU if `activate`.
@@ -99,8 +134,15 @@ impl ChannelGroups {
     }
 }
 
+/// First channel and number of channels of each group.
+fn ranges(channels: usize, others: usize) -> impl Iterator<Item = (usize, usize)> {
+    let groups = (4 * channels * others).div_ceil(LARGEST).clamp(1, channels);
+    let each = channels.div_ceil(groups);
+    (0..channels).step_by(each).map(move |start| (start, each.min(channels - start)))
+}
+
 /// Part of a weight along one axis; the weight itself where that is all of it.
-fn cut(weight: &Tensor<5>, axis: usize, start: usize, length: usize) -> Tensor<5> {
+pub fn cut(weight: &Tensor<5>, axis: usize, start: usize, length: usize) -> Tensor<5> {
     if length == weight.dims()[axis] {
         weight.clone()
     } else {

@@ -22,7 +22,17 @@ pub struct Stopped;
 pub trait Pace {
     /// Called after each block with its output, which the device may still be computing.
     fn step(&mut self, latest: &Tensor<5>) -> impl Future<Output = Result<(), Stopped>>;
+
+    /// Called within a block after so much `work` (multiplications) that a slow device takes
+    /// about a second for it, with its output. No progress, but a chance to stop.
+    fn wait(&mut self, latest: &Tensor<5>, work: u64) -> impl Future<Output = Result<(), Stopped>> {
+        let _ = (latest, work);
+        async { Ok(()) }
+    }
 }
+
+/// Most multiplications between two calls of [`Pace::wait`], about.
+pub(super) const WORK: u64 = 1 << 31;
 
 /// Runs straight through.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,8 +3,13 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::groups::ChannelGroups;
+use super::groups::{ChannelGroups, cut};
 use super::pack::{PackError, TensorSource};
+use super::prism::{Pace, Stopped, WORK};
+use crate::kernels;
+
+/// Output channels are convolved in multiples of this many: all kernels' tiles are smaller.
+const PART: usize = 8;
 
 /// `leaky(x' + IN(conv(leaky(IN(conv(x))))))`, where `x'` is `x`, or `IN(1x1x1 conv(x))`
 /// when the number of channels changes. The norms have no affine.
@@ -41,18 +46,59 @@ impl UnetrBlock {
 
     /// # Shapes
     /// `[batch, inputs, x, y, z]` to `[batch, outputs, x, y, z]`
-    pub fn forward(&self, x: ChannelGroups) -> ChannelGroups {
-        let inner = x.convolve(&self.first);
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn forward<P: Pace>(
+        &self,
+        x: ChannelGroups,
+        pace: &mut P,
+    ) -> Result<ChannelGroups, Stopped> {
+        let inner = x.convolve(&self.first, pace).await?;
         let residual = match &self.skip {
-            Some(weight) => x.convolve(weight).normalise(None, false),
+            Some(weight) => x.convolve(weight, pace).await?.normalise(None, false),
             None => x,
         };
-        self.finish(inner, residual)
+        finish(inner, &self.second, residual, pace).await
     }
 
-    fn finish(&self, inner: ChannelGroups, residual: ChannelGroups) -> ChannelGroups {
-        finish(inner, &self.second, residual)
+    /// As [`UnetrBlock::forward`] for equal inputs and outputs in one tensor, a few channels at
+    /// a time, so that a slow device can be stopped.
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn in_parts<P: Pace>(
+        &self,
+        x: Tensor<5>,
+        pace: &mut P,
+    ) -> Result<Tensor<5>, Stopped> {
+        let inner = convolve(&x, &self.first, pace).await?;
+        let inner = ChannelGroups::from(inner).normalise(None, true).whole();
+        let inner = convolve(&inner, &self.second, pace).await?;
+        Ok(ChannelGroups::from(inner).normalise(Some(x.into()), true).whole())
     }
+}
+
+/// Convolves without bias, some output channels at a time.
+async fn convolve<P: Pace>(
+    x: &Tensor<5>,
+    weight: &Tensor<5>,
+    pace: &mut P,
+) -> Result<Tensor<5>, Stopped> {
+    let [batch, _, nx, ny, nz] = x.dims();
+    let outputs = weight.dims()[0];
+    let voxels = [batch, nx, ny, nz].map(|n| n as u64).iter().product::<u64>();
+    let work = voxels * weight.dims().iter().product::<usize>() as u64;
+    let each = outputs.div_ceil(work.div_ceil(WORK).max(1) as usize).next_multiple_of(PART);
+    let mut maps = Vec::new();
+    for start in (0..outputs).step_by(each) {
+        let length = each.min(outputs - start);
+        let part = cut(weight, 0, start, length);
+        let map = kernels::conv3d(x.clone(), &part, None, 1);
+        pace.wait(&map, work * length as u64 / outputs as u64).await?;
+        maps.push(map);
+    }
+    Ok(if maps.len() == 1 { maps.remove(0) } else { Tensor::cat(maps, 1) })
 }
 
 /// The same block on two maps of equal channels joined, which it halves again.
@@ -90,24 +136,34 @@ impl UnetrJoin {
     ///
     /// # Shapes
     /// two of `[batch, channels, x, y, z]` to one
-    pub fn forward(
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn forward<P: Pace>(
         &self,
         front: impl FnOnce() -> ChannelGroups,
         back: ChannelGroups,
-    ) -> ChannelGroups {
+        pace: &mut P,
+    ) -> Result<ChannelGroups, Stopped> {
         let channels = self.second.dims()[0];
         let half = |weight: &Tensor<5>, start: usize| weight.clone().narrow(1, start, channels);
-        let inner = back.convolve(&half(&self.first, channels));
-        let residual = back.convolve(&half(&self.skip, channels));
+        let inner = back.convolve(&half(&self.first, channels), pace).await?;
+        let residual = back.convolve(&half(&self.skip, channels), pace).await?;
         drop(back);
         let front = front();
-        let inner = inner.add_convolved(&front, &half(&self.first, 0));
-        let residual = residual.add_convolved(&front, &half(&self.skip, 0));
+        let inner = inner.add_convolved(&front, &half(&self.first, 0), pace).await?;
+        let residual = residual.add_convolved(&front, &half(&self.skip, 0), pace).await?;
         drop(front);
-        finish(inner, &self.second, residual.normalise(None, false))
+        finish(inner, &self.second, residual.normalise(None, false), pace).await
     }
 }
 
-fn finish(inner: ChannelGroups, second: &Tensor<5>, residual: ChannelGroups) -> ChannelGroups {
-    inner.normalise(None, true).convolve(second).normalise(Some(residual), true)
+async fn finish<P: Pace>(
+    inner: ChannelGroups,
+    second: &Tensor<5>,
+    residual: ChannelGroups,
+    pace: &mut P,
+) -> Result<ChannelGroups, Stopped> {
+    let inner = inner.normalise(None, true).convolve(second, pace).await?;
+    Ok(inner.normalise(Some(residual), true))
 }

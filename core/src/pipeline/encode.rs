@@ -61,7 +61,7 @@ pub async fn encode<W: Watch>(
     let prepared = prepare_for(scan, pack)?;
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
-    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pacer = Pacer::new(watch, total);
     let mut pooled: Vec<PooledFeature> = Vec::new();
     let mut maps = Vec::new();
     for index in windows.indices() {
@@ -109,7 +109,7 @@ pub async fn pooled<W: Watch>(
     let prepared = prepare_for(scan, pack)?;
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
-    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pacer = Pacer::new(watch, total);
     let mut sums = Vec::new();
     let mut keeper = Keeper::new(LARGEST);
     for index in windows.indices() {

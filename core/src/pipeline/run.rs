@@ -111,24 +111,63 @@ pub enum PipelineError {
     Device(String),
 }
 
+/// Seconds of work that a run may hand to the device without waiting.
+const AHEAD_SECONDS: f64 = 0.1;
+
 /// Ties the network's blocks to a [`Watch`].
 pub(crate) struct Pacer<'a, W> {
     pub(crate) watch: &'a mut W,
     pub(crate) done: usize,
-    pub(crate) total: usize,
+    total: usize,
+    /// Multiplications since the last wait.
+    pending: u64,
+    /// Multiplications a second, once measured.
+    rate: Option<f64>,
+    waited: Instant,
 }
 
-impl<W: Watch> Pace for Pacer<'_, W> {
-    async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
+impl<'a, W: Watch> Pacer<'a, W> {
+    /// For a run with `total` steps.
+    pub(crate) fn new(watch: &'a mut W, total: usize) -> Self {
+        Self { watch, done: 0, total, pending: 0, rate: None, waited: Instant::now() }
+    }
+
+    /// Waits until the device has computed a value of `latest`.
+    async fn arrived(&mut self, latest: &Tensor<5>) {
         // One value read back waits for the block, so that submissions stay short, the
         // progress is true and a cancel comes in time. It has to be looked at: natively
         // nothing waits before. A lost device shows later, at the labels.
         let corner = latest.clone().slice([0..1, 0..1, 0..1, 0..1, 0..1]);
         let _ = read(corner).await;
+        if self.pending > 0 {
+            self.rate = Some(self.pending as f64 / self.waited.elapsed().as_secs_f64().max(1e-6));
+            self.pending = 0;
+        }
+    }
+
+    async fn breathe(&mut self) -> Result<(), Stopped> {
+        self.watch.breathe().await;
+        self.waited = Instant::now();
+        if self.watch.cancelled() { Err(Stopped) } else { Ok(()) }
+    }
+}
+
+impl<W: Watch> Pace for Pacer<'_, W> {
+    async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
+        self.arrived(latest).await;
         self.done += 1;
         self.watch.progress(Stage::Network, self.done, self.total);
-        self.watch.breathe().await;
-        if self.watch.cancelled() { Err(Stopped) } else { Ok(()) }
+        self.breathe().await
+    }
+
+    async fn wait(&mut self, latest: &Tensor<5>, work: u64) -> Result<(), Stopped> {
+        self.pending += work;
+        // A fast device had better not wait.
+        if self.rate.is_some_and(|rate| (self.pending as f64) < rate * AHEAD_SECONDS) {
+            return Ok(());
+        }
+        self.arrived(latest).await;
+        self.breathe().await
     }
 }
 

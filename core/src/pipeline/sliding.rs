@@ -57,7 +57,7 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
 ) -> Result<(Vec<Answer>, usize), PipelineError> {
     let count = windows.count();
     let total = count * model.steps() * sequences.len();
-    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pacer = Pacer::new(watch, total);
     let mut blend = Blend::new(&windows.axes, model.device());
     let mut answers = Answers::new(pack);
     let mut encoded = encoded.into_iter();

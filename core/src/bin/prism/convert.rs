@@ -26,7 +26,8 @@ pub struct Arguments {
     /// swin also takes merging=repeated (MONAI before 1.5, the default), corners (since) or ordered
     #[arg(long)]
     arch: String,
-    /// segmentation, or classification:name=NAME,outputs=A/B/C[,input=structure|sequence|fused], or regression:...
+    /// segmentation, or classification:name=NAME,outputs=A/B/C[,input=structure|sequence|fused]
+    /// [,fusion=max|cat:SEQUENCES|trans:HEADS], or regression:...
     #[arg(long = "head")]
     heads: Vec<String>,
     /// Keep the decoder that renders a scan again in another style
@@ -120,6 +121,10 @@ fn list(mismatch: &Mismatch) {
     }
     for (name, expected, actual) in &mismatch.reshaped {
         println!("reshaped   {name} {actual:?}, the architecture has {expected:?}");
+    }
+    if !mismatch.allow.is_empty() {
+        // In quotes, so that no shell takes the stars for files.
+        eprintln!("to leave them out: --allow-extra '{}'", mismatch.allow.join("' '"));
     }
 }
 

@@ -12,7 +12,7 @@ mod upsample;
 
 pub use conv::{Conv, conv3d};
 pub use norm::instance_norm;
-pub use rows::{gelu, layer_norm};
+pub use rows::{ERF_END, ERF_EVEN, ERF_ODD, gelu, layer_norm};
 pub use upsample::upsample_add;
 
 /// Runs `work` for every item, on all cores natively.

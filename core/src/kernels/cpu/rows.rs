@@ -58,25 +58,32 @@ pub fn gelu(values: &mut [f32]) {
     });
 }
 
-/// Error function without a branch: odd over even polynomial on [-4, 4], where it ends
-/// within single precision (the minimax coefficients of Eigen's and XNNPACK's `erf`).
+/// Coefficients of the error function as an odd over an even polynomial, highest power first
+/// (the minimax ones of Eigen's and XNNPACK's `erf`).
+pub const ERF_ODD: [f32; 7] = [
+    -2.726_142_3e-10,
+    2.770_681_5e-8,
+    -2.101_024e-6,
+    -5.692_506_4e-5,
+    -7.349_906_5e-4,
+    -2.954_6e-3,
+    -1.609_603_3e-2,
+];
+
+/// As [`ERF_ODD`], of the even one.
+pub const ERF_EVEN: [f32; 5] =
+    [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+
+/// Where the error function ends within single precision.
+pub const ERF_END: f32 = 4.0;
+
+/// Error function without a branch.
 #[inline(always)]
 fn erf(x: f32) -> f32 {
-    const ODD: [f32; 7] = [
-        -2.726_142_3e-10,
-        2.770_681_5e-8,
-        -2.101_024e-6,
-        -5.692_506_4e-5,
-        -7.349_906_5e-4,
-        -2.954_6e-3,
-        -1.609_603_3e-2,
-    ];
-    const EVEN: [f32; 5] =
-        [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
-    let x = x.clamp(-4.0, 4.0);
+    let x = x.clamp(-ERF_END, ERF_END);
     let square = x * x;
-    let odd = ODD.iter().fold(0.0, |sum, &c| sum * square + c);
-    let even = EVEN.iter().fold(0.0, |sum, &c| sum * square + c);
+    let odd = ERF_ODD.iter().fold(0.0, |sum, &c| sum * square + c);
+    let even = ERF_EVEN.iter().fold(0.0, |sum, &c| sum * square + c);
     x * odd / even
 }
 

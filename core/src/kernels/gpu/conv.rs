@@ -5,10 +5,10 @@ use burn::tensor::Tensor;
 use burn_wgpu::CubeTensor;
 use cubecl::prelude::*;
 
-use super::{UNITS, empty, groups, primitive, tensor};
+use super::{DISPATCH_WORK, UNITS, empty, groups, primitive, tensor};
 
 /// Output channels in a vector.
-pub(super) const LANES: usize = 4;
+pub const LANES: usize = 4;
 
 pub(super) type Lanes = Vector<f32, Const<4>>;
 
@@ -17,9 +17,6 @@ const MOST_VOXELS: usize = 8;
 
 /// Vectors of output channels in a tile.
 const VECTORS: usize = 2;
-
-/// Most multiplications in one dispatch: slow adapters must answer within a second.
-const DISPATCH_WORK: u64 = 1 << 30;
 
 /// Sizes of a convolution.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]

@@ -5,9 +5,11 @@
 //! convolution computes one output a thread; here a thread keeps a tile of voxels times
 //! output channels in registers, which is what pays on every device.
 
+mod attention;
 mod classify;
 mod conv;
 mod norm;
+mod rows;
 mod upsample;
 
 use burn::tensor::{DType, Float, Shape, Tensor};
@@ -16,13 +18,18 @@ use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::CubeCount;
 use cubecl::std::tensor::into_contiguous;
 
+pub use attention::window_attention;
 pub use classify::classify;
-pub use conv::conv3d;
+pub use conv::{LANES, conv3d};
 pub use norm::instance_norm;
+pub use rows::{layer_norm, linear, take_rows};
 pub use upsample::upsample_add;
 
 /// Threads a workgroup.
 const UNITS: usize = 64;
+
+/// Most multiplications in one dispatch: slow adapters must answer within a second.
+const DISPATCH_WORK: u64 = 1 << 30;
 
 /// The GPU tensor behind a handle, contiguous single precision.
 #[allow(

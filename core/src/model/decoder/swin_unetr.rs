@@ -80,7 +80,7 @@ impl SwinUnetrDecoder {
         let last = maps.pop().ok_or(Stopped)?;
         // `decoder5` takes its skip as the encoder left it; the others' run through a block,
         // each only when it is needed.
-        let mut x = self.deepest.forward(last.into());
+        let mut x = self.deepest.forward(last.into(), pace).await?;
         pace.step(x.latest()).await?;
         for (i, level) in self.levels.iter().enumerate().rev() {
             let skip = match i.checked_sub(1) {
@@ -88,10 +88,10 @@ impl SwinUnetrDecoder {
                 None => input.clone(),
             };
             let skip = match self.skips.get(i) {
-                Some(block) => block.forward(skip.into()),
+                Some(block) => block.forward(skip.into(), pace).await?,
                 None => skip.into(),
             };
-            x = level.join.forward(move || level.up.forward(x), skip);
+            x = level.join.forward(move || level.up.forward(x), skip, pace).await?;
             pace.step(x.latest()).await?;
         }
         Ok(self.out.on_groups(&x))
@@ -127,7 +127,7 @@ impl Doubling {
         let outputs = self.weight.dims()[0] / 8;
         ChannelGroups::build(outputs, 8 * batch * nx * ny * nz, |(start, length)| {
             let weight = self.weight.clone().narrow(0, 8 * start, 8 * length);
-            x.pass(&weight, None)
+            x.pass(&weight)
                 .reshape([batch * length, 2, 2, 2, nx, ny, nz])
                 .permute([0, 4, 1, 5, 2, 6, 3])
                 .reshape([batch, length, 2 * nx, 2 * ny, 2 * nz])

@@ -3,7 +3,6 @@
 
 use burn::tensor::{Device, Tensor, activation};
 
-use crate::kernels;
 use crate::model::config::Fusion;
 use crate::model::dense::{LayerNorm, Linear};
 use crate::model::pack::{PackError, TensorSource};
@@ -131,7 +130,7 @@ impl TransformerFusion {
 
     /// `[batch, sequences, channels]` to `[batch, channels]`.
     fn forward(&self, features: Tensor<3>) -> Tensor<2> {
-        let [batch, sequences, channels] = features.dims();
+        let [batch, _, channels] = features.dims();
         let token = self.token.clone().expand([batch, 1, channels]);
         let x = Tensor::cat(vec![token, features], 1);
         let joint = self.joint.forward(self.norms[0].forward(x.clone()));
@@ -142,9 +141,8 @@ impl TransformerFusion {
         let [query, key, value] =
             [&self.query, &self.key, &self.value].map(|linear| linear.forward(seen.clone()));
         let x = x + self.cross_output.forward(self.attend(query, key, value));
-        let rows = self.norms[2].forward(x.clone()).reshape([batch * (sequences + 1), channels]);
-        let change = self.narrow.forward(kernels::gelu(self.widen.forward(rows)));
-        let x = x + change.reshape([batch, sequences + 1, channels]);
+        let seen = self.norms[2].forward(x.clone());
+        let x = x + self.narrow.forward(self.widen.activated(seen));
         x.narrow(1, 0, 1).reshape([batch, channels])
     }
 

@@ -1,24 +1,24 @@
 //! Multi-head self-attention within windows, a few windows at a time.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 
-use super::windows::{Windows, relative_positions};
+use super::windows::Windows;
+use crate::kernels;
 use crate::model::dense::Linear;
 use crate::model::pack::{PackError, TensorSource};
+use crate::model::prism::{Pace, Stopped};
 
-/// Most bytes of scores at once. All windows of a 96x96x96 crop would have 484 MB of them
-/// in the first stage, more than a WebGPU buffer may hold.
-const SCORE_BYTES: usize = 16 << 20;
+/// Most bytes of queries, keys and values at once, so that a buffer is no larger and a slow
+/// device takes no more than a second for them.
+const JOINT_BYTES: usize = 32 << 20;
 
 /// MONAI's `WindowAttention` (arXiv 2103.14030).
 #[derive(Clone, Debug)]
 pub struct WindowAttention {
     joint: Linear,
     output: Linear,
-    /// `[(2 * window - 1)^3, heads]`
+    /// `[heads, (2 * window - 1)^3]`, the other way round than in the pack.
     bias: Tensor<2>,
-    heads: usize,
-    window: usize,
 }
 
 impl WindowAttention {
@@ -36,12 +36,11 @@ impl WindowAttention {
     ) -> Result<Self, PackError> {
         let positions = (2 * window - 1).pow(3);
         let table = format!("{name}.relative_position_bias_table");
+        let bias: Tensor<2> = source.take(&table, [positions, heads], device)?;
         Ok(Self {
-            bias: source.take(&table, [positions, heads], device)?,
+            bias: bias.transpose(),
             joint: Linear::load(source, &format!("{name}.qkv"), channels, 3 * channels, device)?,
             output: Linear::load(source, &format!("{name}.proj"), channels, channels, device)?,
-            heads,
-            window,
         })
     }
 
@@ -49,45 +48,27 @@ impl WindowAttention {
     ///
     /// # Shapes
     /// `[batch * count, tokens, channels]`, unchanged
-    pub fn forward(&self, x: Tensor<3>, windows: &Windows) -> Tensor<3> {
-        let [count, tokens, _] = x.dims();
-        let device = x.device();
-        let bias = self
-            .bias
-            .clone()
-            .select(0, relative_positions(self.window, tokens, &device))
-            .transpose()
-            .reshape([1, self.heads, tokens, tokens]);
-        let at_once = (SCORE_BYTES / (4 * self.heads * tokens * tokens)).clamp(1, count);
-        let parts = (0..count)
-            .step_by(at_once)
-            .map(|start| {
-                let length = at_once.min(count - start);
-                let bias = match windows.mask(start, length, &device) {
-                    Some(mask) => bias.clone() + mask,
-                    None => bias.clone(),
-                };
-                self.attend(x.clone().narrow(0, start, length), bias)
-            })
-            .collect();
-        Tensor::cat(parts, 0)
-    }
-
-    /// `softmax(q k^T / sqrt(d) + bias) v`, heads joined and projected.
-    fn attend(&self, x: Tensor<3>, bias: Tensor<4>) -> Tensor<3> {
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn forward<P: Pace>(
+        &self,
+        x: Tensor<3>,
+        windows: &Windows,
+        pace: &mut P,
+    ) -> Result<Tensor<3>, Stopped> {
         let [count, tokens, channels] = x.dims();
-        let each = channels / self.heads;
-        let joint = self.joint.forward(x);
-        let [query, key, value] = [0, 1, 2].map(|part| {
-            joint
-                .clone()
-                .narrow(2, part * channels, channels)
-                .reshape([count, tokens, self.heads, each])
-                .swap_dims(1, 2)
-        });
-        let query = query * (each as f32).powf(-0.5);
-        let scores = query.matmul(key.swap_dims(2, 3)) + bias;
-        let mixed = activation::softmax(scores, 3).matmul(value);
-        self.output.forward(mixed.swap_dims(1, 2).reshape([count, tokens, channels]))
+        let at_once = (JOINT_BYTES / (12 * channels * tokens)).clamp(1, count.max(1));
+        let mut parts = Vec::new();
+        for start in (0..count).step_by(at_once) {
+            let length = at_once.min(count - start);
+            let joint = self.joint.forward(x.clone().narrow(0, start, length));
+            let mixed = kernels::window_attention(joint, &self.bias, &windows.places, start);
+            let part = self.output.forward(mixed);
+            let work = (length * tokens * channels) as u64 * (4 * channels + 2 * tokens) as u64;
+            pace.wait(&part.clone().unsqueeze(), work).await?;
+            parts.push(part);
+        }
+        Ok(Tensor::cat(parts, 0))
     }
 }

@@ -1,6 +1,6 @@
 //! A block of the shifted-window transformer, and the patch merging between stages.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::attention::WindowAttention;
 use super::windows::{Windows, merged};
@@ -8,9 +8,10 @@ use crate::kernels;
 use crate::model::config::{Merging, SwinConfig};
 use crate::model::dense::{LayerNorm, Linear};
 use crate::model::pack::{PackError, TensorSource};
+use crate::model::prism::{Pace, Stopped};
 
 /// Most bytes of the MLP's hidden layer at once.
-const HIDDEN_BYTES: usize = 16 << 20;
+const HIDDEN_BYTES: usize = 32 << 20;
 
 /// MONAI's `SwinTransformerBlock`: attention within windows, then an MLP on every token,
 /// each behind a layer norm and added to its input.
@@ -51,26 +52,37 @@ impl SwinBlock {
 
     /// # Shapes
     /// `[batch, tokens, channels]`, unchanged
-    pub fn forward(&self, x: Tensor<3>, windows: &Windows) -> Tensor<3> {
+    ///
+    /// # Errors
+    /// [`Stopped`] when `pace` says so.
+    pub async fn forward<P: Pace>(
+        &self,
+        x: Tensor<3>,
+        windows: &Windows,
+        pace: &mut P,
+    ) -> Result<Tensor<3>, Stopped> {
         let seen = windows.partition(self.before_attention.forward(x.clone()));
-        let x = x + windows.reverse(self.attention.forward(seen, windows));
-        let change = self.mlp(self.before_mlp.forward(x.clone()));
-        x + change
+        let x = x + windows.reverse(self.attention.forward(seen, windows, pace).await?);
+        let change = self.mlp(self.before_mlp.forward(x.clone()), pace).await?;
+        Ok(x + change)
     }
 
-    fn mlp(&self, x: Tensor<3>) -> Tensor<3> {
+    async fn mlp<P: Pace>(&self, x: Tensor<3>, pace: &mut P) -> Result<Tensor<3>, Stopped> {
         let [batch, tokens, channels] = x.dims();
         let rows = batch * tokens;
+        let hidden = SwinConfig::MLP_RATIO * channels;
         let x = x.reshape([rows, channels]);
-        let at_once = (HIDDEN_BYTES / (4 * SwinConfig::MLP_RATIO * channels)).clamp(1, rows);
-        let parts = (0..rows)
-            .step_by(at_once)
-            .map(|start| {
-                let part = x.clone().narrow(0, start, at_once.min(rows - start));
-                self.narrow.forward(kernels::gelu(self.widen.forward(part)))
-            })
-            .collect();
-        Tensor::cat(parts, 0).reshape([batch, tokens, channels])
+        let at_once = (HIDDEN_BYTES / (4 * hidden)).clamp(1, rows);
+        let mut parts = Vec::new();
+        for start in (0..rows).step_by(at_once) {
+            let length = at_once.min(rows - start);
+            let part = x.clone().narrow(0, start, length);
+            let part = self.narrow.forward(self.widen.activated(part));
+            let work = (2 * length * channels) as u64 * hidden as u64;
+            pace.wait(&part.clone().unsqueeze(), work).await?;
+            parts.push(part);
+        }
+        Ok(Tensor::cat(parts, 0).reshape([batch, tokens, channels]))
     }
 }
 
@@ -104,12 +116,16 @@ impl PatchMerging {
     }
 
     /// # Shapes
-    /// `[batch, x * y * z, channels]` of a grid with even `dims` to
-    /// `[batch, x * y * z / 8, 2 * channels]`
-    pub fn forward(&self, x: Tensor<3>, dims: [usize; 3]) -> Tensor<3> {
+    /// `[batch, tokens, channels]` to `[batch, tokens / 8, 2 * channels]`; `cells` is
+    /// [`PatchMerging::cells`] of the tokens' grid
+    pub fn forward(&self, x: Tensor<3>, cells: &Tensor<1, Int>) -> Tensor<3> {
         let [batch, tokens, channels] = x.dims();
-        let cells = x.clone().select(1, merged(dims, self.order.offsets(), &x.device()));
-        let cells = cells.reshape([batch, tokens / 8, 8 * channels]);
+        let cells = kernels::take_rows(x, cells).reshape([batch, tokens / 8, 8 * channels]);
         self.reduction.forward(self.norm.forward(cells))
+    }
+
+    /// The tokens of each cell of a grid with even sides, one cell behind the other.
+    pub fn cells(&self, dims: [usize; 3], device: &Device) -> Tensor<1, Int> {
+        merged(dims, self.order.offsets(), device)
     }
 }

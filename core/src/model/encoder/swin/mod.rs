@@ -10,8 +10,11 @@ mod attention;
 mod block;
 mod windows;
 
-use burn::tensor::{Device, Tensor};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::kernels;
 use crate::model::config::SwinConfig;
 use crate::model::dense::LayerNorm;
 use crate::model::pack::{PackError, TensorSource};
@@ -26,6 +29,17 @@ pub struct SwinTransformer {
     embedding: PatchEmbedding,
     stages: Vec<Stage>,
     window: usize,
+    /// Of the last pass: the next one's input mostly has the same size.
+    grids: Arc<Mutex<Option<Arc<Grids>>>>,
+}
+
+/// What goes where in a pass over an input of one size.
+#[derive(Debug)]
+struct Grids {
+    /// Sides of the patches' grid.
+    dims: [usize; 3],
+    /// For each stage windows as they are, windows shifted, and the merging's cells.
+    stages: Vec<([Windows; 2], Tensor<1, Int>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,7 +77,7 @@ impl SwinTransformer {
                 merging: PatchMerging::load(source, &merging, channels, config.merging, device)?,
             });
         }
-        Ok(Self { embedding, stages, window: config.window })
+        Ok(Self { embedding, stages, window: config.window, grids: Arc::default() })
     }
 
     /// How often a pass calls [`Pace::step`].
@@ -86,25 +100,44 @@ impl SwinTransformer {
     ) -> Result<Vec<Tensor<5>>, Stopped> {
         let [_, _, nx, ny, nz] = x.dims();
         let mut dims = [nx, ny, nz].map(|side| side / 2);
+        let grids = self.grids(dims, &x.device());
         let mut x = self.embedding.forward(x);
         let mut maps = vec![put_out(&x, dims)];
         pace.step(&maps[0]).await?;
-        for stage in &self.stages {
-            let map = stage.convolution.forward(to_map(x, dims).into()).whole();
+        for (stage, (windows, cells)) in self.stages.iter().zip(&grids.stages) {
+            let map = stage.convolution.in_parts(to_map(x, dims), pace).await?;
             pace.step(&map).await?;
             x = to_tokens(map);
-            let windows = [false, true].map(|shifted| Windows::new(dims, self.window, shifted));
             for (i, block) in stage.blocks.iter().enumerate() {
-                x = block.forward(x, &windows[i % 2]);
+                x = block.forward(x, &windows[i % 2], pace).await?;
                 pace.step(&x.clone().unsqueeze()).await?;
             }
-            x = stage.merging.forward(x, dims);
+            x = stage.merging.forward(x, cells);
             dims = dims.map(|side| side / 2);
             let map = put_out(&x, dims);
             pace.step(&map).await?;
             maps.push(map);
         }
         Ok(maps)
+    }
+
+    /// Those of the last pass, or new ones for another size.
+    fn grids(&self, dims: [usize; 3], device: &Device) -> Arc<Grids> {
+        let mut kept = self.grids.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(grids) = kept.as_ref().filter(|grids| grids.dims == dims) {
+            return grids.clone();
+        }
+        let mut at = dims;
+        let stages = self.stages.iter().map(|stage| {
+            let windows =
+                [false, true].map(|shifted| Windows::new(at, self.window, shifted, device));
+            let cells = stage.merging.cells(at, device);
+            at = at.map(|side| side / 2);
+            (windows, cells)
+        });
+        let grids = Arc::new(Grids { dims, stages: stages.collect() });
+        *kept = Some(grids.clone());
+        grids
     }
 }
 
@@ -141,7 +174,7 @@ impl PatchEmbedding {
             .reshape([batch, channels, tokens, 8])
             .swap_dims(1, 2)
             .reshape([batch * tokens, values]);
-        (patches.matmul(self.weight.clone()) + self.bias.clone().unsqueeze())
+        kernels::linear(patches, &self.weight, Some(&self.bias), false)
             .reshape([batch, tokens, dim])
     }
 }

@@ -3,20 +3,21 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// How a grid of tokens is cut into windows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::kernels::{self, WindowPlaces};
+
+/// How a grid of tokens is cut into windows, on one device.
+#[derive(Clone, Debug)]
 pub struct Windows {
     /// Tokens of a window.
-    pub tokens: usize,
+    tokens: usize,
     /// Number of windows.
-    pub count: usize,
+    count: usize,
     /// Grid index of each token of each window; the number of grid tokens stands for padding.
-    gather: Vec<i32>,
+    gather: Tensor<1, Int>,
     /// Place of each grid token among the windows' tokens.
-    scatter: Vec<i32>,
-    /// Region of each token of each window; tokens of two regions do not see each other.
-    /// Empty when nothing is shifted.
-    regions: Vec<u8>,
+    scatter: Tensor<1, Int>,
+    /// Where a window's tokens lie, and which see each other.
+    pub places: WindowPlaces,
 }
 
 impl Windows {
@@ -26,7 +27,7 @@ impl Windows {
     /// an axis that is no longer than the window becomes one window and is not shifted;
     /// the far end is padded with zeros to a whole number of windows, and the padding
     /// takes part.
-    pub fn new(dims: [usize; 3], window: usize, shifted: bool) -> Self {
+    pub fn new(dims: [usize; 3], window: usize, shifted: bool, device: &Device) -> Self {
         let size = dims.map(|side| window.min(side));
         let shift = dims.map(|side| if shifted && side > window { window / 2 } else { 0 });
         let grid = [0, 1, 2].map(|axis| dims[axis].div_ceil(size[axis]));
@@ -35,10 +36,10 @@ impl Windows {
         let mut scatter = vec![0; padding];
         let (mut gather, mut regions) = (Vec::new(), Vec::new());
         let masked = shift.iter().any(|&shift| shift > 0);
-        for window in cells(grid) {
+        for cell in cells(grid) {
             for token in cells(size) {
                 // Place after the shift, and before.
-                let place = [0, 1, 2].map(|axis| window[axis] * size[axis] + token[axis]);
+                let place = [0, 1, 2].map(|axis| cell[axis] * size[axis] + token[axis]);
                 let from = [0, 1, 2].map(|axis| (place[axis] + shift[axis]) % padded[axis]);
                 if [0, 1, 2].iter().all(|&axis| from[axis] < dims[axis]) {
                     let index = flat(dims, from);
@@ -61,12 +62,15 @@ impl Windows {
                 }
             }
         }
+        let (tokens, count): (usize, usize) = (size.iter().product(), grid.iter().product());
+        let regions =
+            masked.then(|| Tensor::from_data(TensorData::new(regions, [count, tokens]), device));
         Self {
-            tokens: size.iter().product(),
-            count: grid.iter().product(),
-            gather,
-            scatter,
-            regions,
+            tokens,
+            count,
+            gather: indices(gather, device),
+            scatter: indices(scatter, device),
+            places: WindowPlaces { codes: indices(codes(window, tokens), device), regions },
         }
     }
 
@@ -75,15 +79,8 @@ impl Windows {
     /// # Shapes
     /// `[batch, grid tokens, channels]` to `[batch * count, tokens, channels]`
     pub fn partition(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, channels] = x.dims();
-        let device = x.device();
-        // Without padding the extra row would only be copied about.
-        let x = if self.gather.len() == tokens {
-            x
-        } else {
-            Tensor::cat(vec![x, Tensor::zeros([batch, 1, channels], &device)], 1)
-        };
-        let windows = x.select(1, indices(&self.gather, &device));
+        let [batch, _, channels] = x.dims();
+        let windows = kernels::take_rows(x, &self.gather);
         windows.reshape([batch * self.count, self.tokens, channels])
     }
 
@@ -93,53 +90,20 @@ impl Windows {
     /// `[batch * count, tokens, channels]` to `[batch, grid tokens, channels]`
     pub fn reverse(&self, windows: Tensor<3>) -> Tensor<3> {
         let [all, tokens, channels] = windows.dims();
-        let device = windows.device();
         let x = windows.reshape([all / self.count, self.count * tokens, channels]);
-        x.select(1, indices(&self.scatter, &device))
-    }
-
-    /// What to add to the attention scores of `length` windows from `start` on (windows of
-    /// a batch counted through): -100 between regions, as MONAI; `None` where all is 0.
-    ///
-    /// # Shapes
-    /// `[length, 1, tokens, tokens]`
-    pub fn mask(&self, start: usize, length: usize, device: &Device) -> Option<Tensor<4>> {
-        if self.regions.is_empty() {
-            return None;
-        }
-        let regions: Vec<&[u8]> = (start..start + length)
-            .map(|window| {
-                let first = window % self.count * self.tokens;
-                &self.regions[first..first + self.tokens]
-            })
-            .collect();
-        if regions.iter().all(|window| window.iter().all(|region| *region == window[0])) {
-            return None;
-        }
-        let values: Vec<f32> = regions.concat().into_iter().map(f32::from).collect();
-        let shape = [length, 1, self.tokens];
-        let regions = Tensor::<3>::from_data(TensorData::new(values, shape), device);
-        let (rows, columns) = (regions.clone().unsqueeze_dim::<4>(3), regions.unsqueeze_dim(2));
-        // Regions are whole numbers: their distance, cut at 1, says whether they differ.
-        Some((rows - columns).abs().clamp_max(1.0) * -100.0)
+        kernels::take_rows(x, &self.scatter)
     }
 }
 
-/// Index into the table of relative position biases for each pair of a window's tokens.
+/// Index of each token of a window in a head's table of relative position biases, as it
+/// counts in [`WindowPlaces`].
 ///
 /// As MONAI: a window that shrank takes the first rows and columns of the whole window's
 /// index, whatever its own shape.
-pub fn relative_positions(window: usize, tokens: usize, device: &Device) -> Tensor<1, Int> {
-    let place = |token: usize| [token / (window * window), token / window % window, token % window];
+fn codes(window: usize, tokens: usize) -> Vec<i32> {
     let span = 2 * window - 1;
-    let mut values = Vec::with_capacity(tokens * tokens);
-    for a in (0..tokens).map(place) {
-        for b in (0..tokens).map(place) {
-            let [x, y, z] = [0, 1, 2].map(|axis| a[axis] + window - 1 - b[axis]);
-            values.push(((x * span + y) * span + z) as i32);
-        }
-    }
-    indices(&values, device)
+    let place = |token: usize| [token / (window * window), token / window % window, token % window];
+    (0..tokens).map(place).map(|[x, y, z]| ((x * span + y) * span + z) as i32).collect()
 }
 
 /// For patch merging: the tokens of each 2x2x2 cell, one cell behind the other.
@@ -151,11 +115,12 @@ pub fn merged(dims: [usize; 3], offsets: [[usize; 3]; 8], device: &Device) -> Te
             })
         })
         .collect();
-    indices(&values, device)
+    indices(values, device)
 }
 
-fn indices(values: &[i32], device: &Device) -> Tensor<1, Int> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
+fn indices(values: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
 fn flat(dims: [usize; 3], [x, y, z]: [usize; 3]) -> usize {
