@@ -236,7 +236,7 @@ impl App {
     pub(crate) fn ask_failed(&self, kind: FailureKind, message: &str) {
         let before = self.wanted_device();
         if kind.ends_worker() {
-            self.end_worker_after(kind);
+            self.end_worker_after(kind, before);
         }
         let line = sentence(&if kind.ends_worker() { brief(message) } else { message.to_owned() });
         if self.wanted_device() == before {
@@ -246,10 +246,11 @@ impl App {
         }
     }
 
-    /// Ends a worker that cannot go on; a GPU that failed is not asked for again.
-    pub(crate) fn end_worker_after(&self, kind: FailureKind) {
+    /// Ends a worker that cannot go on after work for `device`; a GPU that failed is not
+    /// asked for again.
+    pub(crate) fn end_worker_after(&self, kind: FailureKind, device: DeviceChoice) {
         self.end_worker();
-        if kind == FailureKind::Device {
+        if kind == FailureKind::Device && device != DeviceChoice::Cpu {
             self.desk.update_value(|desk| desk.known.gpu_failed = true);
         }
     }
@@ -258,12 +259,12 @@ impl App {
         let running = self.desk.with_value(|desk| desk.running);
         let opening = self.desk.with_value(|desk| desk.opening.is_some());
         let of_run = self.is_running(id) || (id.is_none() && running.is_some());
-        let second = running
-            .filter(|_| of_run && kind.ends_worker())
-            .and_then(|(_, device)| self.desk.with_value(|desk| desk.known.second(device)));
+        let second = running.filter(|_| of_run && kind.ends_worker()).and_then(|(_, failed)| {
+            Some((failed, self.desk.with_value(|desk| desk.known.second(failed))?))
+        });
         match (kind, second) {
-            (_, Some(device)) => {
-                self.end_worker_after(kind);
+            (_, Some((failed, device))) => {
+                self.end_worker_after(kind, failed);
                 let on = if device == DeviceChoice::Cpu { "CPU" } else { "graphics card" };
                 self.notify(
                     Tone::Calm,
@@ -276,7 +277,7 @@ impl App {
                 self.desk.update_value(|desk| desk.known.second_try = true);
             }
             (FailureKind::Crash, None) => {
-                self.end_worker_after(kind);
+                self.end_worker();
                 self.desk.update_value(|desk| desk.opening = None);
                 self.reading.set(None);
                 let dims = self.scan.with_untracked(|s| s.as_ref().map(|scan| scan.grid.dims));

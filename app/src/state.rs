@@ -191,9 +191,7 @@ impl KnownDevices {
         match device {
             _ if self.second_try => None,
             DeviceChoice::Auto | DeviceChoice::Gpu => Some(DeviceChoice::Cpu),
-            DeviceChoice::Cpu => {
-                (self.gpu_passed && !self.gpu_failed).then_some(DeviceChoice::Gpu)
-            }
+            DeviceChoice::Cpu => (self.gpu_passed && !self.gpu_failed).then_some(DeviceChoice::Gpu),
         }
     }
 }

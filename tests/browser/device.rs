@@ -109,8 +109,8 @@ pub fn a_question_whose_gpu_is_lost_is_answered_at_the_next_try(stage: &Stage) {
     page.click("#tab-features");
     page.evaluate_in_worker(KEEP_DEVICE);
     page.click("features-colours");
-    page.wait_until("a GPU", TIMEOUT, &|page| {
-        page.evaluate_in_worker("self.lastDevice !== undefined") == true
+    page.wait_until("the encoder to run", TIMEOUT, &|page| {
+        page.text("features-busy").contains("Computing features, ")
     });
     page.evaluate_in_worker("lastDevice.destroy(); true");
     wait_for_notice(&page, "The next try uses the CPU.");

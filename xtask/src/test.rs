@@ -119,10 +119,11 @@ fn install(package: &str) -> TaskResult {
 /// Whether Mesa's software driver (lavapipe) is there, freshly installed where this may be
 /// done. Native tests go on without.
 fn vulkan_driver() -> bool {
-    if !has_lavapipe(&VULKAN_DRIVERS) && may_install() {
-        if let Err(error) = install("mesa-vulkan-drivers") {
-            eprintln!("   {error}");
-        }
+    if !has_lavapipe(&VULKAN_DRIVERS)
+        && may_install()
+        && let Err(error) = install("mesa-vulkan-drivers")
+    {
+        eprintln!("   {error}");
     }
     let there = has_lavapipe(&VULKAN_DRIVERS);
     let line = if there {
@@ -138,9 +139,9 @@ fn vulkan_driver() -> bool {
 /// Whether one of the folders describes lavapipe to the Vulkan loader.
 fn has_lavapipe(folders: &[&str]) -> bool {
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    files.map(|file| file.file_name().to_string_lossy().into_owned()).any(|name| {
-        name.starts_with("lvp_icd") && name.ends_with(".json")
-    })
+    files
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .any(|name| name.starts_with("lvp_icd") && name.ends_with(".json"))
 }
 
 fn installed_browser() -> Option<PathBuf> {

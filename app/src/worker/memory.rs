@@ -66,7 +66,8 @@ mod tests {
         forget();
         for zeroed in [false, true] {
             // SAFETY: the layout is not empty.
-            let place = unsafe { if zeroed { Noting.alloc_zeroed(all) } else { Noting.alloc(all) } };
+            let place =
+                unsafe { if zeroed { Noting.alloc_zeroed(all) } else { Noting.alloc(all) } };
             assert!(place.is_null());
             assert_eq!(refused(), Some(all.size()));
             forget();

@@ -76,8 +76,7 @@ pub fn report_refused_memory() {
         let id = CURRENT.with(Cell::get);
         post(id, FromWorker::Failed { kind: FailureKind::Crash, message }, &[]);
     });
-    let heard = scope()
-        .add_event_listener_with_callback("error", listen.as_ref().unchecked_ref());
+    let heard = scope().add_event_listener_with_callback("error", listen.as_ref().unchecked_ref());
     if heard.is_ok() {
         // Lives as long as the worker.
         listen.forget();

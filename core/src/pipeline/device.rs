@@ -68,9 +68,7 @@ pub enum DeviceError {
     #[error("no GPU can be used here: {0}")]
     Unavailable(String),
     /// The known answer did not come out.
-    #[error(
-        "\"{adapter}\" computes wrong results (off by {error:.1e} in the self-test); use another device"
-    )]
+    #[error("\"{adapter}\" {} in the self-test; use another device", fault(*.error))]
     SelfTest {
         /// The adapter, or "CPU".
         adapter: String,
@@ -91,6 +89,14 @@ pub enum DeviceError {
         /// Bytes that the adapter takes.
         limit: u64,
     },
+}
+
+fn fault(error: f32) -> String {
+    if error.is_nan() {
+        "gave no answer or a wrong one".into()
+    } else {
+        format!("computed values that are off by {error:.1e}")
+    }
 }
 
 /// Opens and tests devices once: a wgpu runtime cannot be registered twice, so the device
@@ -117,7 +123,8 @@ impl Devices {
                 Ok(opened) if !opened.report.software => Ok(opened),
                 Ok(opened) => {
                     let adapter = opened.report.adapter;
-                    let why = format!("\"{adapter}\" is a software GPU, slower than the CPU itself");
+                    let why =
+                        format!("\"{adapter}\" is a software GPU, slower than the CPU itself");
                     self.cpu(Some(why)).await
                 }
                 Err(error) => self.cpu(Some(error.to_string())).await,
@@ -260,7 +267,8 @@ mod tests {
         let bytes = largest_tensor(&pack);
         let most = pack.tensors().map(|(_, shape)| shape.iter().product::<usize>()).max();
         assert!(bytes >= 4 * most.unwrap() as u64);
-        let open = |limit, choice| pollster::block_on(Devices::disguised(limit).open_for(choice, &pack));
+        let open =
+            |limit, choice| pollster::block_on(Devices::disguised(limit).open_for(choice, &pack));
         let fits = open(bytes, DeviceChoice::Auto).unwrap();
         assert_eq!((fits.report.kind, fits.report.note), (DeviceKind::Gpu, None));
         let falls_back = open(bytes - 1, DeviceChoice::Auto).unwrap();
@@ -284,7 +292,8 @@ mod tests {
     #[test]
     fn a_cpu_that_failed_its_test_is_not_used() {
         let failed = DeviceError::SelfTest { adapter: "CPU".into(), error: 0.5 };
-        let mut devices = Devices { cpu: Some(Err(failed.clone())), ..Devices::disguised(u64::MAX) };
+        let mut devices =
+            Devices { cpu: Some(Err(failed.clone())), ..Devices::disguised(u64::MAX) };
         let opened = pollster::block_on(devices.open(DeviceChoice::Auto)).unwrap();
         assert_eq!(opened.report.kind, DeviceKind::Gpu);
         assert_eq!(pollster::block_on(devices.open(DeviceChoice::Cpu)).unwrap_err(), failed);

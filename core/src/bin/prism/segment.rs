@@ -90,7 +90,8 @@ impl Finished {
             Ok((pooled, segmentation))
         };
         let note = |line: &str| eprintln!("prism: note: {line}");
-        let ran = pipeline::run_on(&mut Devices::default(), model.device, &pack, work, note).await?;
+        let ran =
+            pipeline::run_on(&mut Devices::default(), model.device, &pack, work, note).await?;
         let (mut pooled, segmentation) = ran.value;
         if let Some(line) = coarse_borders(&segmentation, &pack) {
             eprintln!("prism: note: {line}");

@@ -93,8 +93,7 @@ mod tests {
         let (places, values) = small.some_outputs(&[2.0, 3.0], &[1.0; 27], None);
         assert_eq!((places, values), (vec![0, 1], vec![5.0, 5.0]));
         let point = Convolution { inputs: 2, outputs: 1, dims: [2, 1, 1], kernel: 1, stride: 2 };
-        let (_, values) =
-            point.some_outputs(&[1.0, 2.0, 3.0, 4.0], &[10.0, 1.0], Some(&[0.5]));
+        let (_, values) = point.some_outputs(&[1.0, 2.0, 3.0, 4.0], &[10.0, 1.0], Some(&[0.5]));
         assert_eq!(values, [13.5]);
     }
 }

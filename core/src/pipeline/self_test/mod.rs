@@ -207,9 +207,9 @@ async fn convolutions(device: &Device) -> Option<f32> {
         let given = |values: &[f32], shape: [usize; 5]| {
             Tensor::<5>::from_data(TensorData::new(values.to_vec(), shape), device)
         };
-        let bias_given = bias.as_ref().map(|bias| {
-            Tensor::<1>::from_data(TensorData::new(bias.clone(), [outputs]), device)
-        });
+        let bias_given = bias
+            .as_ref()
+            .map(|bias| Tensor::<1>::from_data(TensorData::new(bias.clone(), [outputs]), device));
         let result = kernels::conv3d(
             given(&input, [1, inputs, nx, ny, nz]),
             &given(&weight, [outputs, inputs, k, k, k]),

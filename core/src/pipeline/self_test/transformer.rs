@@ -23,8 +23,7 @@ pub async fn deepest_map(device: &Device) -> Option<f32> {
     let model = Prism::load(&pack, device).ok()?;
     let input = noise("input", SIDE * SIDE * SIDE);
     let input = TensorData::new(input, [1, 1, SIDE, SIDE, SIDE]);
-    let features =
-        model.encode(Tensor::<5>::from_data(input, device), &mut Unpaced).await.ok()?;
+    let features = model.encode(Tensor::<5>::from_data(input, device), &mut Unpaced).await.ok()?;
     let actual = read(features.maps.last()?.clone()).await.ok()?;
     let answers = SafeTensors::deserialize(ANSWERS).ok()?;
     deviation(&actual, &stored(&answers, "maps.4")?.0)
