@@ -125,7 +125,8 @@ pub async fn extract<W: Watch>(
     let mut sums = kept(&encoder.maps(), prepared.dims)?;
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await.map_err(PipelineError::from)?;
+        let features =
+            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         for (map, tensor) in features.maps.into_iter().enumerate() {
             if let Some(sum) = sums.iter_mut().find(|sum| sum.level.map == map) {
                 sum.add(windows.start(index), tensor, count == 1).await?;

@@ -66,7 +66,8 @@ pub async fn encode<W: Watch>(
     let mut maps = Vec::new();
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await?;
+        let features =
+            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         add_pooled(&mut pooled, &features, model, windows.count()).await?;
         if windows.count() > 1 {
             continue;
@@ -114,7 +115,8 @@ pub async fn pooled<W: Watch>(
     let mut keeper = Keeper::new(LARGEST);
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await?;
+        let features =
+            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         add_pooled(&mut sums, &features, model, windows.count()).await?;
         keeper.add(features);
     }

@@ -69,12 +69,13 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
                 features
             } else {
                 let input = windows.input(prepared, index, model.device());
-                model.encode(input, &mut pacer).await?
+                model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?
             };
             if sequences.len() == 1 {
                 answers.add(model.answers(&features)).await?;
             }
-            let Some(decoded) = model.decode(features, &mut pacer).await? else { continue };
+            let decoded = model.decode(features, &mut pacer).await;
+            let Some(decoded) = decoded.map_err(|stopped| pacer.reason(stopped))? else { continue };
             fused = Some(match fused {
                 None => decoded,
                 Some(largest) => largest.max_pair(decoded),
