@@ -23,6 +23,8 @@ pub enum Download {
     Table,
     /// The report (HTML).
     Report,
+    /// The report (plain text).
+    Text,
     /// The report and its measurements (FHIR R4, JSON).
     Fhir,
     /// How the run was made (JSON).
@@ -54,6 +56,11 @@ impl App {
                 self.save_report(stem, result);
                 Ok(())
             }
+            Download::Text => download::save_text(
+                &format!("{stem}_report.txt"),
+                "text/plain;charset=utf-8",
+                &self.edited_report(&result).to_text(),
+            ),
             Download::Fhir => self.fhir(&result).and_then(|json| {
                 download::save_text(
                     &format!("{stem}_report.fhir.json"),
@@ -62,11 +69,13 @@ impl App {
                 )
             }),
             Download::Picture => Ok(()),
-            Download::Manifest => download::save_text(
-                &format!("{stem}_run.json"),
-                "application/json",
-                &result.manifest,
-            ),
+            Download::Manifest => self
+                .manifest(&result)
+                .to_json()
+                .map_err(|error| format!("the run's manifest could not be written ({error})"))
+                .and_then(|json| {
+                    download::save_text(&format!("{stem}_run.json"), "application/json", &json)
+                }),
         };
         if let Err(message) = saved {
             self.notify(Tone::Problem, sentence(&message));

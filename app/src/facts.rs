@@ -4,6 +4,7 @@
 //! originals; the worker translates (`worker/translate`).
 
 use prism_core::identify::Fits;
+use prism_core::report::PackFacts;
 use prism_core::volume::LabelTable;
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,19 @@ pub enum HeadKind {
 }
 
 impl PackCard {
+    /// What a report says of it.
+    pub fn facts(&self) -> PackFacts {
+        let note = self.provenance.get("note").and_then(serde_json::Value::as_str);
+        PackFacts {
+            name: self.title.clone(),
+            title: self.title.clone(),
+            version: self.version.clone(),
+            sha256: self.sha256.clone(),
+            note: note.unwrap_or_default().to_owned(),
+            trained_on: Vec::new(),
+        }
+    }
+
     /// Whether it can segment.
     pub fn segments(&self) -> bool {
         self.heads.iter().any(|head| head.kind == HeadKind::Segmentation)

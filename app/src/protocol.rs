@@ -9,7 +9,7 @@
 
 use prism_core::formats::{Acquisition, Selection, Series};
 use prism_core::measure::{Quality, StructureVolume};
-use prism_core::report::Report;
+use prism_core::report::{Report, ReportInput};
 use prism_core::volume::{Affine, LabelTable};
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +171,8 @@ pub struct RunResult {
     pub grid: Grid,
     /// Structures, sums, quality with tissue-based measures, and the sentences.
     pub report: Report,
+    /// What the report is written from; lesions, phases and a second scan come later.
+    pub input: ReportInput,
     /// What the pooled heads say.
     pub answers: Vec<Answer>,
     /// Where it ran.
@@ -183,8 +185,6 @@ pub struct RunResult {
     pub memory_bytes: f64,
     /// The structures as a table (CSV).
     pub csv: String,
-    /// The run manifest (JSON).
-    pub manifest: String,
     /// What the scan shows, surer than before the run; `None` where that adds nothing.
     pub found: Option<Found>,
 }

@@ -208,10 +208,10 @@ impl App {
             })));
         }
         self.desk.update_value(|desk| desk.worker_has_labels = true);
-        self.check_edits(&result);
         if let Some(found) = &result.found {
             self.identifying.found.set(Some(Arc::new(found.clone())));
         }
+        self.check_edits(&result);
         self.result.set(Some(Arc::new(result)));
     }
 

@@ -42,6 +42,10 @@ impl Run<'_> {
             structures,
             quality,
             answers: answers(&self.segmentation.answers, self.pack),
+            identified: None,
+            lesions: None,
+            heart: None,
+            comparison: None,
             pack: pack(&self.pack.info),
             device: device(self.device),
             timings: times(self.open_seconds, self.segmentation, clock.elapsed().as_secs_f64()),
@@ -97,7 +101,7 @@ fn times(open: f64, run: &Segmentation, measure: f64) -> Vec<StageTime> {
 }
 
 /// What is known of the scan; never its file's name.
-fn scan(scan: &Scan, volume: usize) -> ScanFacts {
+pub fn scan(scan: &Scan, volume: usize) -> ScanFacts {
     let acquisition = scan.series.acquisition.clone();
     ScanFacts {
         volumes: scan.series.volumes,
@@ -116,7 +120,8 @@ fn scan(scan: &Scan, volume: usize) -> ScanFacts {
     }
 }
 
-fn pack(info: &PackInfo) -> PackFacts {
+/// What a report says of a pack.
+pub fn pack(info: &PackInfo) -> PackFacts {
     let text = |key: &str| info.provenance.get(key).and_then(|v| v.as_str()).unwrap_or_default();
     let data = info.provenance.get("data").and_then(|data| data.as_array());
     PackFacts {
@@ -134,7 +139,8 @@ fn pack(info: &PackInfo) -> PackFacts {
     }
 }
 
-fn device(device: &DeviceReport) -> DeviceFacts {
+/// What a report says of the device.
+pub fn device(device: &DeviceReport) -> DeviceFacts {
     DeviceFacts {
         kind: match device.kind {
             DeviceKind::Gpu => "GPU".into(),

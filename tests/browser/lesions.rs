@@ -137,10 +137,24 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
     page.click("lesions-show-structures");
     assert_eq!(page.attribute("lesions", "data-overlay"), "structures");
 
+    // The report tells of them, and each mark leads to its place.
+    page.click("run-button");
+    page.wait_for_state("done", TIMEOUT);
+    page.click("#tab-report");
+    page.wait_until("the report", PATIENCE, &|page| page.has("report"));
+    let told = page.text("report");
+    assert!(told.contains("marked as") && told.contains("also marks healthy heads"), "{told}");
+    assert!(page.has("[data-source=lesion-1]"));
+    page.click("#tab-lesions");
+
     // Another study: what was found with the sequence is gone with it.
     page.click("lesions-remove");
     page.wait_until("the sequence to go", PATIENCE, &|page| sequences(page) == 0);
     assert!(!page.has("lesions-found"));
+    page.click("#tab-report");
+    page.wait_until("the report without", PATIENCE, &|page| {
+        page.text("report").contains("Lesions were not looked for.")
+    });
     assert_content(&page);
 }
 

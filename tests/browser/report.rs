@@ -13,6 +13,7 @@ use crate::reading::assert_content;
 const RUN: Duration = Duration::from_secs(600);
 
 const WORDS: &str = "Looked at by a person & found <plain>.";
+const OWN: &str = "Compared with a drawing.";
 
 fn count(page: &Page<'_>, selector: &str) -> u64 {
     let count = format!("document.querySelectorAll(\"{selector}\").length");
@@ -71,6 +72,9 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     assert!(html.contains("<b>[edited]</b> Looked at by a person &amp; found &lt;plain&gt;."));
     assert_eq!(html.matches("class=\"edited\"").count(), 1);
 
+    let text = text_of(&page, "save-text");
+    assert!(text.contains("[edited] Looked at by a person & found <plain>."), "{text}");
+
     let bundle: Value = serde_json::from_str(&text_of(&page, "download-fhir")).expect("JSON");
     assert_eq!(bundle["resourceType"], "Bundle");
     let entries = bundle["entry"].as_array().expect("entries");
@@ -83,6 +87,18 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
         entries.iter().filter(|entry| entry["resource"]["resourceType"] == "Observation").count();
     assert_eq!(report["result"].as_array().map(Vec::len), Some(observations));
     assert!(observations > 10, "{observations}");
+
+    // A sentence of the reader's own, which is told apart and taken away again.
+    page.click("add-sentence");
+    page.wait_until("the editor", PATIENCE, &|page| page.has("sentence-words"));
+    page.choose("sentence-words", OWN);
+    page.click("keep-sentence");
+    page.wait_until("the added sentence", PATIENCE, &|page| {
+        page.texts("[data-sentence=edited]").contains(OWN)
+    });
+    assert!(text_of(&page, "save-text").contains(&format!("[edited] {OWN}")));
+    page.click("[aria-label=\"Remove: the sentence you added\"]");
+    page.wait_until("it to go", PATIENCE, &|page| count(page, "[data-sentence=edited]") == 1);
 
     // Given back, everything is as the program wrote it.
     page.click("reset-sentence");
@@ -99,7 +115,35 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
         page.has("wording-note") && page.text("report") != before
     });
     assert!(page.text("report").contains("mL"), "{}", page.text("report"));
+    assert!(page.text("report").contains("worded by a small neural network"));
+    assert!(page.has("wording-card"));
     page.click("wording-plain");
     page.wait_until("the plain words", PATIENCE, &|page| page.text("report") == before);
+
+    // A changed sentence that the other wording does not have is not lost in silence.
+    page.click("edit-report");
+    page.wait_until("tools", PATIENCE, &|page| page.has("edit-sentence"));
+    page.click("[aria-label^=\"Edit: The labelled brain tissue\"]");
+    page.wait_until("the editor", PATIENCE, &|page| page.has("sentence-words"));
+    page.choose("sentence-words", OWN);
+    page.click("wording-generated");
+    page.wait_until("a word on it", PATIENCE, &|page| {
+        page.has("wording-note")
+            && (page.texts("notice").contains("not part of the report as it is now")
+                || page.texts("[data-sentence=edited]").contains(OWN))
+    });
+    page.click("wording-plain");
+    page.wait_until("the sentence", PATIENCE, &|page| {
+        page.texts("[data-sentence=edited]").contains(OWN)
+    });
+    page.click("reset-sentence");
+    page.click("edit-report");
+    page.wait_until("the plain words", PATIENCE, &|page| page.text("report") == before);
+
+    // A sum leads to the structures that it adds up.
+    page.click("[data-source=total-brain]");
+    page.wait_until("the structures of the sum", PATIENCE, &|page| {
+        count(page, "[data-test=volumes-table] tr[data-summed].lit") > 5
+    });
     assert_content(&page);
 }

@@ -2,7 +2,7 @@
 
     python -m training.report.export
 
-Reads decoder.pt of training.report.train; writes public/packs/report.safetensors and
+Reads the decoder of training.report.train, or the checkpoint that ships; writes public/packs/report.safetensors and
 tests/golden/report/wording.json (logits of this network with the pack's own rounded weights).
 """
 
@@ -19,14 +19,13 @@ from safetensors.numpy import save as serialise
 
 from training import quantise
 from training.pack import data_section
-from training.paths import REPOSITORY, cache_folder
+from training.paths import REPOSITORY
 from training.report import network as shape
 from training.report.facts import draw
 from training.report.grammar import SECTIONS, SIDES, SIGNALS, SIZES, Grammar
-from training.report.network import Coder, Decoder
+from training.report.network import PACK, Coder, Decoder, load, newest
 from training.report.train import SEED, collate
 
-PACK = REPOSITORY / "public/packs/report.safetensors"
 GOLDEN = REPOSITORY / "tests/golden/report/wording.json"
 
 
@@ -42,8 +41,7 @@ def rounded(state: dict) -> tuple[Decoder, dict]:
 
 def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
     grammar = Grammar()
-    # The encoder's features add nothing to checked sentences (see training.report.score), so the
-    # pack is used without them.
+    # No fact is known from the encoder's features alone, so the pack is used without them.
     stored = {k: v for k, v in stored.items() if not k.startswith(("features.", "branch."))}
     digest = hashlib.sha256(data_section(serialise(stored))).hexdigest()
     document = {
@@ -64,7 +62,7 @@ def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
         "facts": shape.FACTS,
         "provenance": {
             "data": [{"name": "facts drawn by training.report.facts", "licence": "Apache-2.0"}],
-            "steps": saved["step"],
+            "steps": saved["steps"],
             "minutes": saved["minutes"],
             "seed": SEED,
             "hardware": "CPU, 1 thread",
@@ -103,11 +101,11 @@ def golden(network: Decoder) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--decoder", type=Path, default=cache_folder() / "report/decoder.pt")
+    parser.add_argument("--decoder", type=Path, default=newest())
     parser.add_argument("--scores", type=Path, default=REPOSITORY / "training/results/report.json")
     arguments = parser.parse_args()
-    saved = torch.load(arguments.decoder, weights_only=False)
-    network, stored = rounded(saved["network"])
+    trained, saved, _ = load(arguments.decoder, Grammar())
+    network, stored = rounded(trained.state_dict())
     scores = json.loads(arguments.scores.read_text()) if arguments.scores.exists() else {}
     size = write(stored, saved, scores.get("drawn", {}).get("all", {}))
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)

@@ -2,19 +2,33 @@
 
 Memory: one token a fact (the sum of the embeddings of its fields and of its place; a name is
 embedded as the word it becomes), one for the section, and one each for the encoder's structure and
-sequence vectors where a scan was encoded. Decoder: token and place embeddings, then layers of causal self-attention, attention to the memory
-and a GELU block, each after a layer norm; the word's embedding is its output weight. The same
-network is written in Rust in core/src/report/wording/network.rs; names agree.
+sequence vectors where a scan was encoded. Decoder: token and place embeddings, then layers of causal
+self-attention, attention to the memory and a GELU block, each after a layer norm; the word's embedding is its
+output weight. The same network is written in Rust in core/src/report/wording/network.rs; names agree.
+
+`save` and `load` keep a decoder as safetensors; training/checkpoints/report.safetensors is the one that ships. Its
+float weights were not kept: they are the pack's int8 weights times their scales, without those that read the
+encoder's vectors (`python -m training.report.network` makes it of the pack).
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from training import quantise
+from training.paths import REPOSITORY, cache_folder
 from training.report.grammar import SECTIONS, SIDES, SIGNALS, SIZES, Fact, Grammar
 
+CHECKPOINT = REPOSITORY / "training/checkpoints/report.safetensors"
+PACK = REPOSITORY / "public/packs/report.safetensors"
 WIDTH, LAYERS, HEADS, HIDDEN = 128, 2, 4, 256
 LONGEST, FACTS = 224, 24
 FEATURES = 192
@@ -112,3 +126,46 @@ class Coder:
     def fact(self, fact: Fact) -> list[int]:
         fields = [t[getattr(fact, field)] for t, field in zip(self.tables, FIELDS)]
         return [*fields, self.token[f"n:{fact.name}"] if fact.name else 0]
+
+
+def newest() -> Path:
+    """The decoder of the last training here, or the one that ships."""
+    trained = cache_folder() / "report/decoder.safetensors"
+    return trained if trained.exists() else CHECKPOINT
+
+
+def save(path: Path, network: Decoder, facts: dict, scale=None) -> None:
+    """Weights, what is to be known of them, and the mean and deviation of the encoder's vectors."""
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    if scale is not None:
+        tensors |= {name: torch.as_tensor(value) for name, value in zip(("mean", "deviation"), scale)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {"prism_decoder": json.dumps(facts)})
+
+
+def load(path: Path, grammar: Grammar) -> tuple[Decoder, dict, tuple | None]:
+    """The network, what is known of it, and the scale of the encoder's vectors, where it reads them."""
+    with safe_open(path, "pt") as file:
+        facts = json.loads(file.metadata()["prism_decoder"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    scale = (tensors.pop("mean").numpy(), tensors.pop("deviation").numpy()) if "mean" in tensors else None
+    network = Decoder(len(grammar.vocabulary), len(grammar.kinds)).eval()
+    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    if unexpected or any(not name.startswith(("features.", "branch.")) for name in missing):
+        raise ValueError(f"{path} is no decoder of this grammar: {[*missing, *unexpected]}")
+    return network, facts, scale
+
+
+def recovered() -> None:
+    """The checkpoint of the pack's own weights."""
+    with safe_open(PACK, "np") as file:
+        about = json.loads(file.metadata()["prism_wording"])
+    weights = quantise.dequantise_all(load_file(PACK))
+    tensors = {name: torch.from_numpy(values) for name, values in weights.items()}
+    facts = {key: about["provenance"][key] for key in ("steps", "minutes")} | {"from": "the pack, dequantised"}
+    save_file(tensors, CHECKPOINT, {"prism_decoder": json.dumps(facts)})
+    print(CHECKPOINT, sum(values.numel() for values in tensors.values()), "weights")
+
+
+if __name__ == "__main__":
+    recovered()

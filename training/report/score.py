@@ -6,8 +6,10 @@ Writes training/results/report.json. Drawn facts that training never saw, and th
 scans: `prism wording` writes and parses back. A claim is right when a fact equals it; a side or size
 error is a claim whose fact differs in that field alone. `checked` is what is shown after sentences
 that no fact supports are dropped. Plain: the sentences of `prism report`, parsed back here, in the
-regions (quality and impression are not parsed). Features: the weighting that the decoder says from a
-scan's pooled features alone, and the loss per word with a scan's own features, another's and none.
+regions (quality and impression are not parsed). Words: of the whole reports before Method, numbers included. Features:
+the weighting that the decoder says from a scan's pooled features alone, and the loss per word with a scan's own
+features, another's and none; only where a decoder was trained with features. Facts are what the program measured:
+training.report.truth holds them against hand-drawn labels.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from pathlib import Path
 import torch
 
 from training.paths import REPOSITORY, cache_folder, data_folder
-from training.report.export import PACK, rounded
+from training.report.export import rounded
 from training.report.facts import draw
 from training.report.grammar import PAIRED, SECTIONS, Fact, Grammar
-from training.report.network import FACTS, Coder
+from training.report.network import FACTS, PACK, Coder, load, newest
 from training.report.train import Features, collate, loss_of, sample, weighting
 
 UNSEEN, COUNT = 20_001, 2000
@@ -40,12 +42,12 @@ def triple(claim: dict) -> tuple:
 class Tally:
     def __init__(self) -> None:
         self.facts = self.claims = self.right = self.found = self.shown = 0
-        self.side = self.size = self.sentences = self.unread = self.unsupported = self.words = 0
+        self.side = self.size = self.sentences = self.unread = self.unsupported = 0
 
-    def add(self, facts: list[tuple], sentences: list[tuple[list[tuple] | None, int]]) -> None:
+    def add(self, facts: list[tuple], sentences: list[list[tuple] | None]) -> None:
         truth, said, shown = set(facts), set(), set()
         self.facts += len(truth)
-        for claims, words in sentences:
+        for claims in sentences:
             self.sentences += 1
             if claims is None:
                 self.unread += 1
@@ -58,9 +60,8 @@ class Tally:
                     self.side += any(f[3:] == claim[3:] for f in others)
                     self.size += any(f[2] == claim[2] and f[4] == claim[4] for f in others)
             said |= set(claims) & truth
-            if all(c in truth and c not in shown for c in claims):
+            if len(set(claims)) == len(claims) and all(c in truth and c not in shown for c in claims):
                 shown |= set(claims)
-                self.words += words
             else:
                 self.unsupported += 1
         self.found += len(said)
@@ -78,7 +79,6 @@ class Tally:
             "sentences_not_supported": self.unsupported,
             "checked_precision": 1.0,
             "checked_recall": round(self.shown / max(1, self.facts), 4),
-            "words_per_fact": round(self.words / max(1, self.shown), 2),
         }
 
 
@@ -94,13 +94,7 @@ def worded(command: Path, told: list[dict]) -> list[dict]:
 def tally(sections: list[dict]) -> dict:
     count = Tally()
     for section in sections:
-        sentences = [
-            (
-                None if s["claims"] is None else [triple(c) for c in s["claims"]],
-                len(re.findall(r"\w+", s["text"].replace("<", "").replace("n:", ""))),
-            )
-            for s in section["sentences"]
-        ]
+        sentences = [s["claims"] and [triple(c) for c in s["claims"]] for s in section["sentences"]]
         count.add([triple(fact) for fact in section["facts"]], sentences)
     return count.result()
 
@@ -109,13 +103,12 @@ def size_word(percent: float) -> str:
     return "even" if percent < 10 else "mild" if percent < 20 else "moderate" if percent < 40 else "marked"
 
 
-def plain_claims(text: str) -> list[tuple[list[tuple], int]]:
+def plain_claims(text: str) -> list[list[tuple]]:
     """Claims of the plain sentences of the regions, from the report as text."""
     findings = text[text.index("\nFindings") : text.index("\nImage quality\n-")]
     lines = re.sub(r"\n {2,}", " ", findings).splitlines()
     sentences = []
     for line in (line[2:] for line in lines if line[:2] in ("- ", "! ")):
-        words = len(re.findall(r"\w+", line))
         claims: list[tuple] = []
         if match := re.match(r"The left (.+?) measures \S+ mL and the right \S+ mL(.*)", line):
             name, rest = match.groups()
@@ -145,7 +138,7 @@ def plain_claims(text: str) -> list[tuple[list[tuple], int]]:
         elif match := re.match(r"The (third ventricle|fourth ventricle|brainstem) measures", line):
             claims = [("single", match[1], "", "", "")]
         if claims:
-            sentences.append((claims, words))
+            sentences.append(claims)
     return sentences
 
 
@@ -155,20 +148,32 @@ def scans(data: Path) -> list[Path]:
     return found + sorted((data / "t1_wholehead").glob("*.nii.gz"))[:4]
 
 
-def real(command: Path, data: Path, folder: Path) -> dict:
+def reported(command: Path, scan: Path, folder: Path) -> tuple[str, str, list[dict]]:
+    """Plain report, worded report and facts of a scan, by one run that is kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    told, plain, names = [], Tally(), []
+    stem = folder / scan.name.removesuffix(".nii.gz")
+    plain, worded, facts = (stem.with_suffix(end) for end in (".txt", ".worded.txt", ".json"))
+    if not worded.exists():
+        line = [command, "report", scan, "--device", "cpu", "--wording", PACK, "-o", worded]
+        subprocess.run([*line, "--plain", plain, "--facts", facts], check=True, capture_output=True)
+    return plain.read_text(), worded.read_text(), json.loads(facts.read_text())
+
+
+def words_of(text: str) -> int:
+    """Words and numbers from the findings to the end of the impression."""
+    return len(re.findall(r"[\w.]+", text[text.index("\nFindings") : text.index("\nMethod\n-")]))
+
+
+def real(command: Path, data: Path, folder: Path) -> dict:
+    told, plain, names, words = [], Tally(), [], {"plain": 0, "worded": 0}
     for scan in scans(data):
-        stem = folder / scan.name.removesuffix(".nii.gz")
-        facts, text = stem.with_suffix(".json"), stem.with_suffix(".txt")
-        if not text.exists():
-            line = [command, "report", scan, "--device", "cpu", "-o", text, "--facts", facts]
-            subprocess.run(line, check=True, capture_output=True)
-        sections = json.loads(facts.read_text())
+        text, generated, sections = reported(command, scan, folder)
         told += sections
         names.append(scan.name)
         truth = [triple(f) for s in sections if s["section"] in REGIONS for f in s["facts"]]
-        plain.add(truth, plain_claims(text.read_text()))
+        plain.add(truth, plain_claims(text))
+        words["plain"] += words_of(text)
+        words["worded"] += words_of(generated)
     written = worded(command, told)
     regions = [section for section in written if section["section"] in REGIONS]
     return {
@@ -176,6 +181,7 @@ def real(command: Path, data: Path, folder: Path) -> dict:
         "decoder": tally(written),
         "decoder_in_regions": tally(regions),
         "plain_in_regions": plain.result(),
+        "words_before_method": words,
     }
 
 
@@ -192,19 +198,21 @@ def drawn(command: Path) -> dict:
     return result
 
 
-def features(folder: Path, decoder: Path) -> dict:
-    """What the pooled features of unseen scans add."""
+def features(folder: Path, decoder: Path) -> dict | None:
+    """What the pooled features of unseen scans add; None for a decoder without, or where there are none."""
     torch.set_num_threads(1)
-    saved = torch.load(decoder, weights_only=False)
-    network, _ = rounded(saved["network"])
     grammar = Grammar()
+    trained, _, scale = load(decoder, grammar)
+    unseen = Features(folder, held_out=True, scale=scale) if scale else None
+    if not unseen or not unseen.scans:
+        return None
+    network, _ = rounded(trained.state_dict())
     coder = Coder(grammar)
-    unseen = Features(folder, held_out=True, scale=(saved["mean"], saved["std"]))
     right: list[str] = []
     wrong: list[str] = []
     for path in sorted(folder.glob("*.safetensors")):
         name = weighting(path.stem)
-        single = Features(folder, held_out=True, scale=(saved["mean"], saved["std"]), only=path.stem)
+        single = Features(folder, held_out=True, scale=scale, only=path.stem)
         if not single.scans:
             continue
         vectors = single.draw(random.Random(0), name, noise=0.0)
@@ -238,15 +246,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--reports", type=Path, default=cache_folder() / "report/real")
     parser.add_argument("--features", type=Path, default=cache_folder() / "report/features")
-    parser.add_argument("--decoder", type=Path, default=cache_folder() / "report/decoder.pt")
+    parser.add_argument("--decoder", type=Path, default=newest())
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/report.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
+    known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     result = {
         "command": "python -m training.report.score target/debug/prism",
         "drawn": drawn(command),
         "real": real(command, arguments.data, arguments.reports),
-        "features": features(arguments.features, arguments.decoder),
+        # What an earlier decoder, trained with features, gave stays until another one is.
+        "features": features(arguments.features, arguments.decoder) or known.get("features"),
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     for name, part in (("drawn", result["drawn"]["all"]), *list(result["real"].items())[1:]):

@@ -1,9 +1,9 @@
-"""Trains the report decoder on drawn facts and writes it as a pack.
+"""Trains the report decoder on drawn facts; training.report.export makes the pack.
 
-    python -m training.report.train --minutes 20 --features FOLDER
+    python -m training.report.train --minutes 20 [--features FOLDER]
 
 FOLDER holds safetensors of `prism encode`, one a scan (NAME_T1w..., _T2..., _FLAIR...): their pooled
-features go with a part of the samples. In half of the technique sections that say the weighting, no
+features go with a part of the samples; without any the decoder is trained on facts alone. In half of the technique sections that say the weighting, no
 fact says it, so that only the features can. Scans of HELD_OUT are kept for training.report.score.
 """
 
@@ -23,7 +23,7 @@ from torch.nn import functional
 from training.paths import cache_folder
 from training.report.facts import draw
 from training.report.grammar import SECTIONS, Grammar
-from training.report.network import FACTS, FEATURES, LONGEST, Coder, Decoder
+from training.report.network import FACTS, FEATURES, LONGEST, Coder, Decoder, save
 
 HELD_OUT = ("kirby113", "patient19", "1017", "sub-06")
 BATCH, POOL = 48, 16
@@ -52,7 +52,9 @@ class Features:
             for row, branch in zip(vectors, ("structure", "sequence")):
                 row[: len(maps[f"pooled.{branch}"])] = maps[f"pooled.{branch}"]
             self.scans.setdefault(weighting(path.stem), []).append(vectors)
-        if scale is None:
+        if scale is None and not self.scans:
+            scale = (None, None)
+        elif scale is None:
             everything = np.stack([v for vectors in self.scans.values() for v in vectors])
             scale = everything.mean(0), everything.std(0) + 1e-3
         self.mean, self.std = scale
@@ -119,6 +121,7 @@ def main() -> None:
     network = Decoder(len(grammar.vocabulary), len(grammar.kinds))
     print(sum(p.numel() for p in network.parameters()), "parameters", flush=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    arguments.out.mkdir(parents=True, exist_ok=True)
     log = (arguments.out / "train.jsonl").open("w")
     begin, step, smooth = time.monotonic(), 0, None
     while (share := (time.monotonic() - begin) / (60 * arguments.minutes)) < 1:
@@ -142,16 +145,9 @@ def main() -> None:
             if step % 20 == 0:
                 line = {"step": step, "loss": round(smooth, 4), "minutes": round(share * arguments.minutes, 2)}
                 print(json.dumps(line), file=log, flush=True)
-        torch.save(
-            {
-                "network": network.state_dict(),
-                "step": step,
-                "minutes": arguments.minutes,
-                "mean": features.mean,
-                "std": features.std,
-            },
-            arguments.out / "decoder.pt",
-        )
+        scale = (features.mean, features.std) if features.scans else None
+        facts = {"steps": step, "minutes": arguments.minutes}
+        save(arguments.out / "decoder.safetensors", network, facts, scale)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use leptos::leptos_dom::helpers::IntervalHandle;
 use leptos::prelude::*;
 use prism_core::measure::cardiac::{Chambers, Measured, check_stack, phase_times};
-use prism_core::report::CineReport;
+use prism_core::report::{CineReport, HeartFacts};
 use wasm_bindgen::JsValue;
 use web_sys::File;
 
@@ -147,6 +147,13 @@ impl Cine {
     /// Times of the phases, where the files state credible ones.
     fn times(self) -> Option<Vec<f64>> {
         self.phases.with(|phases| phase_times(&phases.as_ref()?.facts.times_ms))
+    }
+
+    /// What a report says of the phases; `None` unless all that was asked for is measured.
+    pub fn facts(self) -> Option<HeartFacts> {
+        let report = self.report().filter(|_| self.busy.with(Option::is_none))?;
+        let card = self.model.get()?;
+        Some(HeartFacts::of(report, card.facts(), &card.scores))
     }
 
     /// The phases and what was measured of them; `None` before there are any.

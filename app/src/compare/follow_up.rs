@@ -49,6 +49,11 @@ impl Span {
     }
 }
 
+/// Years between the scans, where what was typed says so.
+pub(super) fn years(years: &str, dates: &[String; 2]) -> Option<f64> {
+    Span::of(years, dates).years
+}
+
 /// The rows as what is drawn: those that changed first.
 fn timeline(rows: &[Row], span: &Span) -> Timeline {
     let (changed, rest): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.changed);

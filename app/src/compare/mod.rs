@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use leptos::leptos_dom::helpers::IntervalHandle;
 use leptos::prelude::*;
+use prism_core::report::{ChangeFacts, ComparisonFacts};
 
 pub use panel::ComparePanel;
 
@@ -152,6 +153,17 @@ impl Compare {
         }
     }
 
+    /// What a report says of the second scan; `None` where none is aligned.
+    pub fn facts(self) -> Option<ComparisonFacts> {
+        self.outcome.get()?;
+        let rows = self.rows.get();
+        Some(ComparisonFacts {
+            years: follow_up::years(&self.years.get(), &self.dates.map(|date| date.get())),
+            changes: rows.map(|rows| rows.into_iter().map(ChangeFacts::from).collect()),
+            atlas: self.atlas.get(),
+        })
+    }
+
     /// The colours that the planes show: the second scan's, or those of the features.
     pub fn shown_colours(self, features: Features) -> ColoursSignal {
         let others = features.shown_colours();
@@ -161,6 +173,18 @@ impl Compare {
                 known.as_ref().filter(|(which, _)| *which == wanted).map(|(_, shown)| shown.clone())
             }),
         })
+    }
+}
+
+impl From<Row> for ChangeFacts {
+    fn from(row: Row) -> Self {
+        Self {
+            index: row.index,
+            name: row.name,
+            millilitres: row.millilitres.into(),
+            interval_ml: row.interval,
+            changed: row.changed,
+        }
     }
 }
 

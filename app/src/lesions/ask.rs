@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
-use prism_core::lesions::lesions_csv;
+use prism_core::lesions::{FalseAlarms, lesions_csv};
+use prism_core::report::{LesionFacts, SequenceFacts};
 use wasm_bindgen::JsValue;
 use web_sys::File;
 
@@ -190,6 +191,9 @@ impl App {
                 let some = !found.lesions.is_empty();
                 lesions.map.set(map);
                 lesions.found.set(Some(Arc::new(*found)));
+                if let Some(result) = self.result.get_untracked() {
+                    self.check_edits(&result);
+                }
                 self.show_overlay(if some { Overlay::Lesions } else { Overlay::Structures });
             }
             Answer::Exported => {
@@ -201,6 +205,26 @@ impl App {
                 }
             }
         }
+    }
+
+    /// What a report says of lesions; `None` where they were not looked for.
+    pub fn lesion_facts(&self) -> Option<LesionFacts> {
+        let lesions = self.lesions;
+        let found = lesions.found.get()?;
+        let card = self.models.lesions()?;
+        let sequences = lesions.sequences.get().into_iter().enumerate();
+        let sequences = sequences.map(|(at, sequence)| SequenceFacts {
+            // Names of files often hold names of patients.
+            name: sequence.shows.unwrap_or_else(|| format!("sequence {}", at + 2)),
+            moved_mm: sequence.moved_mm,
+        });
+        Some(LesionFacts {
+            lesions: found.lesions.clone(),
+            summary: found.summary.clone(),
+            sequences: sequences.collect(),
+            false_alarms: FalseAlarms::of(&card.scores),
+            pack: card.facts(),
+        })
     }
 
     /// Shows structures or lesions over the planes.

@@ -1,13 +1,14 @@
 //! What a lesion pack is known to get wrong, in sentences: from the scores in its own
 //! description (`training.lesions.evaluate --describe` and `training.lesions.calibrate`).
 
+use prism_core::lesions::FalseAlarms;
 use serde_json::Value;
 
 use crate::text;
 
 /// What is to be known before anything that the pack calls is believed.
 pub fn caution(scores: &Value) -> String {
-    match false_alarms(&scores["real"]["healthy"]) {
+    match FalseAlarms::of(scores).map(false_alarms) {
         Some(words) => format!("{words} What it marks is a place to look at, not a finding."),
         None => "How much this model marks in healthy heads was not measured: what it marks is a \
                  place to look at, not a finding."
@@ -15,20 +16,17 @@ pub fn caution(scores: &Value) -> String {
     }
 }
 
-fn false_alarms(healthy: &Value) -> Option<String> {
-    let studies = healthy["studies"].as_u64()?;
-    let silent = healthy["without_a_call"].as_u64()?;
-    let (median, largest) = (healthy["median_ml"].as_f64()?, healthy["largest_ml"].as_f64()?);
-    if silent == studies {
-        return Some(format!("In {studies} studies of healthy heads this model marked nothing."));
+fn false_alarms(known: FalseAlarms) -> String {
+    let FalseAlarms { studies, marked, median_ml, largest_ml } = known;
+    if marked == 0 {
+        return format!("In {studies} studies of healthy heads this model marked nothing.");
     }
-    Some(format!(
-        "In {} of {studies} studies of healthy heads this model marked lesions that are not there: \
+    format!(
+        "In {marked} of {studies} studies of healthy heads this model marked lesions that are not there: \
          {} mL in the median study, {} mL in the worst.",
-        studies - silent,
-        text::millilitres(median),
-        text::millilitres(largest),
-    ))
+        text::millilitres(median_ml),
+        text::millilitres(largest_ml),
+    )
 }
 
 /// How well its outlines and its probability held where the truth is known.

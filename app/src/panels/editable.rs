@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use prism_core::report::Sentence;
 
 use super::icons::{Icon, icon};
-use super::report::{SentenceView, Source};
+use super::report::{SentenceView, lead_to};
 use crate::report::Place;
 use crate::state::App;
 
@@ -21,12 +21,17 @@ pub fn EditableSentence(
     section: String,
     /// Where in the section, for ids.
     at: usize,
-    /// The program's sentence.
+    /// The program's sentence; empty where the reader added it.
     sentence: Sentence,
+    /// What an added sentence is kept under.
+    #[prop(optional)]
+    key: Option<String>,
 ) -> impl IntoView {
     let reporting = app.reporting;
     let id = StoredValue::new(format!("sentence-{section}-{at}"));
-    let place = Place { section, generated: sentence.text.clone() };
+    let place = Place { section, generated: key.unwrap_or_else(|| sentence.text.clone()) };
+    let added = place.is_added();
+    let undo = if added { "Remove the sentence" } else { "Back to the program's sentence" };
     let place = StoredValue::new(place);
     let sentence = StoredValue::new(sentence);
     let open = Memo::new(move |_| {
@@ -51,7 +56,7 @@ pub fn EditableSentence(
                 class="sentence-tool"
                 data-test="edit-sentence"
                 id=id.get_value()
-                aria-label=move || place.with_value(|place| format!("Edit: {}", place.generated))
+                aria-label=move || place.with_value(|place| format!("Edit: {}", place.called()))
                 on:click=move |_| place.with_value(|place| reporting.open(place))
             >
                 {icon(Icon::Edit)}
@@ -62,9 +67,10 @@ pub fn EditableSentence(
                     class="sentence-tool"
                     data-test="reset-sentence"
                     aria-label=move || {
-                        place.with_value(|place| format!("Back to: {}", place.generated))
+                        let verb = if added { "Remove" } else { "Back to" };
+                        place.with_value(|place| format!("{verb}: {}", place.called()))
                     }
-                    title="Back to the program's sentence"
+                    title=undo
                     on:click=move |_| {
                         place.with_value(|place| reporting.reset(place));
                         focus_later(id.get_value());
@@ -80,9 +86,13 @@ pub fn EditableSentence(
 /// The reader's words; a click leads where the program's sentence led.
 #[component]
 fn Changed(app: App, words: String, sentence: Sentence) -> impl IntoView {
-    let source = StoredValue::new(Source::of(&sentence));
+    let source = StoredValue::new(sentence.origin());
     let removed = words.is_empty();
-    let title = format!("The program wrote: {}", sentence.text);
+    let title = if sentence.text.is_empty() {
+        "Added by the reader".to_owned()
+    } else {
+        format!("The program wrote: {}", sentence.text)
+    };
     view! {
         <span
             class="sentence edited"
@@ -93,7 +103,7 @@ fn Changed(app: App, words: String, sentence: Sentence) -> impl IntoView {
             title=title
             on:click=move |_| {
                 if let Some(source) = source.get_value() {
-                    source.show(app);
+                    lead_to(app, &source);
                 }
             }
         >
@@ -138,7 +148,7 @@ fn Editor(app: App, id: StoredValue<String>, place: StoredValue<Place>) -> impl 
         event.stop_propagation();
         finish(keep);
     };
-    let label = place.with_value(|place| format!("Your words for: {}", place.generated));
+    let label = place.with_value(|place| format!("Your words for: {}", place.called()));
     view! {
         <span class="sentence-editor" data-test="sentence-editor">
             <textarea

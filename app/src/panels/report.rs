@@ -1,14 +1,13 @@
-//! The report: plain sentences whose numbers lead back to the structure or the
-//! measure they came from.
+//! The report: sentences whose numbers lead back to what they were read from.
 
 use leptos::prelude::*;
-use prism_core::report::{Report, Sentence, SentenceKind};
+use prism_core::report::{Report, Sentence, SentenceKind, Source};
 
 use super::editable::EditableSentence;
 use super::icons::{Icon, icon};
 use super::structures::NotYet;
 use crate::exports::Download;
-use crate::state::App;
+use crate::state::{App, Tab};
 use crate::text;
 
 /// The panel.
@@ -46,6 +45,7 @@ fn Written(app: App, report: Report) -> impl IntoView {
                                 view! { <EditableSentence app section at sentence />" " }
                             })
                             .collect_view()}
+                        <Added app section=section.key.clone() />
                     </p>
                 </section>
             }
@@ -91,6 +91,15 @@ fn Written(app: App, report: Report) -> impl IntoView {
                 {icon(Icon::Save)}
                 <span>"Save as a page"</span>
             </button>
+            <button
+                type="button"
+                class="button quiet"
+                data-test="save-text"
+                on:click=move |_| app.save(Download::Text)
+            >
+                {icon(Icon::Save)}
+                <span>"Save as text"</span>
+            </button>
         </div>
         <Wordings app />
         <article class="report" data-test="report">
@@ -101,6 +110,42 @@ fn Written(app: App, report: Report) -> impl IntoView {
             {sections}
         </article>
     }
+}
+
+/// The sentences that the reader added to a section, and the way to add one.
+#[component]
+fn Added(app: App, section: String) -> impl IntoView {
+    let reporting = app.reporting;
+    let section = StoredValue::new(section);
+    let keys = Memo::new(move |_| section.with_value(|section| reporting.added(section)));
+    view! {
+        <For each=move || keys.get() key=|key| key.clone() let:key>
+            <EditableSentence
+                app
+                section=section.get_value()
+                at=added_at(&key)
+                sentence=Sentence::default()
+                key
+            />
+            " "
+        </For>
+        <Show when=move || reporting.editing.get()>
+            <button
+                type="button"
+                class="sentence-tool add-sentence"
+                data-test="add-sentence"
+                on:click=move |_| section.with_value(|section| reporting.add(section))
+            >
+                "Add a sentence"
+            </button>
+        </Show>
+    }
+}
+
+/// The number in the id of an added sentence: behind those of the program.
+fn added_at(key: &str) -> usize {
+    let digits = key.trim_start_matches(|c: char| !c.is_ascii_digit());
+    digits.parse::<usize>().unwrap_or(0).saturating_add(1000)
 }
 
 /// The choice of wording.
@@ -129,8 +174,16 @@ fn Wordings(app: App) -> impl IntoView {
         <Show when=move || generated.get()>
             <p class="edits-note" data-test="wording-note">
                 "Worded by a small network from the measurements. Every sentence was checked \
-                 against them; what it leaves out is said plainly. Plain sentences are the \
-                 default: they miss nothing."
+                 against them; what it leaves out is said plainly, and no number is lost. Plain \
+                 sentences are the default: they need no network. "
+                <a
+                    href="./packs/report.md"
+                    target="_blank"
+                    rel="noopener"
+                    data-test="wording-card"
+                >
+                    "Its card"
+                </a>
             </p>
         </Show>
     }
@@ -145,7 +198,7 @@ pub fn SentenceView(
     /// The program's sentence.
     sentence: Sentence,
 ) -> impl IntoView {
-    let source = StoredValue::new(Source::of(&sentence));
+    let source = StoredValue::new(sentence.origin());
     let about = sentence.structure;
     let class = match sentence.kind {
         SentenceKind::Plain => "sentence",
@@ -163,7 +216,7 @@ pub fn SentenceView(
                     title=hint
                     on:click=move |event| {
                         event.stop_propagation();
-                        source.show(app);
+                        lead_to(app, &source);
                     }
                 >
                     {written}
@@ -183,9 +236,10 @@ pub fn SentenceView(
             data-sentence=""
             data-structure=about.map(|index| index.to_string())
             data-measure=sentence.measure.clone()
+            data-source=source.with_value(|source| source.as_ref().map(Source::anchor))
             on:click=move |_| {
                 if let Some(source) = source.get_value() {
-                    source.show(app);
+                    lead_to(app, &source);
                 }
             }
         >
@@ -194,33 +248,50 @@ pub fn SentenceView(
     }
 }
 
-/// Where a number came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A structure, by its index.
-    Structure(u8),
-    /// A measure of image quality, by its key.
-    Measure(String),
+/// Leads to what a sentence or a number was read from: the crosshair into a structure or a
+/// lesion, or the panel that has it.
+pub fn lead_to(app: App, source: &Source) {
+    app.reporting.sum.set(None);
+    match source {
+        Source::Structure(index) => app.go_to(*index),
+        Source::Measure(key) => super::quality::show(app, key),
+        Source::Lesion(number) => app.go_to_lesion(*number),
+        Source::Sum(key) => {
+            app.view.highlighted.set(None);
+            app.reporting.sum.set(Some(key.clone()));
+            open(app, Tab::Structures, "[data-summed]");
+        }
+        Source::Structures => open(app, Tab::Structures, "[data-test=volumes-table]"),
+        Source::Quality => open(app, Tab::Quality, "[data-test=quality]"),
+        Source::Scan => open(app, Tab::Scan, "#panel"),
+        Source::Run => open(app, Tab::Run, "#panel"),
+        Source::Lesions => open(app, Tab::Lesions, "[data-test=lesions]"),
+        Source::Function(key) => {
+            let row = format!("[data-row=\"{key}\"]");
+            open(app, Tab::Cine, if key.is_empty() { "#panel" } else { &row });
+        }
+        Source::Change(index) => {
+            app.go_to(*index);
+            let row = format!("[data-test=compare-changes] [data-structure=\"{index}\"]");
+            open(app, Tab::Compare, &row);
+        }
+        Source::Comparison => open(app, Tab::Compare, "#panel"),
+    }
 }
 
-impl Source {
-    /// What a sentence is about.
-    pub fn of(sentence: &Sentence) -> Option<Self> {
-        let first = sentence.values.iter().find_map(|value| value.structure);
-        sentence
-            .structure
-            .or(first)
-            .map(Self::Structure)
-            .or_else(|| sentence.measure.clone().map(Self::Measure))
+/// Opens a panel at a place.
+fn open(app: App, tab: Tab, selector: &str) {
+    if !untrack(|| app.offers(tab)) {
+        return;
     }
-
-    /// Leads there: the crosshair into the structure, or the panel to the measure.
-    pub fn show(&self, app: App) {
-        match self {
-            Self::Structure(index) => app.go_to(*index),
-            Self::Measure(key) => super::quality::show(app, key),
+    app.tab.set(tab);
+    let selector = selector.to_owned();
+    // Once the panel is there.
+    request_animation_frame(move || {
+        if let Ok(Some(place)) = document().query_selector(&selector) {
+            place.scroll_into_view_with_bool(true);
         }
-    }
+    });
 }
 
 /// A piece of a sentence.
@@ -251,11 +322,7 @@ fn parts(sentence: &Sentence) -> Vec<Part> {
         if let Some(words) = sentence.text.get(at..value.start).filter(|words| !words.is_empty()) {
             parts.push(Part::Words(words.into()));
         }
-        let source = value
-            .structure
-            .or(sentence.structure)
-            .map(Source::Structure)
-            .or_else(|| sentence.measure.clone().map(Source::Measure));
+        let source = sentence.origin_of(value);
         let hint = format!(
             "{} {} {}",
             text::capitalised(&value.name),
@@ -289,6 +356,7 @@ mod tests {
             written: written.into(),
             start,
             structure,
+            source: None,
         }
     }
 
@@ -332,6 +400,6 @@ mod tests {
     #[test]
     fn a_measure_is_a_source_too() {
         let sentence = Sentence { measure: Some("cjv".into()), ..Sentence::default() };
-        assert_eq!(Source::of(&sentence), Some(Source::Measure("cjv".into())));
+        assert_eq!(sentence.origin(), Some(Source::Measure("cjv".into())));
     }
 }

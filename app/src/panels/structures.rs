@@ -3,6 +3,7 @@
 
 use leptos::prelude::*;
 use prism_core::measure::{StructureVolume, base_name};
+use prism_core::report::sums::keys;
 use prism_core::volume::Side;
 
 use super::icons::{Icon, icon};
@@ -64,12 +65,14 @@ fn Summary(app: App) -> impl IntoView {
             let totals = &result.report.totals;
             let name = if totals.is_brain { "Brain" } else { "All structures" };
             let mut figures = vec![(
+                keys::BRAIN,
                 name,
                 text::millilitres(totals.brain_millilitres),
                 totals.brain_definition.clone(),
             )];
             if let Some(ventricles) = totals.ventricles_millilitres {
                 figures.push((
+                    keys::VENTRICLES,
                     "Ventricles",
                     text::millilitres(ventricles),
                     "ventricles and choroid plexus".into(),
@@ -77,6 +80,7 @@ fn Summary(app: App) -> impl IntoView {
             }
             if let Some(icv) = totals.icv_millilitres {
                 figures.push((
+                    keys::INTRACRANIAL,
                     "Intracranial",
                     text::millilitres(icv),
                     totals.icv_definition.clone(),
@@ -90,9 +94,10 @@ fn Summary(app: App) -> impl IntoView {
             {move || {
                 figures()
                     .into_iter()
-                    .map(|(name, value, definition)| {
+                    .map(|(key, name, value, definition)| {
+                        let lit = move || app.reporting.sum.with(|sum| sum.as_deref() == Some(key));
                         view! {
-                            <div class="figure" title=text::capitalised(&definition)>
+                            <div class="figure" class:lit=lit title=text::capitalised(&definition)>
                                 <dt>{name}</dt>
                                 <dd>{value} <span class="unit">"mL"</span></dd>
                             </div>
@@ -130,6 +135,14 @@ fn Table(app: App) -> impl IntoView {
             }
         });
     };
+    // Structures of the sum that a sentence of the report led to.
+    let summed = Memo::new(move |_| {
+        let key = app.reporting.sum.get()?;
+        app.result.with(|result| {
+            let sums = &result.as_ref()?.report.sums;
+            sums.iter().find(|sum| sum.key == key).map(|sum| sum.structures.clone())
+        })
+    });
     // The share is of the brain where a brain was looked for.
     let is_brain = Memo::new(move |_| {
         app.result.with(|result| result.as_ref().is_none_or(|result| result.report.totals.is_brain))
@@ -180,7 +193,7 @@ fn Table(app: App) -> impl IntoView {
             </thead>
             <tbody>
                 <For each=move || rows.get() key=|row| row.index let:row>
-                    <Row app row />
+                    <Row app row summed />
                 </For>
             </tbody>
         </table>
@@ -220,7 +233,7 @@ fn Head(
 }
 
 #[component]
-fn Row(app: App, row: StructureVolume) -> impl IntoView {
+fn Row(app: App, row: StructureVolume, summed: Memo<Option<Vec<u8>>>) -> impl IntoView {
     let index = row.index;
     let found = row.voxels > 0;
     let name = text::capitalised(base_name(&row.display_name));
@@ -240,12 +253,14 @@ fn Row(app: App, row: StructureVolume) -> impl IntoView {
         None => "",
     };
     let asymmetry = row.asymmetry_percent;
+    let in_sum = move || summed.with(|all| all.as_ref().is_some_and(|all| all.contains(&index)));
     view! {
         <tr
             data-structure=index.to_string()
+            data-summed=move || in_sum().then_some("")
             data-millilitres=format!("{:.4}", row.millilitres)
             class:absent=!found
-            class:lit=move || app.view.highlighted.get() == Some(index)
+            class:lit=move || app.view.highlighted.get() == Some(index) || in_sum()
             on:mousemove=move |event| {
                 // A table that comes under a resting mouse is no choice.
                 let moved = event.movement_x() != 0 || event.movement_y() != 0;

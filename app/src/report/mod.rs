@@ -1,6 +1,9 @@
 //! What the reader does to the report: sentences changed, taken out and given back, and
 //! the choice between plain sentences and those of the report decoder.
 //!
+//! The report is written here, from what the run measured and what the page learns later:
+//! what the image shows, lesions, phases of a heartbeat, a second scan.
+//!
 //! Lives with the page and not with the panel, so that neither another tab nor another
 //! run of the same scan loses a word; another scan begins anew.
 
@@ -8,7 +11,7 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
-use prism_core::report::{Edits, Report, RunManifest, Wording};
+use prism_core::report::{Edits, Report, ReportInput, RunManifest, Wording};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
@@ -26,6 +29,18 @@ pub struct Place {
     pub section: String,
     /// The program's words.
     pub generated: String,
+}
+
+impl Place {
+    /// Whether the sentence is the reader's own.
+    pub fn is_added(&self) -> bool {
+        Edits::is_added(&self.generated)
+    }
+
+    /// The sentence in labels.
+    pub fn called(&self) -> &str {
+        if self.is_added() { "the sentence you added" } else { &self.generated }
+    }
 }
 
 /// What is typed at the moment.
@@ -50,6 +65,8 @@ pub struct Reporting {
     pub generated: RwSignal<bool>,
     /// The decoder, once it is there.
     pub decoder: RwSignal<Option<Arc<Wording>>>,
+    /// Key of the sum whose structures are lit in their table.
+    pub sum: RwSignal<Option<String>>,
 }
 
 impl Reporting {
@@ -61,6 +78,7 @@ impl Reporting {
             draft: RwSignal::new(None),
             generated: RwSignal::new(false),
             decoder: RwSignal::new(None),
+            sum: RwSignal::new(None),
         }
     }
 
@@ -69,6 +87,7 @@ impl Reporting {
         self.draft.set(None);
         self.edits.set(Edits::default());
         self.editing.set(false);
+        self.sum.set(None);
     }
 
     /// The reader's words for a sentence.
@@ -81,6 +100,30 @@ impl Reporting {
         self.keep();
         let words = self.words(place).unwrap_or_else(|| place.generated.clone());
         self.draft.set(Some(Draft { place: place.clone(), words }));
+    }
+
+    /// Opens a further sentence at the end of a section.
+    pub fn add(&self, section: &str) {
+        self.keep();
+        let generated = self.edits.with_untracked(|edits| edits.next(section));
+        let place = Place { section: section.to_owned(), generated };
+        self.draft.set(Some(Draft { place, words: String::new() }));
+    }
+
+    /// Keys of the sentences that the reader added to a section; one that is being typed for
+    /// the first time is the last.
+    pub fn added(&self, section: &str) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.edits.with(|edits| edits.added(section).map(|(key, _)| key.to_owned()).collect());
+        let typed = self.draft.with(|draft| draft.as_ref().map(|draft| draft.place.clone()));
+        if let Some(place) = typed
+            && place.section == section
+            && place.is_added()
+            && !keys.contains(&place.generated)
+        {
+            keys.push(place.generated);
+        }
+        keys
     }
 
     /// Takes over what is typed.
@@ -109,25 +152,56 @@ impl App {
         let app = *self;
         let reporting = self.reporting;
         reporting.keep();
-        if !generated || reporting.decoder.with_untracked(Option::is_some) {
+        let switch = move || {
             reporting.generated.set(generated);
+            if let Some(result) = app.result.get_untracked() {
+                app.check_edits(&result);
+            }
+        };
+        if !generated || reporting.decoder.with_untracked(Option::is_some) {
+            switch();
             return;
         }
         leptos::task::spawn_local(async move {
             match decoder().await {
                 Ok(decoder) => {
                     reporting.decoder.set(Some(Arc::new(decoder)));
-                    reporting.generated.set(true);
+                    switch();
                 }
                 Err(message) => app.notify(Tone::Problem, message),
             }
         });
     }
 
+    /// What the report is written from: the run, and what is known beside it by now.
+    pub fn report_input(&self, result: &RunResult) -> ReportInput {
+        ReportInput {
+            identified: self
+                .identifying
+                .found
+                .with(|found| found.as_ref().map(|found| found.identification.clone())),
+            lesions: self.lesion_facts(),
+            heart: self.cine.facts(),
+            comparison: self.compare.facts(),
+            ..result.input.clone()
+        }
+    }
+
     /// The report in the wording that is chosen, without the reader's sentences.
     pub fn worded_report(&self, result: &RunResult) -> Report {
+        let report = Report::write(&self.report_input(result));
         let decoder = self.reporting.decoder.get().filter(|_| self.reporting.generated.get());
-        decoder.map_or_else(|| result.report.clone(), |decoder| decoder.word(&result.report).0)
+        match decoder {
+            Some(decoder) => decoder.word(&report).0,
+            None => report,
+        }
+    }
+
+    /// What made the report, as it is to be passed on.
+    pub fn manifest(&self, result: &RunResult) -> RunManifest {
+        let input = untrack(|| self.report_input(result));
+        let report = untrack(|| self.worded_report(result));
+        RunManifest::of(&input).with_wording_of(&report)
     }
 
     /// The report as it is to be passed on: with the reader's sentences, those that are
@@ -141,16 +215,16 @@ impl App {
     /// The report as a FHIR Bundle.
     ///
     /// # Errors
-    /// A sentence, when the run's manifest cannot be read back.
+    /// A sentence, when it has no JSON form.
     pub fn fhir(&self, result: &RunResult) -> Result<String, String> {
-        let failed =
-            |error: serde_json::Error| format!("the FHIR report was not written ({error})");
-        let manifest: RunManifest = serde_json::from_str(&result.manifest).map_err(failed)?;
-        self.edited_report(result).to_fhir(&manifest).map_err(failed)
+        let report = self.edited_report(result);
+        report
+            .to_fhir(&self.manifest(result))
+            .map_err(|error| format!("the FHIR report was not written ({error})"))
     }
 
-    /// Says so where a new report has no place for sentences of the reader: they are kept
-    /// and return with the report they belong to.
+    /// Says so where the report as it is now has no place for sentences of the reader: they
+    /// are kept and return with the sentences they belong to.
     pub fn check_edits(&self, result: &RunResult) {
         let lost = untrack(|| {
             let report = self.worded_report(result);
@@ -162,8 +236,9 @@ impl App {
             self.notify(
                 Tone::Calm,
                 format!(
-                    "{lost} {sentences} that you changed {are} not part of the new report, because \
-                     what was measured changed."
+                    "{lost} {sentences} that you changed {are} not part of the report as it is now: \
+                     what was measured, or the wording, is another. Your words are kept and return with \
+                     the {sentences} of the program that they replaced."
                 ),
             );
         }

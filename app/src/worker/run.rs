@@ -11,7 +11,7 @@ use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{
     self, DeviceKind, Devices, Encoded, OpenedDevice, PipelineError, Stage, Watch,
 };
-use prism_core::report::{Report, RunManifest, structures_csv};
+use prism_core::report::{Report, structures_csv};
 use prism_core::volume::LabelMap;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -150,14 +150,12 @@ impl Engine {
         }
         .report_input();
         let measure_seconds = (now_ms() - measured) / 1000.0;
-        let manifest = RunManifest::of(&input).to_json().map_err(|error| {
-            Failure::input(format!("the run's manifest could not be written ({error})"))
-        })?;
         let report = Report::write(&input);
         let result = RunResult {
             grid: Grid { dims: run.labels.dims, affine: run.labels.affine },
             csv: structures_csv(&report.structures),
             report,
+            input,
             answers: translate::answers(&run.answers, pack),
             device: translate::device(&opened.report),
             pack: card,
@@ -171,7 +169,6 @@ impl Engine {
                 windows: timings.windows,
             },
             memory_bytes: memory_bytes(),
-            manifest,
             found: None,
         };
         Ok((result, run.labels, run.tissues))

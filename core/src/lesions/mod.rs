@@ -8,8 +8,10 @@
 //! | `rows` | a lesion's volume, place, side, longest diameter (feature `network`) |
 //! | `table` | what a row holds |
 //! | `csv` | the table for machines |
+//! | `caution` | what a pack is known to mark where nothing is |
 
 pub mod alignment;
+mod caution;
 mod csv;
 #[cfg(feature = "network")]
 mod find;
@@ -19,6 +21,7 @@ mod place;
 mod rows;
 mod table;
 
+pub use caution::FalseAlarms;
 pub use csv::lesions_csv;
 #[cfg(feature = "network")]
 pub use find::{Found, LesionError, find};

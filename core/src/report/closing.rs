@@ -1,10 +1,12 @@
 //! Image quality, impression and method.
 
-use super::findings::{comparable, partner};
-use super::sentence::{Sentence, list, plural, separator};
+use super::findings::{comparable, partner, sum};
+use super::sentence::{Sentence, Source, list, plural, separator};
+use super::sums::keys;
 use super::{
     ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, NOT_A_DEVICE, ReportInput, Section,
 };
+use crate::lesions::SMALLEST_ML;
 use crate::measure::{Judgement, Measure, Quality, StructureVolume, Totals};
 use crate::volume::Side;
 
@@ -23,6 +25,7 @@ pub(super) fn image_quality(input: &ReportInput) -> Section {
     let good: Vec<&&Measure> = judged.iter().filter(|m| m.judgement == Judgement::Good).collect();
     if !judged.is_empty() {
         let mut sentence = Sentence::new()
+            .leads_to(Source::Quality)
             .count("measures on the good side of their threshold", good.len())
             .say(" of ")
             .count("measures with a threshold", judged.len())
@@ -64,12 +67,9 @@ fn written(sentence: Sentence, measure: &Measure) -> Sentence {
     };
     let sentence = sentence.say(&name).say(" ");
     match measure.value {
-        Some(value) => sentence.number(
-            &measure.name,
-            value,
-            (&measure.unit, usize::from(measure.decimals)),
-            None,
-        ),
+        Some(value) => sentence
+            .number(&measure.name, value, (&measure.unit, usize::from(measure.decimals)), None)
+            .read_from(Source::Measure(measure.key.clone())),
         None => sentence.say("not assessed"),
     }
 }
@@ -87,7 +87,13 @@ fn not_assessed(quality: &Quality) -> Vec<Sentence> {
     reasons
         .into_iter()
         .map(|(reason, names)| {
-            Sentence::new().say("Not assessed: ").say(&list(&names)).say(" (").say(reason).say(").")
+            Sentence::new()
+                .leads_to(Source::Quality)
+                .say("Not assessed: ")
+                .say(&list(&names))
+                .say(" (")
+                .say(reason)
+                .say(").")
         })
         .collect()
 }
@@ -103,6 +109,7 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
         if totals.cut > 0 {
             sentences.push(
                 Sentence::new()
+                    .leads_to(Source::Structures)
                     .attention()
                     .count("structures at the edge", totals.cut)
                     .say(plural(totals.cut, " structure reaches", " structures reach"))
@@ -110,6 +117,9 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
             );
         }
     }
+    sentences.extend(input.lesions.as_ref().map(super::lesions::in_short));
+    sentences.extend(input.heart.as_ref().and_then(super::heart::in_short));
+    sentences.extend(input.comparison.as_ref().and_then(super::comparison::in_short));
     sentences.push(quality_in_short(&input.quality));
     sentences.push(Sentence::plain(
         "No norm is applied: volumes are not compared with people of the same age and sex, and \
@@ -121,6 +131,7 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
 
 fn found(totals: &Totals) -> Sentence {
     let sentence = Sentence::new()
+        .leads_to(Source::Structures)
         .count("structures found", totals.found)
         .say(" of ")
         .count("structures of the pack", totals.structures)
@@ -128,11 +139,13 @@ fn found(totals: &Totals) -> Sentence {
         .say(plural(totals.found, " was", " were"))
         .say(" found; ")
         .say(if totals.is_brain { "the brain measures " } else { "together they measure " })
-        .millilitres("volume", totals.brain_millilitres, None);
+        .millilitres("brain volume", totals.brain_millilitres, None)
+        .read_from(sum(keys::BRAIN));
     match totals.ventricles_millilitres {
         Some(ventricles) => sentence
             .say(" and its ventricles ")
             .millilitres("volume of the ventricles", ventricles, None)
+            .read_from(sum(keys::VENTRICLES))
             .say("."),
         None => sentence.say("."),
     }
@@ -158,6 +171,7 @@ fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
         |sentence: Sentence| sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
     let Some(&(left, right, asymmetry)) = pairs.first() else {
         let sentence = Sentence::new()
+            .leads_to(Source::Structures)
             .say("None of ")
             .count("pairs compared", compared)
             .say(plural(compared, " pair", " pairs"))
@@ -173,9 +187,9 @@ fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
         .say(if asymmetry > 0.0 { ": the left is larger by " } else { ": the right is larger by " })
         .percent("asymmetry index", asymmetry, Some(larger.index))
         .say(" (")
-        .millilitres("volume on the left", left.millilitres, Some(left.index))
+        .millilitres("volume", left.millilitres, Some(left.index))
         .say(" left, ")
-        .millilitres("volume on the right", right.millilitres, Some(right.index))
+        .millilitres("volume", right.millilitres, Some(right.index))
         .say(" right)");
     let others: Vec<&str> =
         pairs[1..].iter().map(|pair| crate::measure::base_name(&pair.0.display_name)).collect();
@@ -193,6 +207,7 @@ pub(super) fn quality_in_short(quality: &Quality) -> Sentence {
         quality.judged(Judgement::Look).map(|m| m.name.to_lowercase()).collect();
     if !poor.is_empty() {
         return Sentence::new()
+            .leads_to(Source::Quality)
             .attention()
             .say("Image quality limits the measurements: ")
             .say(&list(&poor))
@@ -200,16 +215,17 @@ pub(super) fn quality_in_short(quality: &Quality) -> Sentence {
     }
     if !look.is_empty() {
         return Sentence::new()
+            .leads_to(Source::Quality)
             .attention()
             .say("Look at the images for: ")
             .say(&list(&look))
             .say(".");
     }
-    Sentence::plain(if quality.measures.is_empty() {
-        "Image quality was not measured."
-    } else {
-        "No measure of image quality is beyond its threshold."
-    })
+    if quality.measures.is_empty() {
+        return Sentence::plain("Image quality was not measured.");
+    }
+    Sentence::plain("No measure of image quality is beyond its threshold.")
+        .leads_to(Source::Quality)
 }
 
 /// How, with what, on what, when.
@@ -217,14 +233,9 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
     let mut sentences = Vec::new();
     let pack = &input.pack;
     if !input.structures.is_empty() {
-        let hash: String = pack.sha256.chars().take(HASH_SHOWN).collect();
-        let mut sentence = Sentence::new()
-            .say("Structures were labelled by a neural network on this device, with the pack ")
-            .quote(&pack.name)
-            .say(", version ")
-            .quote(&pack.version)
-            .say(", SHA-256 ")
-            .quote(&hash);
+        let sentence = Sentence::new()
+            .say("Structures were labelled by a neural network on this device, with the pack ");
+        let mut sentence = weights(sentence, &pack.name, &pack.version, &pack.sha256);
         if !pack.note.is_empty() {
             sentence = sentence.say("; its maker notes: ").quote(&pack.note);
         }
@@ -238,6 +249,22 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
         }
         sentences.extend(definitions(totals));
     }
+    sentences.extend(input.lesions.as_ref().map(|lesions| {
+        let sentence = Sentence::new().say("Lesions were marked with the pack ");
+        let pack = &lesions.pack;
+        weights(sentence, &pack.name, &pack.version, &pack.sha256)
+            .say(", in all sequences together; a mark is at least ")
+            .number("smallest mark", SMALLEST_ML, ("mL", 3), None)
+            .say(" large and lies inside the brain.")
+    }));
+    sentences.extend(input.heart.as_ref().map(|heart| {
+        let sentence = Sentence::new().say("The phases of the heart were outlined with the pack ");
+        let pack = &heart.pack;
+        weights(sentence, &pack.name, &pack.version, &pack.sha256).say(
+            "; a volume is that of the voxels of all slices, the mass that of the myocardium's \
+             volume at the density of myocardium.",
+        )
+    }));
     sentences.push(Sentence::plain(
         "Image quality follows published formulas with simplified masks; each is given with its \
          source and threshold in the table of image quality.",
@@ -252,8 +279,17 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
             .quote(&format!("{} {}", input.software.name, input.software.version))
             .say("."),
     );
+    for sentence in &mut sentences {
+        sentence.source = Some(Source::Run);
+    }
     sentences.push(Sentence::plain(NOT_A_DEVICE));
     Section { key: "method".into(), title: "Method".into(), sentences }
+}
+
+/// Adds which weights did it.
+pub(super) fn weights(sentence: Sentence, name: &str, version: &str, sha256: &str) -> Sentence {
+    let hash: String = sha256.chars().take(HASH_SHOWN).collect();
+    sentence.quote(name).say(", version ").quote(version).say(", SHA-256 ").quote(&hash)
 }
 
 fn definitions(totals: &Totals) -> Vec<Sentence> {

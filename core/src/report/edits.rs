@@ -1,17 +1,21 @@
 //! What the reader put in the place of sentences.
 //!
 //! An edit belongs to a section and to the words it replaces, so that it survives a
-//! second run that says the same again, and never ends up on another sentence.
+//! second run that says the same again, and never ends up on another sentence. What the
+//! reader adds stands at the end of its section.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use super::sentence::clean;
+use super::sentence::{Sentence, clean};
 
 /// Longest sentence of a reader, in characters.
 const LONGEST: usize = 2000;
+
+/// What an added sentence is kept under begins with it: no sentence of the program does.
+const ADDED: char = '\u{1}';
 
 /// The reader's sentences, by the key of the section and the program's sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +26,9 @@ impl Edits {
     /// The program's own words, or nothing changed, take the edit back.
     pub fn set(&mut self, section: &str, generated: &str, words: &str) {
         let words: String = clean(words).chars().take(LONGEST).collect();
-        if words == clean(generated) {
+        // An added sentence without words is none.
+        let own = if Self::is_added(generated) { String::new() } else { clean(generated) };
+        if words == own {
             self.reset(section, generated);
         } else {
             self.0.insert((section.into(), generated.into()), words);
@@ -39,6 +45,28 @@ impl Edits {
         self.0.get(&(section.into(), generated.into())).map(String::as_str)
     }
 
+    /// What a further sentence of a section is kept under, for [`Self::set`].
+    pub fn next(&self, section: &str) -> String {
+        let last = self.added(section).last().and_then(|(key, _)| {
+            let digits = key.strip_prefix(ADDED)?;
+            digits.parse::<u32>().ok()
+        });
+        format!("{ADDED}{:06}", last.map_or(0, |last| last.saturating_add(1)))
+    }
+
+    /// Whether a sentence is kept under a key of [`Self::next`].
+    pub fn is_added(generated: &str) -> bool {
+        generated.starts_with(ADDED)
+    }
+
+    /// The sentences that the reader added to a section, with their keys, in order.
+    pub fn added<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .iter()
+            .filter(move |((of, key), _)| of == section && Self::is_added(key))
+            .map(|((_, key), words)| (key.as_str(), words.as_str()))
+    }
+
     /// Whether nothing was edited.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -51,18 +79,22 @@ impl Edits {
             for sentence in &mut section.sentences {
                 sentence.edited = self.get(&section.key, &sentence.text).map(str::to_owned);
             }
+            let added = self.added(&section.key).map(|(_, words)| Sentence {
+                edited: Some(words.to_owned()),
+                ..Sentence::default()
+            });
+            section.sentences.extend(added);
         }
         report
     }
 
     /// How many edits stand in no sentence of the report.
     pub fn without_place(&self, report: &Report) -> usize {
-        let placed = report
-            .sections
-            .iter()
-            .flat_map(|section| section.sentences.iter().map(move |s| (&section.key, &s.text)))
-            .filter(|(section, text)| self.get(section, text).is_some())
-            .count();
-        self.0.len().saturating_sub(placed)
+        let stands = |section: &str, generated: &str| {
+            report.section(section).is_some_and(|section| {
+                Self::is_added(generated) || section.sentences.iter().any(|s| s.text == generated)
+            })
+        };
+        self.0.keys().filter(|(section, generated)| !stands(section, generated)).count()
     }
 }

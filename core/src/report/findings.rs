@@ -1,6 +1,7 @@
 //! Findings by region: volumes, sides, and what is cut or missing.
 
-use super::sentence::{Sentence, plural, separator};
+use super::sentence::{Sentence, Source, plural, separator};
+use super::sums::{self, keys};
 use super::{ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, Section};
 use crate::measure::{Region, StructureVolume, Tissue, Totals, base_name};
 use crate::volume::Side;
@@ -65,6 +66,9 @@ fn section(
     Section { key, title, sentences }
 }
 
+/// What the name of a number of voxels at the edge begins with; the sides follow.
+pub(super) const AT_EDGE: &str = "voxels at the edge: ";
+
 /// Key of a region's section.
 pub(super) fn key(region: Region) -> String {
     format!("findings_{}", region.title().to_lowercase().replace(' ', "_"))
@@ -94,7 +98,8 @@ fn total(region: Region, here: &[&StructureVolume], totals: &Totals) -> Option<S
             Sentence::new()
                 .say("All labelled structures together measure ")
                 .millilitres("labelled volume", totals.brain_millilitres, None)
-                .say("."),
+                .say(".")
+                .leads_to(sum(keys::BRAIN)),
         ),
         Region::Other => None,
         _ => {
@@ -102,7 +107,8 @@ fn total(region: Region, here: &[&StructureVolume], totals: &Totals) -> Option<S
                 .iter()
                 .filter(|row| row.voxels > 0 && row.tissue != Some(Tissue::Fluid))
                 .collect();
-            let sum: f64 = counted.iter().map(|row| row.millilitres).sum();
+            let volume: f64 = counted.iter().map(|row| row.millilitres).sum();
+            let source = sum(sums::of_region(region).unwrap_or_default());
             let words = match region {
                 Region::VentriclesAndFluid => "The ventricles together measure ",
                 Region::DeepGreyMatter => "The deep grey matter of both sides measures ",
@@ -119,25 +125,33 @@ fn total(region: Region, here: &[&StructureVolume], totals: &Totals) -> Option<S
             (counted.len() > 1 && whole > 0.0).then(|| {
                 Sentence::new()
                     .say(words)
-                    .millilitres("volume of the region", sum, None)
+                    .millilitres("volume of the region", volume, None)
                     .say(", ")
-                    .percent("share", 100.0 * sum / whole, None)
+                    .percent("share", 100.0 * volume / whole, None)
                     .say(of)
+                    .leads_to(source)
             })
         }
     }
 }
 
+/// Source of a sum.
+pub(super) fn sum(key: &str) -> Source {
+    Source::Sum(key.into())
+}
+
 fn brain(totals: &Totals) -> Sentence {
     let sentence = Sentence::new()
+        .leads_to(sum(keys::BRAIN))
         .say("The labelled brain tissue, without ventricles and cerebrospinal fluid, measures ")
         .millilitres("brain volume", totals.brain_millilitres, None);
     let Some(icv) = totals.icv_millilitres else { return sentence.say(".") };
     sentence
         .say(", which is ")
-        .percent("share", 100.0 * totals.brain_millilitres / icv, None)
+        .percent("share of the intracranial volume", 100.0 * totals.brain_millilitres / icv, None)
         .say(" of the intracranial volume of ")
         .millilitres("intracranial volume", icv, None)
+        .read_from(sum(keys::INTRACRANIAL))
         .say(".")
 }
 
@@ -192,7 +206,8 @@ fn single(row: &StructureVolume, totals: &Totals) -> Sentence {
         _ if !totals.is_brain => (row.percent_of_brain, " of all labelled structures."),
         _ => return sentence.say("."),
     };
-    sentence.say(", ").percent("share", share, Some(row.index)).say(of)
+    let name = format!("share{}", of.trim_end_matches('.'));
+    sentence.say(", ").percent(&name, share, Some(row.index)).say(of)
 }
 
 fn cut(here: &[&StructureVolume]) -> Option<Sentence> {
@@ -208,7 +223,12 @@ fn cut(here: &[&StructureVolume]) -> Option<Sentence> {
             .say(separator(at, cut.len()))
             .say(&row.display_name)
             .say(" (")
-            .number("voxels at the edge", row.edge_voxels as f64, ("", 0), Some(row.index))
+            .number(
+                &format!("{AT_EDGE}{}", super::sentence::list(&faces)),
+                row.edge_voxels as f64,
+                ("", 0),
+                Some(row.index),
+            )
             .say(plural(row.edge_voxels as usize, " voxel at the ", " voxels at the "))
             .say(&super::sentence::list(&faces))
             .say(plural(faces.len(), " side)", " sides)"));
@@ -225,7 +245,12 @@ fn missing(here: &[&StructureVolume], rows: &[StructureVolume]) -> Option<Senten
         .map(|row| row.display_name.as_str())
         .collect();
     (!names.is_empty()).then(|| {
-        Sentence::new().attention().say("Not found: ").say(&super::sentence::list(&names)).say(".")
+        Sentence::new()
+            .leads_to(Source::Structures)
+            .attention()
+            .say("Not found: ")
+            .say(&super::sentence::list(&names))
+            .say(".")
     })
 }
 

@@ -4,8 +4,9 @@
 //! A4 paper, and everything escaped: descriptions of series, names of adapters and
 //! packs come from outside. Numbers in sentences link to the rows they came from.
 
-use super::sentence::{EDITED, Sentence, SentenceKind};
+use super::sentence::{EDITED, Sentence, SentenceKind, Source};
 use super::{NOT_A_DEVICE, Report};
+use crate::lesions::Lesion;
 use crate::measure::{Judgement, MeasureGroup, StructureVolume};
 
 /// A picture to put into the page.
@@ -100,14 +101,45 @@ impl Report {
                     ));
                     continue;
                 }
-                html.push_str(&format!("<p{class}>{}</p>\n", linked(sentence)));
+                let there = |source: &Source| self.has(source);
+                html.push_str(&format!("<p{class}>{}</p>\n", linked(sentence, &there)));
             }
             html.push_str("</section>\n");
         }
         self.push_structures(&mut html);
+        self.push_lesions(&mut html);
+        self.push_function(&mut html);
+        self.push_changes(&mut html);
         self.push_quality(&mut html);
         html.push_str("</body>\n</html>\n");
         html
+    }
+
+    /// Whether the page has the place of a source.
+    fn has(&self, source: &Source) -> bool {
+        let some_lesion =
+            |keep: &dyn Fn(&Lesion) -> bool| self.lesions.iter().flat_map(|f| &f.lesions).any(keep);
+        match source {
+            Source::Structure(index) => self.structures.iter().any(|row| row.index == *index),
+            Source::Structures => !self.structures.is_empty(),
+            Source::Sum(key) => self.sums.iter().any(|sum| sum.key == *key),
+            Source::Measure(key) => self.quality.get(key).is_some(),
+            Source::Quality => !self.quality.measures.is_empty(),
+            Source::Lesion(number) => some_lesion(&|lesion| lesion.number == *number),
+            Source::Lesions => some_lesion(&|_| true),
+            Source::Function(key) => {
+                let rows = self.heart.as_ref().map(|heart| heart.report.rows()).unwrap_or_default();
+                rows.iter().any(|row| key.is_empty() || row.key == key)
+            }
+            Source::Change(index) => {
+                let changes = self.comparison.iter().filter_map(|facts| facts.changes.as_ref());
+                changes.flatten().any(|change| change.index == *index)
+            }
+            // Sections of their own.
+            Source::Scan => self.section("technique").is_some(),
+            Source::Comparison => self.section("comparison").is_some(),
+            Source::Run => self.section("method").is_some(),
+        }
     }
 
     fn push_pictures(&self, html: &mut String, pictures: &[Picture]) {
@@ -144,8 +176,90 @@ impl Report {
             "</tbody>\n</table>\n<p class=\"small\">Asymmetry: 100 (L - R) / ((L + R) / 2); \
                        positive where the left is larger. \
                        Cranium: the intracranial volume as defined under Method. At edge: voxels in \
-                       the outermost layer of the scan.</p>\n</section>\n",
+                       the outermost layer of the scan.</p>\n",
         );
+        html.push_str(
+            "<table>\n<thead><tr><th>Sum</th><th class=\"n\">Volume (mL)</th><th>Of</th></tr></thead>\n<tbody>\n",
+        );
+        for sum in &self.sums {
+            let names: Vec<&str> = self
+                .structures
+                .iter()
+                .filter(|row| sum.structures.contains(&row.index))
+                .map(|row| row.display_name.as_str())
+                .collect();
+            html.push_str(&format!(
+                "<tr id=\"{}\"><td>{}</td><td class=\"n\">{:.2}</td><td class=\"small\">{}</td></tr>\n",
+                Source::Sum(sum.key.clone()).anchor(),
+                escape(&sum.name),
+                sum.millilitres,
+                escape(&names.join(", ")),
+            ));
+        }
+        html.push_str("</tbody>\n</table>\n</section>\n");
+    }
+
+    fn push_lesions(&self, html: &mut String) {
+        let Some(facts) = self.lesions.as_ref().filter(|facts| !facts.lesions.is_empty()) else {
+            return;
+        };
+        html.push_str(
+            "<section id=\"lesions\">\n<h2>Places marked as lesions</h2>\n<table>\n<thead><tr>\
+             <th class=\"n\">No.</th><th>Kind</th><th class=\"n\">Volume (mL)</th>\
+             <th class=\"n\">Longest diameter (mm)</th><th>Place</th><th>Region</th>\
+             <th class=\"n\">Probability</th><th class=\"n\">Centre R, A, S (mm)</th>\
+             </tr></thead>\n<tbody>\n",
+        );
+        facts.lesions.iter().for_each(|lesion| html.push_str(&lesion_row(lesion)));
+        html.push_str("</tbody>\n</table>\n</section>\n");
+    }
+
+    fn push_function(&self, html: &mut String) {
+        let rows = self.heart.as_ref().map(super::heart::rows).unwrap_or_default();
+        if rows.is_empty() {
+            return;
+        }
+        html.push_str(
+            "<section id=\"function-\">\n<h2>Function of the heart</h2>\n<table>\n<thead><tr>\
+             <th>Measure</th><th class=\"n\">Value</th><th>How</th></tr></thead>\n<tbody>\n",
+        );
+        for (row, usable) in rows {
+            let value = row.value.map_or_else(|| "-".into(), |v| format!("{v:.1} {}", row.unit));
+            html.push_str(&format!(
+                "<tr id=\"function-{}\"><td>{}</td><td class=\"n\">{value}</td>\
+                 <td class=\"small\">{}{}</td></tr>\n",
+                row.key,
+                row.name,
+                if usable { "" } else { "not usable: this model is too far from drawn hearts; " },
+                escape(&row.formula),
+            ));
+        }
+        html.push_str("</tbody>\n</table>\n</section>\n");
+    }
+
+    fn push_changes(&self, html: &mut String) {
+        let changes = self.comparison.as_ref().and_then(|facts| facts.changes.as_deref());
+        let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { return };
+        html.push_str(
+            "<section id=\"changes\">\n<h2>Change until the second scan</h2>\n<table>\n<thead><tr>\
+             <th>Structure</th><th class=\"n\">This scan (mL)</th><th class=\"n\">Second (mL)</th>\
+             <th class=\"n\">Change (mL)</th><th class=\"n\">Interval (mL)</th><th>Outside it</th>\
+             </tr></thead>\n<tbody>\n",
+        );
+        for change in changes {
+            let [before, after] = change.millilitres;
+            html.push_str(&format!(
+                "<tr id=\"change-{}\"><td>{}</td><td class=\"n\">{before:.2}</td>\
+                 <td class=\"n\">{after:.2}</td><td class=\"n\">{:+.2}</td><td class=\"n\">{:.2}</td>\
+                 <td>{}</td></tr>\n",
+                change.index,
+                escape(&change.name),
+                after - before,
+                change.interval_ml,
+                if change.changed { "yes" } else { "no" },
+            ));
+        }
+        html.push_str("</tbody>\n</table>\n</section>\n");
     }
 
     fn push_quality(&self, html: &mut String) {
@@ -184,6 +298,23 @@ impl Report {
     }
 }
 
+fn lesion_row(lesion: &Lesion) -> String {
+    let [r, a, s] = lesion.centre_mm;
+    format!(
+        "<tr id=\"lesion-{}\"><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{:.2}</td>\
+         <td class=\"n\">{:.0}</td><td>{}</td><td>{}</td><td class=\"n\">{:.2}</td>\
+         <td class=\"n\">{r:.1}, {a:.1}, {s:.1}</td></tr>\n",
+        lesion.number,
+        lesion.number,
+        escape(&lesion.kind),
+        lesion.millilitres,
+        lesion.diameter_mm,
+        lesion.place.words(),
+        escape(lesion.region.as_deref().unwrap_or("-")),
+        lesion.probability,
+    )
+}
+
 fn structure_row(row: &StructureVolume) -> String {
     let optional = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.2}"));
     let [red, green, blue] = row.color;
@@ -205,8 +336,20 @@ fn structure_row(row: &StructureVolume) -> String {
     )
 }
 
-/// The sentence with every number linked to its row, or its name as a tooltip.
-fn linked(sentence: &Sentence) -> String {
+/// The sentence with every number linked to its row, or its name as a tooltip; a sentence
+/// without numbers is itself the link. `there` says whether the page has a place.
+fn linked(sentence: &Sentence, there: &dyn Fn(&Source) -> bool) -> String {
+    let link = |source: Option<Source>, title: &str, words: &str| {
+        let title = if title.is_empty() { String::new() } else { format!(" title=\"{title}\"") };
+        match source.filter(there).map(|source| escape(&source.anchor())) {
+            Some(anchor) => format!("<a href=\"#{anchor}\"{title}>{}</a>", escape(words)),
+            None if title.is_empty() => escape(words),
+            None => format!("<span{title}>{}</span>", escape(words)),
+        }
+    };
+    if sentence.values.is_empty() {
+        return link(sentence.origin(), "", &sentence.text);
+    }
     let mut html = String::new();
     let mut done = 0;
     for value in &sentence.values {
@@ -219,17 +362,7 @@ fn linked(sentence: &Sentence) -> String {
         };
         html.push_str(&escape(before));
         let title = escape(&format!("{}: {} {}", value.name, value.value, value.unit));
-        let target = match (value.structure, &sentence.measure) {
-            (Some(structure), _) => Some(format!("structure-{structure}")),
-            (None, Some(key)) => Some(format!("measure-{}", escape(key))),
-            (None, None) => None,
-        };
-        html.push_str(&match target {
-            Some(target) => {
-                format!("<a href=\"#{target}\" title=\"{title}\">{}</a>", escape(number))
-            }
-            None => format!("<span title=\"{title}\">{}</span>", escape(number)),
-        });
+        html.push_str(&link(sentence.origin_of(value), title.trim_end(), number));
         done = end;
     }
     html.push_str(&escape(sentence.text.get(done..).unwrap_or_default()));

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CineReport;
+use crate::identify::Identification;
+use crate::lesions::{FalseAlarms, Lesion, Summary};
 use crate::measure::{Quality, StructureVolume};
 use crate::volume::Affine;
 
@@ -20,6 +23,19 @@ pub struct ReportInput {
     /// What the pack's other heads estimate, e.g. the sequence; empty without any.
     #[serde(default)]
     pub answers: Vec<HeadAnswer>,
+    /// What the image shows: sequence, body part, skull, plane; `None` where it was not
+    /// asked.
+    #[serde(default)]
+    pub identified: Option<Identification>,
+    /// Lesions; `None` where they were not looked for.
+    #[serde(default)]
+    pub lesions: Option<LesionFacts>,
+    /// The heart over its phases; `None` where they were not measured.
+    #[serde(default)]
+    pub heart: Option<HeartFacts>,
+    /// The second scan; `None` where there is none.
+    #[serde(default)]
+    pub comparison: Option<ComparisonFacts>,
     /// The weights.
     pub pack: PackFacts,
     /// What computed.
@@ -87,6 +103,69 @@ impl ScanFacts {
             ..Self::default()
         }
     }
+}
+
+/// Lesions of the study of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LesionFacts {
+    /// One row a lesion, largest first.
+    pub lesions: Vec<Lesion>,
+    /// All of them.
+    pub summary: Summary,
+    /// Sequences that were read beside the scan.
+    pub sequences: Vec<SequenceFacts>,
+    /// How much the pack marks in healthy heads; `None` where that was not measured.
+    pub false_alarms: Option<FalseAlarms>,
+    /// The weights that marked them.
+    pub pack: PackFacts,
+}
+
+/// A sequence beside the scan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SequenceFacts {
+    /// What it shows, e.g. `FLAIR`, or what is known of it; no file name.
+    pub name: String,
+    /// How far it was moved onto the scan in millimetres; `None` where it lay there.
+    pub moved_mm: Option<f64>,
+}
+
+/// The heart over the phases of a heartbeat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartFacts {
+    /// Phases and function.
+    pub report: CineReport,
+    /// How far the pack is from hearts drawn by hand, a sentence each.
+    pub cautions: Vec<String>,
+    /// Whether numbers of the right ventricle are to be used.
+    pub right_usable: bool,
+    /// The weights that outlined it.
+    pub pack: PackFacts,
+}
+
+/// A second scan of the same person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ComparisonFacts {
+    /// Years from this scan to the second one, where known.
+    pub years: Option<f64>,
+    /// The change of each structure; `None` where only the places were compared.
+    pub changes: Option<Vec<ChangeFacts>>,
+    /// Whether the second scan is an atlas, which is nobody's head.
+    pub atlas: bool,
+}
+
+/// The change of one structure, with what repeated measurements alone may do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChangeFacts {
+    /// Its value in the label map.
+    pub index: u8,
+    /// Name in prose.
+    pub name: String,
+    /// Millilitres in this scan and in the second one.
+    pub millilitres: [f64; 2],
+    /// Half of the interval around the difference, millilitres.
+    pub interval_ml: f64,
+    /// Whether the difference lies outside it.
+    pub changed: bool,
 }
 
 /// Output of a classification or regression head of the pack.

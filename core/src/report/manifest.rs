@@ -5,7 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceFacts, HeadAnswer, ReportInput, SoftwareFacts, StageTime};
+use super::{
+    ComparisonFacts, DeviceFacts, HeadAnswer, PackFacts, Report, ReportInput, SoftwareFacts,
+    StageTime,
+};
+use crate::identify::Identification;
+use crate::lesions::Summary;
+use crate::measure::cardiac::Function;
 use crate::measure::{Judgement, Totals};
 
 /// Version of the manifest's layout.
@@ -22,6 +28,15 @@ pub struct RunManifest {
     pub started: String,
     /// The weights.
     pub pack: PackEntry,
+    /// The weights that marked lesions, where they were looked for.
+    #[serde(default)]
+    pub lesion_pack: Option<PackEntry>,
+    /// The weights that outlined the heart's phases, where they were measured.
+    #[serde(default)]
+    pub heart_pack: Option<PackEntry>,
+    /// What worded findings and impression, where that was not the program itself.
+    #[serde(default)]
+    pub worded_by: Option<PackEntry>,
     /// The scan.
     pub input: InputEntry,
     /// What computed.
@@ -80,6 +95,18 @@ pub struct Results {
     /// What the pack's other heads estimate.
     #[serde(default)]
     pub answers: Vec<HeadAnswer>,
+    /// What the image shows.
+    #[serde(default)]
+    pub identified: Option<Identification>,
+    /// Lesions in numbers, where they were looked for.
+    #[serde(default)]
+    pub lesions: Option<Summary>,
+    /// Function of the heart, where its phases were measured.
+    #[serde(default)]
+    pub function: Option<Function>,
+    /// Change until a second scan, where there is one.
+    #[serde(default)]
+    pub comparison: Option<ComparisonFacts>,
 }
 
 /// A structure's volume.
@@ -108,7 +135,25 @@ pub struct QualityEntry {
     pub judgement: Judgement,
 }
 
+impl PackEntry {
+    fn of(pack: &PackFacts) -> Self {
+        Self {
+            name: pack.name.clone(),
+            version: pack.version.clone(),
+            sha256: pack.sha256.clone(),
+            note: pack.note.clone(),
+        }
+    }
+}
+
 impl RunManifest {
+    /// With what worded a report of the run.
+    #[must_use]
+    pub fn with_wording_of(mut self, report: &Report) -> Self {
+        self.worded_by = report.worded_by.as_ref().map(PackEntry::of);
+        self
+    }
+
     /// The manifest of a run.
     pub fn of(input: &ReportInput) -> Self {
         let (scan, pack) = (&input.scan, &input.pack);
@@ -122,12 +167,10 @@ impl RunManifest {
             schema: SCHEMA,
             software: input.software.clone(),
             started: input.started.clone(),
-            pack: PackEntry {
-                name: pack.name.clone(),
-                version: pack.version.clone(),
-                sha256: pack.sha256.clone(),
-                note: pack.note.clone(),
-            },
+            pack: PackEntry::of(pack),
+            lesion_pack: input.lesions.as_ref().map(|lesions| PackEntry::of(&lesions.pack)),
+            heart_pack: input.heart.as_ref().map(|heart| PackEntry::of(&heart.pack)),
+            worded_by: None,
             input: InputEntry {
                 format: scan.format.clone(),
                 dims: scan.dims,
@@ -141,6 +184,10 @@ impl RunManifest {
             total_seconds: input.timings.iter().map(|time| time.seconds).sum(),
             results: Results {
                 answers: input.answers.clone(),
+                identified: input.identified.clone(),
+                lesions: input.lesions.as_ref().map(|lesions| lesions.summary.clone()),
+                function: input.heart.as_ref().and_then(|heart| heart.report.function),
+                comparison: input.comparison.clone(),
                 totals: Totals::of(&input.structures),
                 structures: input
                     .structures

@@ -9,7 +9,8 @@
 //! | --- | --- |
 //! | [`input`] | what a report is written from; filled in by whoever ran the segmentation |
 //! | [`sentence`] | a sentence with its numbers |
-//! | `technique`, `findings`, `closing` | the sections |
+//! | `technique`, `comparison`, `findings`, `lesions`, `heart`, `closing` | the sections |
+//! | [`sums`] | sums over structures that sentences name |
 //! | [`wording`] | the same facts in the words of a small network, checked |
 //! | [`edits`] | what the reader put in the place of sentences |
 //! | [`text`], [`html`], [`csv`], [`fhir`] | the report and its table as files |
@@ -18,14 +19,18 @@
 
 mod cine;
 mod closing;
+mod comparison;
 pub mod csv;
 pub mod edits;
 pub mod fhir;
 mod findings;
+mod heart;
 pub mod html;
 pub mod input;
+mod lesions;
 pub mod manifest;
 pub mod sentence;
+pub mod sums;
 mod technique;
 pub mod text;
 pub mod timeline;
@@ -40,10 +45,12 @@ pub use csv::structures_csv;
 pub use edits::Edits;
 pub use html::Picture;
 pub use input::{
-    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
+    ChangeFacts, ComparisonFacts, DeviceFacts, HeadAnswer, HeartFacts, LesionFacts, PackFacts,
+    ReportInput, ScanFacts, SequenceFacts, SoftwareFacts, StageTime,
 };
 pub use manifest::RunManifest;
-pub use sentence::{Sentence, SentenceKind, Value};
+pub use sentence::{Sentence, SentenceKind, Source, Value};
+pub use sums::Sum;
 pub use timeline::{Course, Timeline};
 pub use wording::{Wording, WordingCount};
 
@@ -73,14 +80,29 @@ pub struct Report {
     /// Time of the run, as given.
     pub started: String,
     /// Sections in the order of a radiology report: Technique, Comparison, Findings by
-    /// region, Image quality, Impression, Method.
+    /// region, of the heart, lesions, Image quality, Impression, Method.
     pub sections: Vec<Section>,
     /// The structures the sentences refer to.
     pub structures: Vec<StructureVolume>,
     /// Sums and definitions.
     pub totals: Totals,
+    /// The sums the sentences refer to.
+    #[serde(default)]
+    pub sums: Vec<Sum>,
     /// The measures the sentences refer to.
     pub quality: Quality,
+    /// The lesions the sentences refer to.
+    #[serde(default)]
+    pub lesions: Option<LesionFacts>,
+    /// The heart over its phases.
+    #[serde(default)]
+    pub heart: Option<HeartFacts>,
+    /// The second scan.
+    #[serde(default)]
+    pub comparison: Option<ComparisonFacts>,
+    /// What worded findings and impression, where that was not the program itself.
+    #[serde(default)]
+    pub worded_by: Option<PackFacts>,
 }
 
 /// A section of a report.
@@ -98,8 +120,10 @@ impl Report {
     /// Writes the report of a run.
     pub fn write(input: &ReportInput) -> Self {
         let totals = Totals::of(&input.structures);
-        let mut sections = vec![technique::technique(input), technique::comparison()];
+        let mut sections = vec![technique::technique(input), comparison::comparison(input)];
         sections.extend(findings::findings(&input.structures, &totals));
+        sections.extend(heart::heart(input));
+        sections.extend(lesions::lesions(input));
         sections.push(closing::image_quality(input));
         sections.push(closing::impression(input, &totals));
         sections.push(closing::method(input, &totals));
@@ -107,9 +131,14 @@ impl Report {
             title: format!("{}: report of measurements", subject(input)),
             started: input.started.clone(),
             sections,
+            sums: sums::sums(&input.structures, &totals),
             structures: input.structures.clone(),
             totals,
             quality: input.quality.clone(),
+            lesions: input.lesions.clone(),
+            heart: input.heart.clone(),
+            comparison: input.comparison.clone(),
+            worded_by: None,
         }
     }
 
@@ -136,7 +165,7 @@ impl Report {
                 "{edited} of {} sentences {} by the reader and {} marked {}; all others are as \
                  the program wrote them.",
                 self.sentences().count(),
-                sentence::plural(edited, "was changed", "were changed"),
+                sentence::plural(edited, "was changed or added", "were changed or added"),
                 sentence::plural(edited, "is", "are"),
                 sentence::EDITED,
             )

@@ -15,6 +15,56 @@ pub enum SentenceKind {
     Warning,
 }
 
+/// What a sentence or a number was read from: where a click on it leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A structure, by its index.
+    Structure(u8),
+    /// A measure of image quality, by its key.
+    Measure(String),
+    /// A sum over structures, by its key in [`Report::sums`](super::Report::sums).
+    Sum(String),
+    /// The structures, all of them.
+    Structures,
+    /// The measures of image quality, all of them.
+    Quality,
+    /// The file and what the image shows.
+    Scan,
+    /// A lesion, by its number.
+    Lesion(usize),
+    /// The lesions, all of them.
+    Lesions,
+    /// A number of the heart's function, by the key of its row.
+    Function(String),
+    /// The change of a structure until the second scan, by its index.
+    Change(u8),
+    /// The second scan.
+    Comparison,
+    /// Device, weights and times of the run.
+    Run,
+}
+
+impl Source {
+    /// The id of its place in the HTML page, where the report has it.
+    pub fn anchor(&self) -> String {
+        match self {
+            Self::Structure(index) => format!("structure-{index}"),
+            Self::Measure(key) => format!("measure-{key}"),
+            Self::Sum(key) => format!("total-{key}"),
+            Self::Structures => "structures".into(),
+            Self::Quality => "quality".into(),
+            Self::Scan => "technique".into(),
+            Self::Lesion(number) => format!("lesion-{number}"),
+            Self::Lesions => "lesions".into(),
+            Self::Function(key) => format!("function-{key}"),
+            Self::Change(index) => format!("change-{index}"),
+            Self::Comparison => "comparison".into(),
+            Self::Run => "method".into(),
+        }
+    }
+}
+
 /// A number of a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
@@ -30,6 +80,9 @@ pub struct Value {
     pub start: usize,
     /// Index of the structure it belongs to.
     pub structure: Option<u8>,
+    /// What else it was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 /// One sentence.
@@ -43,10 +96,14 @@ pub struct Sentence {
     pub structure: Option<u8>,
     /// Key of the quality measure it is about.
     pub measure: Option<String>,
+    /// What else it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// Its numbers, in the order of the text.
     pub values: Vec<Value>,
     /// What the reader put in its place; empty where the reader took it out. Numbers and
-    /// sources belong to `text`, which stays as it was written.
+    /// sources belong to `text`, which stays as it was written and is empty where the reader
+    /// added the sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited: Option<String>,
 }
@@ -76,6 +133,26 @@ impl Sentence {
         if self.edited.is_some() { format!("{EDITED} {}", self.shown()) } else { self.text.clone() }
     }
 
+    /// Where a click on it leads.
+    pub fn origin(&self) -> Option<Source> {
+        let of_value = |value: &Value| value.structure.map(Source::Structure);
+        self.source
+            .clone()
+            .or_else(|| self.structure.map(Source::Structure))
+            .or_else(|| self.measure.clone().map(Source::Measure))
+            .or_else(|| self.values.iter().find_map(of_value))
+            .or_else(|| self.values.iter().find_map(|value| value.source.clone()))
+    }
+
+    /// Where a click on one of its numbers leads.
+    pub fn origin_of(&self, value: &Value) -> Option<Source> {
+        value
+            .source
+            .clone()
+            .or_else(|| value.structure.map(Source::Structure))
+            .or_else(|| self.origin())
+    }
+
     /// An empty sentence.
     pub(super) fn new() -> Self {
         Self::default()
@@ -102,6 +179,20 @@ impl Sentence {
     /// The sentence is about a quality measure.
     pub(super) fn about_measure(mut self, key: &str) -> Self {
         self.measure = Some(key.into());
+        self
+    }
+
+    /// The sentence is about something else.
+    pub(super) fn leads_to(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// The last number was read from something else than the sentence.
+    pub(super) fn read_from(mut self, source: Source) -> Self {
+        if let Some(value) = self.values.last_mut() {
+            value.source = Some(source);
+        }
         self
     }
 
@@ -161,6 +252,7 @@ impl Sentence {
             written,
             start,
             structure,
+            source: None,
         });
         sentence
     }

@@ -1,7 +1,9 @@
 //! Technique and comparison: what was read.
 
-use super::sentence::Sentence;
-use super::{HeadAnswer, ReportInput, ScanFacts, Section};
+use super::sentence::{Sentence, Source, plural, separator};
+use super::{HeadAnswer, LesionFacts, ReportInput, ScanFacts, Section};
+use crate::identify::heads::Answer;
+use crate::identify::{Identification, geometry::Direction};
 
 /// Geometry and acquisition of the scan, and the warnings from reading it.
 pub(super) fn technique(input: &ReportInput) -> Section {
@@ -35,8 +37,15 @@ pub(super) fn technique(input: &ReportInput) -> Section {
             "The file names no contrast agent, which does not show that none was given.",
         ),
     });
+    sentences.extend(input.identified.iter().flat_map(identified));
     sentences.extend(input.answers.iter().filter_map(answer));
-    sentences.extend(input.warnings.iter().map(|warning| Sentence::warning(warning)));
+    sentences.extend(input.lesions.as_ref().and_then(sequences));
+    let warnings = input.identified.iter().flat_map(|found| &found.warnings);
+    let warnings = input.warnings.iter().chain(warnings);
+    sentences.extend(warnings.map(|warning| Sentence::warning(warning)));
+    for sentence in &mut sentences {
+        sentence.source.get_or_insert(Source::Scan);
+    }
     Section { key: "technique".into(), title: "Technique".into(), sentences }
 }
 
@@ -139,11 +148,75 @@ fn answer(answer: &HeadAnswer) -> Option<Sentence> {
     Some(sentence.say(" (head ").quote(&answer.head).say("); an estimate from the image."))
 }
 
-/// There is never an earlier scan yet.
-pub(super) fn comparison() -> Section {
-    Section {
-        key: "comparison".into(),
-        title: "Comparison".into(),
-        sentences: vec![Sentence::plain("None: only this scan was read.")],
+/// What the image shows, whatever the file says: sequence, body part, skull, plane.
+fn identified(found: &Identification) -> Vec<Sentence> {
+    let mut sentences =
+        vec![shows("sequence", &found.sequence), shows("body part", &found.body_part)];
+    sentences.extend(found.skull.as_ref().map(|skull| shows("skull", skull)));
+    let plane = &found.plane;
+    sentences.push(if plane.direction == Direction::Isotropic {
+        Sentence::plain("Its voxels are nearly as long as wide: no plane is special.")
+    } else {
+        Sentence::new()
+            .say("Its slices are ")
+            .say(&plane.words())
+            .say(", tilted by ")
+            .number("tilt of the slices", plane.tilt_degrees, ("degrees", 0), None)
+            .say(" against the body.")
+    });
+    sentences
+}
+
+/// A head's answer: the class with its probability, or that none is likely enough.
+fn shows(what: &str, answer: &Answer) -> Sentence {
+    let percent = |sentence: Sentence, probability: f64| {
+        sentence.percent("probability", 100.0 * probability, None)
+    };
+    match (&answer.given, answer.probability(), answer.probabilities.first()) {
+        (Some(given), Some(probability), _) => percent(
+            Sentence::new()
+                .say("By the image the ")
+                .say(what)
+                .say(" is ")
+                .quote(given)
+                .say(" (probability "),
+            probability,
+        )
+        .say(")."),
+        (_, _, Some((likely, probability))) => percent(
+            Sentence::new()
+                .say("By the image the ")
+                .say(what)
+                .say(" is not known (most likely ")
+                .quote(likely)
+                .say(", "),
+            *probability,
+        )
+        .say(")."),
+        _ => Sentence::new().say("By the image the ").say(what).say(" is not known."),
     }
+}
+
+/// The sequences that were read beside the scan.
+fn sequences(lesions: &LesionFacts) -> Option<Sentence> {
+    let all = &lesions.sequences;
+    if all.is_empty() {
+        return None;
+    }
+    let mut sentence = Sentence::new()
+        .leads_to(Source::Lesions)
+        .say("For lesions ")
+        .count("further sequences", all.len())
+        .say(plural(all.len(), " further sequence was read: ", " further sequences were read: "));
+    for (at, sequence) in all.iter().enumerate() {
+        sentence = sentence.say(separator(at, all.len())).quote(&sequence.name);
+        sentence = match sequence.moved_mm {
+            None => sentence.say(" (lies on the scan)"),
+            Some(mm) => sentence
+                .say(" (registered, moved by ")
+                .number("distance moved", mm, ("mm", 1), None)
+                .say(")"),
+        };
+    }
+    Some(sentence.say("."))
 }

@@ -3,116 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::measure::{quality, structures};
-use crate::volume::{Affine, Label, LabelMap, LabelTable, Side, Volume};
 
-pub(super) const HOSTILE: &str = "t1 <script>alert('x')</script> \"&\u{7}";
+mod fixtures;
 
-fn label(index: u8, id: u16, name: &str, pair: u8) -> Label {
-    let side = match (pair, name.starts_with("Left")) {
-        (0, _) => None,
-        (_, true) => Some(Side::Left),
-        (_, false) => Some(Side::Right),
-    };
-    Label { index, id, name: name.into(), color: [9, 8, 7], side, pair: (pair > 0).then_some(pair) }
-}
-
-/// Boxes 10 deep and 10 high in a grid of 1 mm; the lengths along x are in [`lengths`].
-fn table() -> LabelTable {
-    LabelTable {
-        labels: vec![
-            label(1, 2, "Left-Cerebral-White-Matter", 2),
-            label(2, 41, "Right-Cerebral-White-Matter", 1),
-            label(3, 17, "Left-Hippocampus", 4),
-            label(4, 53, "Right-Hippocampus", 3),
-            label(5, 18, "Left-Amygdala", 6),
-            label(6, 54, "Right-Amygdala", 5),
-            label(7, 4, "Left-Lateral-Ventricle", 8),
-            label(8, 43, "Right-Lateral-Ventricle", 7),
-            label(9, 14, "3rd-Ventricle", 0),
-            label(10, 24, "CSF", 0),
-            label(11, 16, "Brain-Stem", 0),
-            label(12, 10, "Left-Thalamus", 13),
-            label(13, 49, "Right-Thalamus", 12),
-        ],
-    }
-}
-
-/// Length along x of each label in 0.1 mL; labels 6, 12 and 13 are missing.
-const LENGTHS: [(u8, usize); 10] =
-    [(1, 100), (2, 98), (3, 20), (4, 16), (5, 9), (7, 4), (8, 3), (9, 6), (10, 40), (11, 22)];
-
-fn labels() -> LabelMap {
-    let dims = [330, 12, 12];
-    let mut data = Vec::new();
-    for z in 0..12 {
-        for y in 0..12 {
-            let mut row = vec![0; 330];
-            if (1..11).contains(&y) && (1..11).contains(&z) {
-                let mut x = 5;
-                for (index, length) in LENGTHS {
-                    row[x..x + length].fill(index);
-                    x += length;
-                }
-                // The brainstem reaches the upper side of the grid with one voxel.
-            }
-            if y == 1 && z == 11 {
-                row[310] = 11;
-            }
-            data.extend(row);
-        }
-    }
-    LabelMap { data, dims, affine: Affine::from_spacing([1.0; 3]) }
-}
-
-pub(super) fn input() -> ReportInput {
-    let (labels, table) = (labels(), table());
-    let data = labels.data.iter().map(|&label| 40.0 * f32::from(label)).collect();
-    let volume = Volume { data, dims: labels.dims, affine: labels.affine };
-    ReportInput {
-        scan: ScanFacts {
-            volumes: 4,
-            volume: 1,
-            echo_time_ms: Some(2.98),
-            repetition_time_ms: Some(2300.0),
-            field_strength_t: Some(3.0),
-            description: Some(HOSTILE.into()),
-            ..ScanFacts::of_grid("NIfTI-1", labels.dims, &labels.affine)
-        },
-        structures: structures(&labels, &table),
-        quality: quality(&volume, Some((&labels, &table))),
-        answers: vec![HeadAnswer {
-            head: "sequence".into(),
-            outputs: vec!["T1w".into(), "T2w".into()],
-            values: vec![0.931, 0.069],
-            probabilities: true,
-        }],
-        pack: PackFacts {
-            name: "brain".into(),
-            title: "Brain, any contrast (2 mm)".into(),
-            version: "0.3".into(),
-            sha256: "0123456789abcdef0123".into(),
-            note: "not the published PRISM weights".into(),
-            trained_on: vec!["label maps".into(), "synthetic contrasts".into()],
-        },
-        device: DeviceFacts {
-            kind: "GPU".into(),
-            adapter: "Example 4090".into(),
-            software: true,
-            fallback: None,
-        },
-        timings: vec![
-            StageTime { stage: "prepare".into(), seconds: 0.25 },
-            StageTime { stage: "network".into(), seconds: 1.5 },
-        ],
-        software: SoftwareFacts { name: "Prism".into(), version: "0.1.0".into() },
-        started: "2026-01-31T12:00:00Z".into(),
-        warnings: vec![
-            "2 slices are missing & were skipped".into(),
-            "Left out: the file is damaged. File: DOE^JANE.dcm".into(),
-        ],
-    }
-}
+pub(super) use fixtures::{HOSTILE, full_input, heart_input, input};
+use fixtures::{marks, second_scan};
 
 fn texts(report: &Report, key: &str) -> Vec<String> {
     let section = report.section(key);
@@ -135,6 +30,7 @@ fn sections_stand_in_the_order_of_a_radiology_report() {
             "Findings: deep grey matter",
             "Findings: medial temporal lobe",
             "Findings: posterior fossa",
+            "Findings: lesions",
             "Image quality",
             "Impression",
             "Method",
@@ -242,7 +138,7 @@ fn numbers(text: &str) -> Vec<String> {
 
 #[test]
 fn every_number_of_a_sentence_is_among_its_values() {
-    let mut inputs = vec![input(), input(), input(), input()];
+    let mut inputs = vec![input(), input(), input(), input(), full_input(), heart_input()];
     inputs[1].structures.clear();
     inputs[2].quality = crate::measure::Quality::default();
     for row in &mut inputs[3].structures {
@@ -267,7 +163,7 @@ fn every_number_of_a_sentence_is_among_its_values() {
             checked += written.len();
         }
     }
-    assert!(checked > 150, "{checked}");
+    assert!(checked > 250, "{checked}");
 }
 
 #[test]
@@ -285,6 +181,143 @@ fn sentences_lead_to_structures_and_measures_that_exist() {
         }
     }
     assert!(linked > 10, "{linked}");
+}
+
+#[test]
+fn every_number_leads_somewhere_and_the_page_has_the_place() {
+    for input in [input(), full_input(), heart_input()] {
+        let report = Report::write(&input);
+        for section in &report.sections {
+            for sentence in &section.sentences {
+                // Warnings are passed on; the method's own words need no source.
+                if sentence.kind == SentenceKind::Warning || section.key == "method" {
+                    continue;
+                }
+                for value in &sentence.values {
+                    assert!(sentence.origin_of(value).is_some(), "{}", sentence.text);
+                }
+                let fixed = sentence.text == NOT_A_DEVICE || sentence.text.starts_with("No norm");
+                assert_eq!(sentence.origin().is_none(), fixed, "{}", sentence.text);
+            }
+        }
+        let html = report.to_html(&[]);
+        let links = html.matches("<a href=\"#").count();
+        let plain = html.matches("<span title=").count();
+        assert!(links > 60 && plain == 0, "{links} links, {plain} numbers without");
+        for link in html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert_eq!(html.matches(&format!(" id=\"{link}\"")).count(), 1, "{link}");
+        }
+    }
+    // A sum leads to its structures: hippocampi and the left amygdala.
+    let report = Report::write(&input());
+    let temporal = report.section("findings_medial_temporal_lobe").map(|s| s.sentences[0].origin());
+    assert_eq!(temporal, Some(Some(Source::Sum("medial_temporal_lobe".into()))));
+    let sum = report.sums.iter().find(|sum| sum.key == "medial_temporal_lobe");
+    assert_eq!(sum.map(|sum| sum.structures.clone()), Some(vec![3, 4, 5]));
+    assert!(sum.is_some_and(|sum| (sum.millilitres - 4.5).abs() < 1e-9), "{sum:?}");
+}
+
+#[test]
+fn lesions_are_told_with_what_speaks_against_them() {
+    let report = Report::write(&input());
+    assert_eq!(texts(&report, "findings_lesions"), ["Lesions were not looked for."]);
+    let report = Report::write(&full_input());
+    let told = texts(&report, "findings_lesions");
+    assert_eq!(told[0], "7 places were marked as lesions in 2 sequences, in all 2.80 mL.");
+    assert_eq!(told[1], "By kind: white matter lesion 2.80 mL.");
+    assert_eq!(told[2], "By place: 3 periventricular and 4 deep.");
+    assert_eq!(
+        told[3],
+        "Mark 1, white matter lesion: 0.70 mL, longest diameter 12 mm, periventricular in the left \
+         cerebral white matter (probability 75.0%)."
+    );
+    // 0.2 and 0.1 mL.
+    assert_eq!(told[8], "2 smaller marks together measure 0.30 mL; they are in the table.");
+    assert!(told[9].contains("91.2%") && told[9].contains("1.50 mL"), "{}", told[9]);
+    assert!(told[10].starts_with("This model also marks healthy heads: in 16 of 20 studies"));
+    let impression = texts(&report, "impression");
+    assert!(impression.contains(
+        &"7 places were marked (white matter lesion), in all 2.80 mL; this model also marks healthy \
+          heads."
+            .to_owned()
+    ));
+    assert!(
+        texts(&report, "technique").contains(
+            &"For lesions 1 further sequence was read: “FLAIR” (registered, moved by 2.2 mm)."
+                .to_owned()
+        )
+    );
+    let mut none = marks();
+    none.lesions.clear();
+    (none.summary.lesions, none.summary.probability) = (0, None);
+    none.summary.by_class.clear();
+    let report = Report::write(&ReportInput { lesions: Some(none), ..input() });
+    assert_eq!(texts(&report, "findings_lesions")[0], "No lesion was marked in 2 sequences.");
+    for file in [Report::write(&full_input()).to_text(), Report::write(&full_input()).to_html(&[])]
+    {
+        assert!(file.contains("Places marked as lesions") && file.contains("0.75"), "{file}");
+    }
+}
+
+#[test]
+fn the_hearts_function_is_told_and_the_weak_side_of_it_said() {
+    let told = texts(&Report::write(&heart_input()), "findings_heart");
+    assert_eq!(
+        told[0],
+        "The left ventricle measures 272.3 mL at end-diastole (phase 1) and 207.9 mL at end-systole \
+         (phase 3): stroke volume 64.4 mL, ejection fraction 23.7%."
+    );
+    assert_eq!(told[1], "The mass of the left ventricle's myocardium is 158.9 g.");
+    assert!(told[2].contains("57.4%") && told[2].ends_with("is not usable."), "{}", told[2]);
+    assert_eq!(
+        told[3],
+        "1 of 3 phases has no volumes; 1 was outlined unlike a heart and left out."
+    );
+    let report = Report::write(&heart_input());
+    assert!(report.section("findings_lesions").is_none());
+    let impression = texts(&report, "impression");
+    assert!(impression.iter().any(|text| text.contains("23.7%")), "{impression:?}");
+    // A heart without phases says so.
+    let mut still = heart_input();
+    (still.heart, still.structures[0].name) = (None, "Myocardium".into());
+    let told = texts(&Report::write(&still), "findings_heart");
+    assert!(told[0].starts_with("The function of the heart was not measured"), "{told:?}");
+}
+
+#[test]
+fn the_comparison_says_what_was_compared() {
+    let told =
+        |comparison| texts(&Report::write(&ReportInput { comparison, ..input() }), "comparison");
+    assert_eq!(told(None), ["This report compares with no other scan."]);
+    let aligned = ComparisonFacts::default();
+    assert!(told(Some(aligned.clone()))[0].contains("change between them was not measured"));
+    assert!(told(Some(ComparisonFacts { atlas: true, ..aligned }))[0].starts_with("An atlas"));
+    let all = told(Some(second_scan()));
+    assert_eq!(
+        all[0],
+        "A second scan, 2.00 years later, was compared structure by structure: 1 of 2 structures \
+         changed by more than repeated measurements under noise and small motion scatter."
+    );
+    // 2 mL to 1.5 mL in two years: a quarter, an eighth a year.
+    assert_eq!(
+        all[1],
+        "The left hippocampus shrank by 0.50 mL (interval 0.20 mL), from 2.00 mL to 1.50 mL, 12.5% a \
+         year."
+    );
+    assert_eq!(all.len(), 2);
+}
+
+#[test]
+fn the_technique_says_what_the_image_shows() {
+    let told = texts(&Report::write(&full_input()), "technique");
+    for expected in [
+        "By the image the sequence is “T1w” (probability 75.0%).",
+        "By the image the body part is not known (most likely “head”, 75.0%).",
+        "Its slices are coronal, tilted by 12 degrees against the body.",
+        "The file says T2w.",
+    ] {
+        assert!(told.iter().any(|text| text == expected), "{expected}: {told:?}");
+    }
 }
 
 #[test]
@@ -436,9 +469,11 @@ fn round_trips<T: Serialize + serde::de::DeserializeOwned>(value: &T) {
 
 #[test]
 fn input_and_report_cross_the_worker_boundary() {
-    let input = input();
-    round_trips(&input);
-    round_trips(&Report::write(&input));
+    for input in [input(), full_input(), heart_input()] {
+        round_trips(&input);
+        round_trips(&Report::write(&input));
+        round_trips(&RunManifest::of(&input));
+    }
 }
 
 #[test]
@@ -463,7 +498,8 @@ fn a_readers_sentences_are_told_apart_in_every_file() {
     let text = edited.to_text();
     assert!(text.contains("- [edited] Small <b>brain</b>.\n"), "{text}");
     assert!(text.contains("! [edited] (sentence taken out)\n"));
-    assert!(text.contains("2 of ") && text.contains("None: only this scan was read."));
+    assert!(text.contains("2 of "));
+    assert!(text.contains("This report compares with no other scan."));
     assert!(!text.contains(&first));
     let html = edited.to_html(&[]);
     assert!(
@@ -471,6 +507,21 @@ fn a_readers_sentences_are_told_apart_in_every_file() {
     );
     assert_eq!(html.matches("class=\"edited\"").count(), 2);
     round_trips(&edited);
+    // A sentence of the reader's own stands at the end of its section, and is counted.
+    let own = edits.next("impression");
+    edits.set("impression", &own, "Seen with Dr. & Co.");
+    let second_own = edits.next("impression");
+    assert!(own < second_own);
+    edits.set("impression", &second_own, "");
+    assert_eq!(edits.added("impression").count(), 1);
+    assert_eq!(edits.without_place(&report), 1);
+    let edited = edits.apply(&report);
+    let last = edited.section("impression").and_then(|section| section.sentences.last());
+    assert_eq!(last.map(Sentence::marked).as_deref(), Some("[edited] Seen with Dr. & Co."));
+    assert!(edited.note_on_edits().is_some_and(|note| note.starts_with("3 of ")));
+    assert!(edited.to_html(&[]).contains("<b>[edited]</b> Seen with Dr. &amp; Co."));
+    round_trips(&edited);
+    edits.reset("impression", &own);
     // Taken back, the report is the program's again.
     edits.reset("impression", &first);
     edits.reset("impression", &second);

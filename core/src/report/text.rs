@@ -30,6 +30,9 @@ impl Report {
             }
         }
         self.structure_table(&mut text);
+        self.lesion_table(&mut text);
+        self.function_table(&mut text);
+        self.change_table(&mut text);
         self.quality_table(&mut text);
         text
     }
@@ -50,6 +53,62 @@ impl Report {
             text.push_str(&format!(
                 "{:<38} {:>10.2} {:>11.2} {:>14}\n",
                 row.display_name, row.millilitres, row.percent_of_brain, asymmetry
+            ));
+        }
+    }
+
+    fn lesion_table(&self, text: &mut String) {
+        let Some(facts) = self.lesions.as_ref().filter(|facts| !facts.lesions.is_empty()) else {
+            return;
+        };
+        text.push_str("\nPlaces marked as lesions\n------------------------\n");
+        text.push_str(&format!(
+            "{:>3}  {:<22} {:>8} {:>5} {:>6}  {}\n",
+            "No.", "Kind", "mL", "mm", "Prob.", "Place"
+        ));
+        for lesion in &facts.lesions {
+            let region = lesion.region.as_ref().map_or(String::new(), |r| format!(", {r}"));
+            text.push_str(&format!(
+                "{:>3}  {:<22} {:>8.2} {:>5.0} {:>6.2}  {}{region}\n",
+                lesion.number,
+                lesion.kind,
+                lesion.millilitres,
+                lesion.diameter_mm,
+                lesion.probability,
+                lesion.place.words(),
+            ));
+        }
+    }
+
+    fn function_table(&self, text: &mut String) {
+        let rows = self.heart.as_ref().map(super::heart::rows).unwrap_or_default();
+        if rows.is_empty() {
+            return;
+        }
+        text.push_str("\nFunction of the heart\n---------------------\n");
+        for (row, usable) in rows {
+            let value = row.value.map_or("-".into(), |value| format!("{value:.1} {}", row.unit));
+            let mark = if usable { "" } else { "   not usable" };
+            text.push_str(&format!("{:<38} {value:>10}{mark}\n", row.name));
+        }
+    }
+
+    fn change_table(&self, text: &mut String) {
+        let changes = self.comparison.as_ref().and_then(|facts| facts.changes.as_deref());
+        let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { return };
+        text.push_str("\nChange until the second scan\n----------------------------\n");
+        text.push_str(&format!(
+            "{:<34} {:>9} {:>9} {:>9} {:>9}\n",
+            "Structure (mL)", "This", "Second", "Change", "Interval"
+        ));
+        for change in changes {
+            let [before, after] = change.millilitres;
+            text.push_str(&format!(
+                "{:<34} {before:>9.2} {after:>9.2} {:>+9.2} {:>9.2}{}\n",
+                change.name,
+                after - before,
+                change.interval_ml,
+                if change.changed { "  changed" } else { "" },
             ));
         }
     }

@@ -2,15 +2,21 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use prism_core::cine::{Cine, CineError, chambers, phases_of};
-use prism_core::formats::{Study, nifti};
-use prism_core::model::Prism;
-use prism_core::pipeline::{Devices, Quiet};
-use prism_core::report::cine_cautions;
+use prism_core::facts;
+use prism_core::formats::{Scan, Study, nifti};
+use prism_core::measure::{quality, structures};
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{DeviceReport, Devices, Quiet};
+use prism_core::report::{
+    CineReport, HeartFacts, Report, ReportInput, SoftwareFacts, StageTime, cine_cautions,
+};
 
 use crate::files::{self, ModelArguments};
+use crate::{report, segment};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -31,6 +37,49 @@ pub struct Arguments {
     /// Also write phases and function
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also write the report (.html, .json for FHIR R4, or plain text for any other ending)
+    #[arg(long)]
+    report: Option<PathBuf>,
+}
+
+/// What a report says of phases beside their function.
+struct Run<'a> {
+    pack: &'a Pack,
+    device: &'a DeviceReport,
+    /// The first phase; its voxels are those of the report.
+    scan: &'a Scan,
+    started: &'a str,
+    seconds: f64,
+}
+
+impl Run<'_> {
+    /// Structures and image quality are those of the first phase that was measured.
+    fn report_input(&self, cine: &Cine, phases: CineReport) -> ReportInput {
+        let table = &self.pack.info.labels;
+        let shown = cine.phases().iter().find(|phase| phase.labels.is_some());
+        let labels = shown.and_then(|phase| phase.labels.as_ref());
+        let volume = shown.map_or(&self.scan.volume, |phase| &phase.volume);
+        ReportInput {
+            scan: facts::scan(self.scan, 0),
+            structures: labels.map(|labels| structures(labels, table)).unwrap_or_default(),
+            quality: quality(volume, labels.map(|labels| (labels, table))),
+            answers: Vec::new(),
+            identified: None,
+            lesions: None,
+            heart: Some(HeartFacts::of(
+                phases,
+                facts::pack(&self.pack.info),
+                &self.pack.info.scores,
+            )),
+            comparison: None,
+            pack: facts::pack(&self.pack.info),
+            device: facts::device(self.device),
+            timings: vec![StageTime { stage: "phases".into(), seconds: self.seconds }],
+            software: SoftwareFacts::default(),
+            started: self.started.to_owned(),
+            warnings: self.scan.warnings.clone(),
+        }
+    }
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
@@ -41,7 +90,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         other => other.to_string(),
     })?;
+    let (started, clock) = (segment::utc(SystemTime::now()), Instant::now());
     let mut cine = Cine::default();
+    let mut first = None;
     let mut notes: Vec<String> = Vec::new();
     for path in &arguments.phases {
         let input = files::whole_scan(path).files()?;
@@ -49,6 +100,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         for phase in phases_of(&study, arguments.series.as_deref())? {
             let scan = study.load(&phase)?;
             notes.extend(scan.warnings.iter().cloned());
+            if arguments.report.is_some() {
+                first.get_or_insert_with(|| scan.clone());
+            }
             cine.push(scan)?;
         }
     }
@@ -80,6 +134,13 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     if let Some(path) = &arguments.json {
         files::write(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+    }
+    if let (Some(path), Some(scan)) = (&arguments.report, &first) {
+        let device = &opened.report;
+        let seconds = clock.elapsed().as_secs_f64();
+        let run = Run { pack: &pack, device, scan, started: &started, seconds };
+        let input = run.report_input(&cine, report.clone());
+        report::write(path, &Report::write(&input), &input)?;
     }
     print!("{}", report.to_text());
     cine_cautions(&pack.info.scores).iter().for_each(|caution| println!("{caution}"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prism_core::formats::nifti::write_labels;
-use prism_core::lesions::{find, lesions_csv, place};
+use prism_core::lesions::{Placed, find, lesions_csv, place};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
 use prism_core::volume::Volume;
@@ -48,18 +48,13 @@ struct Sequence {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let path = &arguments.pack;
-    let pack = Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?;
+    let pack = read(&arguments.pack)?;
     let brain =
         ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
     let (first, others) = arguments.scans.split_first().ok_or("no scan was given")?;
     let mut scans = vec![files::load(first)?.volume];
     let mut sequences = vec![Sequence { file: name(first), moved_mm: None }];
-    for path in others {
-        let scan = files::load(path)?.volume;
-        let placed = place(&scans[0], &scan, &mut Quiet)
-            .await
-            .map_err(|error| format!("{error} ({})", path.display()))?;
+    for (path, placed) in others.iter().zip(placed(&scans[0], others).await?) {
         sequences.push(Sequence { file: name(path), moved_mm: placed.moved_mm });
         scans.push(placed.volume);
     }
@@ -106,6 +101,22 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+/// Reads the lesion pack.
+pub fn read(path: &Path) -> Result<Pack, Box<dyn Error>> {
+    Ok(Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?)
+}
+
+/// Further sequences on the grid of the first scan.
+pub async fn placed(first: &Volume, paths: &[PathBuf]) -> Result<Vec<Placed>, Box<dyn Error>> {
+    let mut all = Vec::with_capacity(paths.len());
+    for path in paths {
+        let scan = files::load(path)?.volume;
+        let placed = place(first, &scan, &mut Quiet).await;
+        all.push(placed.map_err(|error| format!("{error} ({})", path.display()))?);
+    }
+    Ok(all)
 }
 
 fn name(path: &Path) -> String {

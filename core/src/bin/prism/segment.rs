@@ -11,7 +11,7 @@ use prism_core::identify::Identification;
 use prism_core::identify::geometry::extent_mm;
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
-use prism_core::pipeline::{self, DeviceReport, Devices, Quiet, Segmentation};
+use prism_core::pipeline::{self, Devices, OpenedDevice, Quiet, Segmentation};
 use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
 
 use crate::files::{self, ModelArguments, ScanArguments};
@@ -45,12 +45,12 @@ pub struct Arguments {
 
 /// A segmented scan and what did it.
 pub struct Finished {
-    pack: Pack,
-    scan: Scan,
+    pub pack: Pack,
+    pub scan: Scan,
     volume: usize,
     model: Prism,
-    device: DeviceReport,
-    segmentation: Segmentation,
+    pub opened: OpenedDevice,
+    pub segmentation: Segmentation,
     identification: Option<Identification>,
     open_seconds: f64,
     started: String,
@@ -111,7 +111,7 @@ impl Finished {
             scan,
             volume,
             model: ran.model,
-            device: ran.opened.report,
+            opened: ran.opened,
             segmentation,
             identification,
             open_seconds: ran.open_seconds,
@@ -121,16 +121,17 @@ impl Finished {
 
     /// What the report says of it.
     pub fn report_input(&self) -> ReportInput {
-        Run {
+        let input = Run {
             scan: &self.scan,
             volume: self.volume,
             pack: &self.pack,
-            device: &self.device,
+            device: &self.opened.report,
             segmentation: &self.segmentation,
             open_seconds: self.open_seconds,
             started: &self.started,
         }
-        .report_input()
+        .report_input();
+        ReportInput { identified: self.identification.clone(), ..input }
     }
 
     /// Says where the main file went and what took how long.
@@ -140,7 +141,7 @@ impl Finished {
             "{}: {} window(s) on {}, prepare {:.1} s, network {:.1} s, labels {:.1} s",
             output.display(),
             t.windows,
-            self.device.adapter,
+            self.opened.report.adapter,
             t.prepare_seconds,
             t.network_seconds,
             t.labels_seconds
@@ -181,7 +182,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// ISO 8601 in UTC, to the second (civil date from days: Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms").
-fn utc(time: SystemTime) -> String {
+pub fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;

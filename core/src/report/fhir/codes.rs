@@ -2,8 +2,10 @@
 //!
 //! Structures: DICOM PS3.16, CID 7140 "Brain Structure for Volumetric Measurement" and
 //! CID 7153 "CNS Segmentation Type" (SNOMED CT, ventral diencephalon DICOM). Volume and
-//! laterality: the concepts of DICOM TID 1411 and CID 244. Kind of report: LOINC's
-//! imaging documents (OID 1.3.6.1.4.1.12009.10.2.5). Units: UCUM.
+//! laterality: the concepts of DICOM TID 1411 and CID 244. Longest diameter: CID 7470
+//! "Linear Measurement". Lesions: CID 7194. Probability: DICOM. Heart: CID 3833 (ejection
+//! fraction by MR), 3468 and 3469 (volumes), 3835 (stroke volume), 12203 (mass), LOINC and
+//! SNOMED CT. Kind of report: LOINC's imaging documents (OID 1.3.6.1.4.1.12009.10.2.5). Units: UCUM.
 
 use serde_json::{Value, json};
 
@@ -59,6 +61,27 @@ pub fn structure(id: u16) -> Option<Value> {
     Some(coding(SNOMED, code, display))
 }
 
+/// A number of the heart's function, by the key of its row; and the place it belongs to.
+pub fn function(key: &str) -> Option<(Value, Value)> {
+    let (system, code, display) = match key {
+        "lv-edv" => (LOINC, "8821-1", "Left Ventricular ED Volume"),
+        "lv-esv" => (LOINC, "8823-7", "Left Ventricular ES Volume"),
+        "lv-ef" => (LOINC, "8811-2", "Left ventricular ejection fraction by MR"),
+        "lv-mass" => (LOINC, "18087-7", "Left Ventricle Mass"),
+        "rv-edv" => (LOINC, "8822-9", "Right Ventricular ED Volume"),
+        "rv-esv" => (LOINC, "8824-5", "Right Ventricular ES Volume"),
+        "rv-ef" => (LOINC, "8818-7", "Right ventricular ejection fraction by MR"),
+        "lv-sv" | "rv-sv" => (SNOMED, "90096001", "Stroke Volume"),
+        _ => return None,
+    };
+    let place = if key.starts_with('l') {
+        concept(coding(SNOMED, "87878005", "Left ventricle"), "left ventricle")
+    } else {
+        concept(coding(SNOMED, "53085002", "Right ventricle"), "right ventricle")
+    };
+    Some((coding(system, code, display), place))
+}
+
 /// Left or right (CID 244).
 pub fn side(side: Side) -> Value {
     match side {
@@ -72,7 +95,7 @@ pub fn quantity(value: f64, unit: &str, decimals: i32) -> Value {
     let scale = 10_f64.powi(decimals);
     let value = (value * scale).round() / scale;
     let code = match unit {
-        "mL" | "mm" | "%" | "s" | "ms" => unit,
+        "mL" | "mm" | "%" | "s" | "ms" | "g" => unit,
         "" => "1",
         "degrees" => "deg",
         _ => return json!({ "value": value, "unit": unit }),

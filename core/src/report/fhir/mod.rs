@@ -8,6 +8,7 @@
 
 mod codes;
 mod observations;
+mod others;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -58,7 +59,7 @@ impl Report {
         let ids = Ids { seed: seed.into_bytes() };
         let issued = instant(&self.started);
         let device = ids.urn("device");
-        let mut entries = vec![entry(&device, self::device(manifest))];
+        let mut entries = vec![entry(&device, self::device(manifest, self))];
         let mut results = Vec::new();
         for (key, mut observation) in observations::observations(self, &ids) {
             let urn = ids.urn(&key);
@@ -142,21 +143,29 @@ impl Report {
 }
 
 /// The program with its weights.
-fn device(manifest: &RunManifest) -> Value {
+fn device(manifest: &RunManifest, report: &Report) -> Value {
     let pack = &manifest.pack;
     let version = |kind: &str, value: &str| {
         let value = clean(value);
         (!value.is_empty()).then(|| json!({ "type": words(kind), "value": value }))
     };
-    let versions: Vec<Value> = [
+    let mut versions = vec![
         version("program", &manifest.software.version),
         version("name of the weights", &pack.name),
         version("version of the weights", &pack.version),
         version("SHA-256 of the weights", &pack.sha256),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    ];
+    let others = [
+        ("weights that mark lesions", report.lesions.as_ref().map(|lesions| &lesions.pack)),
+        ("weights that outline the heart", report.heart.as_ref().map(|heart| &heart.pack)),
+        ("decoder that worded the report", report.worded_by.as_ref()),
+    ];
+    for (what, pack) in others {
+        let Some(pack) = pack else { continue };
+        versions.push(version(&format!("version of the {what}"), &pack.version));
+        versions.push(version(&format!("SHA-256 of the {what}"), &pack.sha256));
+    }
+    let versions: Vec<Value> = versions.into_iter().flatten().collect();
     json!({
         "resourceType": "Device",
         "status": "active",

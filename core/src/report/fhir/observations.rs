@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::Ids;
 use super::codes::{self, SNOMED, coding, concept, quantity, words};
+use super::{Ids, others};
 use crate::measure::{Judgement, Measure, StructureVolume, base_name};
 use crate::report::Report;
 use crate::report::findings::partner;
@@ -12,7 +12,7 @@ use crate::report::sentence::clean;
 use crate::volume::Side;
 
 /// Decimals of a volume in millilitres: a tenth of a cubic millimetre.
-const MILLILITRE_DECIMALS: i32 = 4;
+pub(super) const MILLILITRE_DECIMALS: i32 = 4;
 
 /// All measurements, each with a key that no other has.
 pub fn observations(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
@@ -27,6 +27,9 @@ pub fn observations(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
             all.push((format!("asymmetry-{}", left.index), difference(left, right, percent, ids)));
         }
     }
+    all.extend(others::lesions(report));
+    all.extend(others::function(report));
+    all.extend(others::changes(report, ids));
     for measure in &report.quality.measures {
         all.push((format!("quality-{}", measure.key), quality(measure)));
     }
@@ -34,7 +37,7 @@ pub fn observations(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
 }
 
 /// What every Observation begins with.
-fn observation(code: Value) -> Value {
+pub(super) fn observation(code: Value) -> Value {
     json!({
         "resourceType": "Observation",
         "status": "preliminary",
@@ -47,11 +50,11 @@ fn observation(code: Value) -> Value {
     })
 }
 
-fn volume_code() -> Value {
+pub(super) fn volume_code() -> Value {
     concept(coding(SNOMED, "118565006", "Volume"), "Volume")
 }
 
-fn volume_key(row: &StructureVolume) -> String {
+pub(super) fn volume_key(row: &StructureVolume) -> String {
     format!("volume-{}", row.index)
 }
 

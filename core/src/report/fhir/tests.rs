@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::report::tests::{HOSTILE, input};
-use crate::report::{Edits, Report, ReportInput, RunManifest};
+use crate::report::tests::{HOSTILE, full_input, heart_input, input};
+use crate::report::{Edits, Report, ReportInput, RunManifest, Wording};
 
 const SCHEMA: &str = include_str!("../../../../tests/golden/fhir/schema.json");
 
@@ -120,9 +120,95 @@ fn the_published_schema_accepts_the_bundle() {
     hostile.pack.version = String::new();
     hostile.structures[0].display_name = HOSTILE.into();
     hostile.started = "yesterday".into();
-    for input in [input(), empty, hostile] {
+    // Lesions and a second scan; another organ.
+    for input in [input(), empty, hostile, full_input(), heart_input()] {
         let bundle = bundle(&input, &Edits::default());
         assert_eq!(schema.errors(&bundle), Vec::<String>::new());
+    }
+    let (bundle, sha256) = worded();
+    assert_eq!(schema.errors(&bundle), Vec::<String>::new());
+    let device = resources(&bundle, "Device")[0].to_string();
+    assert!(device.contains(&sha256) && device.contains("decoder that worded the report"));
+}
+
+/// A report worded by the decoder, and the decoder's hash.
+fn worded() -> (Value, String) {
+    let pack = concat!(env!("CARGO_MANIFEST_DIR"), "/../public/packs/report.safetensors");
+    let Ok(decoder) = Wording::read(&std::fs::read(pack).unwrap_or_default()) else {
+        unreachable!("the pack is there")
+    };
+    let input = input();
+    let report = decoder.word(&Report::write(&input)).0;
+    let manifest = RunManifest::of(&input).with_wording_of(&report);
+    assert_eq!(manifest.worded_by.as_ref().map(|by| &by.sha256), Some(&decoder.info.sha256));
+    let json = report.to_fhir(&manifest).unwrap_or_default();
+    (serde_json::from_str(&json).unwrap_or_default(), decoder.info.sha256)
+}
+
+#[test]
+fn lesions_function_and_change_are_observations() {
+    let lesions = bundle(&full_input(), &Edits::default());
+    let all = resources(&lesions, "Observation");
+    let component = |observation: &Value, code: &str| {
+        let components = observation["component"].as_array().cloned().unwrap_or_default();
+        components.into_iter().find(|c| c["code"]["text"] == code).unwrap_or_default()
+    };
+    let sum = all.iter().find(|o| component(o, "Places marked as lesions")["valueInteger"] == 7);
+    let sum = sum.copied().cloned().unwrap_or_default();
+    assert_eq!(sum["valueQuantity"]["value"], 2.8);
+    assert_eq!(component(&sum, "Probability")["valueQuantity"]["value"], 91.23);
+    assert!(sum["note"][0]["text"].as_str().is_some_and(|text| text.contains("healthy heads")));
+    let marks: Vec<&&Value> =
+        all.iter().filter(|o| !component(o, "Longest diameter").is_null()).collect();
+    assert_eq!(marks.len(), 7);
+    assert_eq!(component(marks[0], "Longest diameter")["valueQuantity"]["value"], 12.0);
+    assert_eq!(component(marks[0], "Side")["valueCodeableConcept"]["text"], "left");
+    let change = all.iter().find(|o| {
+        o["code"]["text"].as_str().is_some_and(|text| text.starts_with("Change of volume"))
+    });
+    assert_eq!(change.map(|o| o["valueQuantity"]["value"].clone()), Some(json!(-0.5)));
+
+    let heart = bundle(&heart_input(), &Edits::default());
+    let of = |code: &str| {
+        let all = resources(&heart, "Observation");
+        let found = all.into_iter().find(|o| o["code"]["coding"][0]["code"] == code);
+        found.cloned().unwrap_or_default()
+    };
+    assert_eq!(of("8811-2")["valueQuantity"]["value"], 23.65);
+    assert_eq!(of("18087-7")["valueQuantity"]["code"], "g");
+    assert!(of("8818-7")["note"][0]["text"].as_str().is_some_and(|n| n.starts_with("Not usable")));
+}
+
+/// Every code of three bundles with its published name: `tests/golden/fhir/codes.json`, made
+/// from the standard's own lists by `make_codes.py beside it`.
+#[test]
+fn codes_are_those_of_the_published_lists() {
+    let golden = include_str!("../../../../tests/golden/fhir/codes.json");
+    let golden: Value = serde_json::from_str(golden).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let bundles = [input(), full_input(), heart_input()].map(|i| bundle(&i, &Edits::default()));
+    bundles.iter().for_each(|bundle| codings(bundle, &mut seen));
+    assert!(seen.len() > 30, "{}", seen.len());
+    for (system, code, display) in seen {
+        let known = &golden["codes"][&system][&code];
+        assert_eq!(known["display"], display, "{system} {code}");
+        assert!(known["source"].as_str().is_some_and(|source| !source.is_empty()));
+    }
+}
+
+fn codings(value: &Value, seen: &mut BTreeSet<(String, String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+            if let (Some(system), Some(code), Some(display)) =
+                (text("system"), text("code"), text("display"))
+            {
+                seen.insert((system, code, display));
+            }
+            fields.values().for_each(|value| codings(value, seen));
+        }
+        Value::Array(items) => items.iter().for_each(|value| codings(value, seen)),
+        _ => {}
     }
 }
 

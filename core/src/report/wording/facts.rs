@@ -6,7 +6,9 @@
 use super::claims::Claim;
 use crate::measure::{Judgement, Measure, Region, StructureVolume, base_name};
 use crate::report::closing::quality_in_short;
-use crate::report::findings::{comparable, partner};
+use crate::report::findings::{AT_EDGE, comparable, partner, sum};
+use crate::report::sentence::Source as Place;
+use crate::report::sums::keys;
 use crate::report::{ASYMMETRY_NAMED_PERCENT, Report, Section, Sentence};
 use crate::volume::Side;
 
@@ -37,7 +39,7 @@ impl Fact<'_> {
     /// Begins a sentence about the fact: what a click on it leads to, and how it reads.
     pub fn sentence(&self) -> Sentence {
         let sentence = match self.source {
-            Source::Report(_) => Sentence::new(),
+            Source::Report(_) => Sentence::new().leads_to(self.place()),
             Source::Pair(left, right) => {
                 Sentence::new().about(if self.claim.side == "right" { right } else { left }.index)
             }
@@ -45,6 +47,15 @@ impl Fact<'_> {
             Source::Measure(measure) => Sentence::new().about_measure(&measure.key),
         };
         if self.stands_out() { sentence.attention() } else { sentence }
+    }
+
+    /// Where a click leads that is about several facts like this one.
+    pub fn place(&self) -> Place {
+        match (self.source, self.claim.kind.as_str()) {
+            (Source::Report(_), "brain") => sum(keys::BRAIN),
+            (Source::Measure(_), _) | (_, "overall") => Place::Quality,
+            _ => Place::Structures,
+        }
     }
 
     /// Whether a reader is to notice it.
@@ -73,19 +84,19 @@ impl Fact<'_> {
             (Source::Structure(row), "<ml>") => {
                 sentence.millilitres("volume", row.millilitres, Some(row.index))
             }
-            (Source::Measure(measure), "<value>") => sentence.number(
-                &measure.name,
-                measure.value?,
-                (&measure.unit, usize::from(measure.decimals)),
-                None,
-            ),
+            (Source::Measure(measure), "<value>") => {
+                let form = (measure.unit.as_str(), usize::from(measure.decimals));
+                sentence
+                    .number(&measure.name, measure.value?, form, None)
+                    .read_from(Place::Measure(measure.key.clone()))
+            }
             (Source::Report(report), "<ml>") => {
                 sentence.millilitres("brain volume", report.totals.brain_millilitres, None)
             }
             (Source::Report(report), "<share>") => {
                 let share =
                     100.0 * report.totals.brain_millilitres / report.totals.icv_millilitres?;
-                sentence.percent("share", share, None)
+                sentence.percent("share of the intracranial volume", share, None)
             }
             (Source::Report(report), "<found>") => {
                 sentence.count("structures found", report.totals.found)
@@ -147,7 +158,9 @@ pub(super) fn facts<'a>(report: &'a Report, section: &Section) -> Option<(String
 fn with_value(section: &Section, name: &str, structure: Option<u8>) -> Option<usize> {
     section.sentences.iter().position(|sentence| {
         sentence.values.iter().any(|value| {
-            value.name == name && (structure.is_none() || value.structure == structure)
+            let named =
+                if name == AT_EDGE { value.name.starts_with(name) } else { value.name == name };
+            named && (structure.is_none() || value.structure == structure)
         })
     })
 }
@@ -185,7 +198,7 @@ fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<F
             Some(_) => {}
         }
         if row.edge_voxels > 0 {
-            let plain = with_value(section, "voxels at the edge", Some(row.index));
+            let plain = with_value(section, AT_EDGE, Some(row.index));
             push(claim("cut", name, side_of(row), ""), Source::Structure(row), plain);
         }
     }

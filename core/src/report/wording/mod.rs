@@ -4,7 +4,8 @@
 //! and placeholders; it never writes a number. Each sentence is parsed back into claims
 //! by the grammar's inverse ([`claims`]). A sentence that fits no wording, claims what no
 //! measurement supports or asks for a number that was not measured is not shown, and is
-//! counted. What the decoder left out is said by the plain sentence, so that nothing
+//! counted. What the decoder left out is said by the plain sentence, and numbers of a plain
+//! sentence that its words do not have are added to them (`numbers`), so that nothing
 //! measured is lost. Numbers keep their sources: they can be clicked like the plain ones.
 //!
 //! Section by section the facts are few, and a wrong word spoils one sentence only. The
@@ -14,11 +15,12 @@
 pub mod claims;
 mod facts;
 mod network;
+mod numbers;
 mod weights;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Report, Section, Sentence};
+use super::{PackFacts, Report, Section, Sentence};
 use crate::measure::Measure;
 pub use claims::{Claim, Grammar};
 use facts::Fact;
@@ -155,7 +157,34 @@ impl Wording {
                 section.sentences = self.section(report, section, &name, &facts, &mut count);
             }
         }
+        if count.shown > 0 {
+            self.sign(&mut worded);
+        }
         (worded, count)
+    }
+
+    /// Says in the report what worded it.
+    fn sign(&self, report: &mut Report) {
+        let info = &self.info;
+        if let Some(method) = report.sections.iter_mut().find(|section| section.key == "method") {
+            let sentence = Sentence::new()
+                .leads_to(super::Source::Run)
+                .say("Findings and impression were worded by a small neural network, the pack ");
+            let sentence =
+                super::closing::weights(sentence, &info.title, &info.version, &info.sha256).say(
+                    "; each of its sentences was checked against the measurements, which give the \
+                     numbers.",
+                );
+            // The last sentence is that it is no medical device.
+            method.sentences.insert(method.sentences.len().saturating_sub(1), sentence);
+        }
+        report.worded_by = Some(PackFacts {
+            name: info.title.clone(),
+            title: info.title.clone(),
+            version: info.version.clone(),
+            sha256: info.sha256.clone(),
+            ..PackFacts::default()
+        });
     }
 
     /// Checked sentences, then plain ones for what they do not say.
@@ -168,44 +197,65 @@ impl Wording {
         count: &mut WordingCount,
     ) -> Vec<Sentence> {
         let claims: Vec<Claim> = facts.iter().map(|fact| fact.claim.clone()).collect();
-        let mut said = vec![false; facts.len()];
-        let mut sentences = Vec::new();
+        // The sentence that says each fact.
+        let mut said: Vec<Option<usize>> = vec![None; facts.len()];
+        let mut sentences: Vec<Sentence> = Vec::new();
+        let mut facts_of: Vec<usize> = Vec::new();
         for tokens in self.write(name, &claims) {
             let Some(claims) = self.claims(&tokens) else {
                 count.unread += 1;
                 continue;
             };
-            // Every claim must be a fact that nothing has said yet.
-            let places: Option<Vec<usize>> = claims
-                .iter()
-                .map(|claim| {
-                    let place = facts.iter().position(|fact| fact.claim == *claim)?;
-                    (!said[place]).then_some(place)
-                })
-                .collect();
-            let sentence = places.as_deref().and_then(|places| {
+            let sentence = places(&claims, facts, &said).and_then(|places| {
                 let about = facts.get(*places.first()?)?;
-                Some((places, render(&tokens, about, &report.quality.measures)?))
+                let mut sentence = render(&tokens, about, &report.quality.measures)?;
+                if places.len() > 1 {
+                    (sentence.structure, sentence.measure) = (None, None);
+                    sentence.source = Some(about.place());
+                }
+                Some((places, sentence))
             });
             let Some((places, sentence)) = sentence else {
                 count.unsupported += 1;
                 continue;
             };
-            places.iter().for_each(|&place| said[place] = true);
+            places.iter().for_each(|&place| said[place] = Some(sentences.len()));
             sentences.push(sentence);
+            facts_of.push(places.len());
             count.shown += 1;
         }
         count.facts += facts.len();
-        count.said += said.iter().filter(|said| **said).count();
-        let covered = |index: usize| {
-            let mut here = facts.iter().zip(&said).filter(|(fact, _)| fact.plain == Some(index));
+        count.said += said.iter().flatten().count();
+        let mut plain: Vec<Sentence> = Vec::new();
+        for (index, sentence) in section.sentences.iter().enumerate() {
+            let here = facts.iter().zip(&said).filter(|(fact, _)| fact.plain == Some(index));
+            let saying: Option<Vec<usize>> = here.map(|(_, said)| *said).collect();
             // Said in full by the decoder, or no fact's sentence at all.
-            here.clone().next().is_some() && here.all(|(_, said)| *said)
-        };
-        let plain = section.sentences.iter().enumerate();
-        sentences.extend(plain.filter(|(index, _)| !covered(*index)).map(|(_, s)| s.clone()));
+            match saying.and_then(|saying| saying.into_iter().max()) {
+                None => plain.push(sentence.clone()),
+                Some(last) => {
+                    let missing = numbers::missing(sentence, &sentences, report);
+                    numbers::add(&mut sentences[last], &missing, facts_of[last] > 1, report);
+                }
+            }
+        }
+        sentences.extend(plain);
         sentences
     }
+}
+
+/// The facts that claims make, each of which nothing has said yet; none where one is no fact
+/// or comes twice.
+fn places(claims: &[Claim], facts: &[Fact<'_>], said: &[Option<usize>]) -> Option<Vec<usize>> {
+    let mut places = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let place = facts.iter().position(|fact| fact.claim == *claim)?;
+        if said[place].is_some() || places.contains(&place) {
+            return None;
+        }
+        places.push(place);
+    }
+    Some(places)
 }
 
 fn likeliest(logits: &[f32]) -> usize {

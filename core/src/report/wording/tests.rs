@@ -6,7 +6,10 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::*;
-use crate::report::tests::input;
+use crate::measure::Judgement;
+use crate::report::edits::Edits;
+use crate::report::tests::{full_input, input};
+use crate::report::{ReportInput, Value};
 
 fn file(path: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap_or_default()
@@ -79,6 +82,103 @@ fn every_shown_sentence_has_its_measurement_and_nothing_is_lost() {
         let has = |written: &str| sentence.values.iter().any(|value| value.written == written);
         sentence.text.contains("hippocampus") && has("2.00") && has("1.60")
     }));
+}
+
+/// Inputs in which different plain sentences are said by the decoder.
+fn inputs() -> Vec<ReportInput> {
+    let (mut even, mut whole) = (input(), full_input());
+    for row in &mut even.structures {
+        row.asymmetry_percent = row.asymmetry_percent.map(|_| -4.0);
+        row.edge_voxels = 0;
+    }
+    // Everything is found, and many pairs differ.
+    let mut percent = 12.0;
+    for row in &mut whole.structures {
+        (row.voxels, row.millilitres) = (row.voxels.max(900), row.millilitres.max(0.9));
+        row.nearest_voxel = row.nearest_voxel.or(Some([1, 1, 1]));
+        if row.pair.is_some() {
+            row.asymmetry_percent = Some(percent);
+            percent += 3.0;
+        }
+    }
+    let mut poor = input();
+    for (at, measure) in poor.quality.measures.iter_mut().enumerate() {
+        measure.judgement = if at % 2 == 0 { Judgement::Good } else { Judgement::Look };
+    }
+    vec![input(), even, whole, poor, full_input()]
+}
+
+#[test]
+fn no_number_is_lost() {
+    let wording = wording();
+    let mut said = 0;
+    for input in inputs() {
+        let report = Report::write(&input);
+        let (worded, count) = wording.word(&report);
+        said += count.said;
+        let values = |report: &Report| -> Vec<Value> {
+            report.sentences().flat_map(|sentence| sentence.values.clone()).collect()
+        };
+        let (plain, kept) = (values(&report), values(&worded));
+        for value in &plain {
+            let known = kept.iter().any(|other| numbers::key(other) == numbers::key(value));
+            assert!(known, "{value:?}\n{}", worded.to_text());
+        }
+        // And each of them can be clicked.
+        for sentence in worded.sentences() {
+            for value in &sentence.values {
+                assert!(sentence.text[value.start..].starts_with(&value.written), "{sentence:?}");
+                assert!(sentence.origin_of(value).is_some(), "{sentence:?}");
+            }
+        }
+    }
+    assert!(said > 40, "{said}");
+}
+
+#[test]
+fn a_fact_is_said_once() {
+    let report = Report::write(&input());
+    let section = report.section("findings_medial_temporal_lobe");
+    let facts = section.and_then(|section| facts::facts(&report, section)).map(|(_, facts)| facts);
+    let facts = facts.unwrap_or_default();
+    let claim = facts[0].claim.clone();
+    let said = vec![None; facts.len()];
+    assert_eq!(places(core::slice::from_ref(&claim), &facts, &said), Some(vec![0]));
+    assert_eq!(places(&[claim.clone(), claim.clone()], &facts, &said), None);
+    let mut said = said;
+    said[0] = Some(0);
+    assert_eq!(places(&[claim], &facts, &said), None);
+}
+
+#[test]
+fn the_report_says_what_worded_it() {
+    let report = Report::write(&input());
+    let wording = wording();
+    let (worded, _) = wording.word(&report);
+    let method = worded.section("method").map(|s| s.sentences.as_slice()).unwrap_or_default();
+    let hash: String = wording.info.sha256.chars().take(12).collect();
+    let sentence = method.iter().find(|sentence| sentence.text.contains(&hash));
+    let words = sentence.map(|sentence| sentence.text.as_str()).unwrap_or_default();
+    assert!(words.contains(&wording.info.version) && words.contains("worded by"), "{words}");
+    assert_eq!(method.last().map(|s| s.text.as_str()), Some(crate::report::NOT_A_DEVICE));
+    assert_eq!(worded.worded_by.map(|pack| pack.sha256), Some(wording.info.sha256));
+}
+
+#[test]
+fn an_edit_of_a_plain_sentence_waits_for_it() {
+    let report = Report::write(&input());
+    let (worded, _) = wording().word(&report);
+    let section = report.section("findings_medial_temporal_lobe");
+    let pair =
+        section.and_then(|s| s.sentences.iter().find(|s| s.text.contains("hippocampus meas")));
+    let Some(pair) = pair else { unreachable!("the pair has a sentence") };
+    let mut edits = Edits::default();
+    edits.set("findings_medial_temporal_lobe", &pair.text, "Mine.");
+    let own = edits.next("method");
+    edits.set("method", &own, "Mine, too.");
+    assert_eq!(edits.without_place(&report), 0);
+    assert_eq!(edits.without_place(&worded), 1);
+    assert_eq!(edits.apply(&report).to_text().matches("[edited]").count(), 3);
 }
 
 #[test]

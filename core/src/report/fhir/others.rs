@@ -1,0 +1,125 @@
+//! Observations beside those of the structures: lesions, the heart's function, change.
+
+use serde_json::{Value, json};
+
+use super::Ids;
+use super::codes::{self, DICOM, SNOMED, coding, concept, quantity, words};
+use super::observations::{MILLILITRE_DECIMALS, observation, volume_code, volume_key};
+use crate::lesions::{Lesion, Place};
+use crate::report::sentence::clean;
+use crate::report::{LesionFacts, Report, heart, lesions as sentences};
+
+fn probability(value: f64) -> Value {
+    json!({
+        "code": concept(coding(DICOM, "122157", "Probability"), "Probability"),
+        "valueQuantity": quantity(100.0 * value, "%", 2),
+    })
+}
+
+fn lesion_code() -> Value {
+    coding(SNOMED, "301766008", "Lesion of Brain")
+}
+
+/// How many, how large together, how likely; and one a lesion. Empty where nothing was
+/// looked for.
+pub fn lesions(report: &Report) -> Vec<(String, Value)> {
+    let Some(facts) = &report.lesions else { return Vec::new() };
+    let mut all = vec![("lesions".to_owned(), together(facts))];
+    all.extend(facts.lesions.iter().map(|row| (format!("lesion-{}", row.number), lesion(row))));
+    all
+}
+
+fn together(facts: &LesionFacts) -> Value {
+    let summary = &facts.summary;
+    let mut all = observation(volume_code());
+    all["bodySite"] = concept(coding(SNOMED, "12738006", "Brain"), "brain");
+    all["valueQuantity"] = quantity(summary.millilitres, "mL", MILLILITRE_DECIMALS);
+    let mut components = vec![json!({
+        "code": words("Places marked as lesions"),
+        "valueInteger": summary.lesions,
+    })];
+    components.extend(summary.probability.map(probability));
+    all["component"] = json!(components);
+    all["method"] = words("Marked by a neural network; not confirmed by a reader");
+    all["note"] = json!([{ "text": sentences::caution(facts.false_alarms).text }]);
+    all
+}
+
+fn lesion(row: &Lesion) -> Value {
+    let mut lesion = observation(volume_code());
+    let region = clean(row.region.as_deref().unwrap_or("brain"));
+    lesion["bodySite"] = words(&region);
+    lesion["valueQuantity"] = quantity(row.millilitres, "mL", MILLILITRE_DECIMALS);
+    let mut components = vec![
+        json!({
+            "code": words("Marked as"),
+            "valueCodeableConcept": concept(lesion_code(), &clean(&row.kind)),
+        }),
+        json!({
+            "code": concept(coding(SNOMED, "103339001", "Long axis"), "Longest diameter"),
+            "valueQuantity": quantity(row.diameter_mm, "mm", 1),
+        }),
+        probability(f64::from(row.probability)),
+    ];
+    if let Some(side) = row.side {
+        components.push(json!({
+            "code": concept(coding(SNOMED, "272741003", "Laterality"), "Side"),
+            "valueCodeableConcept": codes::side(side),
+        }));
+    }
+    if row.place != Place::Unknown {
+        components.push(json!({
+            "code": words("Place in the brain"),
+            "valueString": row.place.words(),
+        }));
+    }
+    lesion["component"] = json!(components);
+    lesion
+}
+
+/// Volumes, stroke volumes, ejection fractions and mass.
+pub fn function(report: &Report) -> Vec<(String, Value)> {
+    let rows = report.heart.as_ref().map(heart::rows).unwrap_or_default();
+    rows.into_iter()
+        .filter_map(|(row, usable)| {
+            let (code, place) = codes::function(row.key)?;
+            let mut number = observation(concept(code, row.name));
+            number["bodySite"] = place;
+            number["valueQuantity"] = quantity(row.value?, row.unit, 2);
+            number["method"] = words(&row.formula);
+            if !usable {
+                let words = "Not usable: this model is too far from hearts drawn by hand.";
+                number["note"] = json!([{ "text": words }]);
+            }
+            Some((format!("function-{}", row.key), number))
+        })
+        .collect()
+}
+
+/// The change of each structure until the second scan, with its interval.
+pub fn changes(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
+    let facts = report.comparison.iter().filter_map(|facts| facts.changes.as_ref());
+    facts
+        .flatten()
+        .map(|change| {
+            let [before, after] = change.millilitres;
+            let mut row = observation(words("Change of volume until the second scan"));
+            row["bodySite"] = words(&clean(&change.name));
+            row["valueQuantity"] = quantity(after - before, "mL", MILLILITRE_DECIMALS);
+            row["interpretation"] = json!([words(if change.changed {
+                "outside the interval of repeated measurements"
+            } else {
+                "no change outside the interval of repeated measurements"
+            })]);
+            row["component"] = json!([{
+                "code": words("Half of the interval"),
+                "valueQuantity": quantity(change.interval_ml, "mL", MILLILITRE_DECIMALS),
+            }]);
+            let known = report.structures.iter().find(|known| known.index == change.index);
+            if let Some(known) = known {
+                row["derivedFrom"] = json!([{ "reference": ids.urn(&volume_key(known)) }]);
+            }
+            (format!("change-{}", change.index), row)
+        })
+        .collect()
+}
