@@ -31,7 +31,7 @@ import SimpleITK
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
-from training import resumed
+from training import resumed, two_scans_card
 from training.evaluate import labelled
 from training.labels import scoring_map
 from training.paths import REPOSITORY, data_folder
@@ -213,6 +213,7 @@ def main() -> None:
     def save() -> None:
         result["summary"] = summary(result)
         resumed.save(arguments.out, result)
+        two_scans_card.write()
 
     motions = result.setdefault("motions", {})
     scans = {name: arguments.data / "multi_sequence" / f"kirby113_{f}.nii.gz" for name, f in KIRBY.items()}

@@ -22,7 +22,7 @@
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 //!
-//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `follow_up`, `cine` and `facts`.
+//! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `cine` and `facts`.
 
 #[cfg(feature = "network")]
 pub mod cine;
@@ -32,7 +32,6 @@ pub mod convert;
 pub mod facts;
 #[cfg(feature = "network")]
 pub mod features;
-#[cfg(feature = "network")]
 pub mod follow_up;
 pub mod formats;
 pub mod identify;

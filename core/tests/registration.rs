@@ -3,10 +3,11 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
+use prism_core::formats::nifti::write_displacement;
 use prism_core::formats::{self, InputFile, Selection};
 use prism_core::pipeline::Quiet;
 use prism_core::registration::motion::{about, rotation};
-use prism_core::registration::{Kind, Plan, Subject, align};
+use prism_core::registration::{Deformation, Kind, Plan, Subject, Transform, align, itk};
 use prism_core::volume::{Affine, Volume, offset};
 
 const SIDES: [usize; 3] = [48, 52, 44];
@@ -104,4 +105,69 @@ fn the_atlas_shows_the_template_where_mni_space_has_it() {
         let found = f64::from(atlas.data[offset(atlas.dims, voxel)]);
         assert!((found - expected).abs() <= 0.5, "{point:?}: {found}");
     }
+}
+
+/// A NIfTI file beside the other results of training/golden_registration.py.
+fn golden(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/registration/");
+    std::fs::read(format!("{folder}{name}")).expect("a golden file")
+}
+
+fn golden_scan(name: &str) -> Volume {
+    let file = InputFile { name: name.into(), bytes: golden(name) };
+    formats::load(&[file], &Selection::default()).expect("a scan").volume
+}
+
+/// Sides, intent, rows of the affine and values of a packed NIfTI file of floats.
+fn vectors(packed: &[u8]) -> (Vec<i16>, i16, Vec<f32>, Vec<f32>) {
+    let mut bytes = Vec::new();
+    let mut reader = flate2::read::GzDecoder::new(packed);
+    std::io::Read::read_to_end(&mut reader, &mut bytes).expect("a gzip file");
+    let short = |at: usize| i16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let float = |at: usize| f32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
+    let start = float(108) as usize;
+    let values = bytes[start..].chunks_exact(4);
+    (
+        (0..6).map(|k| short(40 + 2 * k)).collect(),
+        short(68),
+        (0..12).map(|k| float(280 + 4 * k)).collect(),
+        values.map(|four| f32::from_le_bytes(four.try_into().expect("four"))).collect(),
+    )
+}
+
+fn most(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn a_transform_does_what_simpleitk_makes_of_it() {
+    let (sides, _, _, bend) = vectors(&golden("deformation.nii.gz"));
+    let expected = golden_scan("warped.nii.gz");
+    let (dims, grid) = (expected.dims, expected.affine);
+    assert_eq!(sides[1..4], dims.map(|side| side as i16));
+    let voxels = dims.iter().product::<usize>();
+    // Components one behind the other, LPS.
+    let displacement =
+        (0..voxels).map(|at| [-bend[at], -bend[voxels + at], bend[2 * voxels + at]]).collect();
+    let deformation = Deformation { displacement, dims, affine: grid, mask: vec![true; voxels] };
+    let text = String::from_utf8(golden("affine.txt")).expect("text");
+    let affine = itk::read_affine(&text).expect("an affine map");
+    let transform = Transform { affine, deformation: Some(deformation) };
+
+    let field = transform.field(dims, &grid).expect("lies somewhere");
+    let mine = vectors(&write_displacement(&field, dims, &grid).expect("writes"));
+    let theirs = vectors(&golden("field.nii.gz"));
+    assert_eq!((mine.0, mine.1), (theirs.0, theirs.1));
+    assert!(most(&mine.2, &theirs.2) < 1e-4, "{:?} {:?}", mine.2, theirs.2);
+    let error = most(&mine.3, &theirs.3);
+    assert!(error < 1e-3, "{error} mm");
+
+    let moving = golden_scan("moving.nii.gz");
+    let warped = transform.warp(&moving, dims, &grid).expect("lies somewhere");
+    let inside = expected.data.iter().filter(|&&value| value != 0.0).count();
+    assert!(10 * inside > 8 * voxels && inside < voxels, "{inside} of {voxels}");
+    // Greys of 0 to 100.
+    let error = most(&warped.data, &expected.data);
+    assert!(error < 0.02, "{error}");
 }

@@ -65,6 +65,41 @@ pub fn a_second_scan_is_aligned_and_laid_over_the_first(stage: &Stage) {
     assert_content(&page);
 }
 
+pub fn an_alignment_is_saved_as_the_command_line_writes_it(stage: &Stage) {
+    let page = open_small(stage);
+    page.choose("compare-kind", "affine");
+    let moving = moved(&stage.folder);
+    page.choose_files("compare-input", std::slice::from_ref(&moving));
+    page.wait_until("the alignment", TIMEOUT, &|page| page.has("compare-outcome"));
+    page.click("compare-files");
+    let fixed = scans::small(&stage.folder);
+    let expected = itk::read_affine(&stage.register_by_command(&moving, &fixed));
+    let expected = expected.expect("an affine map");
+    let text = String::from_utf8(page.download("compare-save-affine").bytes).expect("text");
+    let found = itk::read_affine(&text).expect("an affine map");
+    let head: Volume = scans::read("small", &fs::read(&fixed).expect("the small scan"));
+    for corner in 0..8 {
+        let side = |axis: usize| (corner >> axis & 1) as f64 * (head.dims[axis] as f64 - 1.0);
+        let point = head.affine.apply([side(0), side(1), side(2)]);
+        let pairs = found.apply(point).into_iter().zip(expected.apply(point));
+        for (found, expected) in pairs {
+            assert!((found - expected).abs() < 0.2, "{found} where the command has {expected}");
+        }
+    }
+    let warped: Volume = scans::read("warped", &page.download("compare-save-warped").bytes);
+    assert_eq!(warped.dims, head.dims);
+    // The same head: what was moved lies on it again.
+    let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / head.data.len() as f32;
+    let level = mean(&mut head.data.iter().copied());
+    let away = mean(&mut head.data.iter().zip(&warped.data).map(|(a, b)| (a - b).abs()));
+    assert!(away < 0.1 * level, "{away} of {level}");
+    for (hook, gzip) in [("compare-save-field", [0x1f, 0x8b]), ("compare-save-labels", [0x1f, 0x8b])]
+    {
+        assert_eq!(page.download(hook).bytes[..2], gzip, "{hook}");
+    }
+    assert_content(&page);
+}
+
 pub fn an_alignment_is_cancelled_and_the_scan_stays(stage: &Stage) {
     let page = open_small(stage);
     page.choose_files("compare-input", &[moved(&stage.folder)]);
@@ -130,6 +165,8 @@ pub fn a_scan_against_itself_shows_no_change_and_is_dated(stage: &Stage) {
     page.wait_until("the map", LONG, &|page| page.text("compare-busy").is_empty());
     assert_eq!(page.attribute("compare", "data-mode"), "change", "{}", page.texts("notice"));
     assert!(words(&page, "compare-legend").contains("25 %"));
+    let map: Volume = scans::read("map", &page.download("compare-save-local").bytes);
+    assert!(map.data.iter().all(|factor| (0.5..2.0).contains(factor)));
     page.click("compare-off");
 
     page.click("compare-measure");
@@ -153,6 +190,17 @@ pub fn a_scan_against_itself_shows_no_change_and_is_dated(stage: &Stage) {
     let saved = page.download("compare-save-timeline");
     let svg = String::from_utf8(saved.bytes).expect("text");
     assert!(svg.starts_with("<svg") && svg.contains("2024-02-29"), "{svg:.300}");
+    let csv = String::from_utf8(page.download("compare-save-change").bytes).expect("text");
+    assert!(csv.starts_with("id,structure,") && csv.contains("interval_percent_a_year"), "{csv}");
+    assert!(csv.lines().skip(1).all(|line| line.ends_with("false")), "{csv}");
+
+    page.click("compare-lesions");
+    page.wait_until("the lesions", LONG, &|page| page.has("compare-lesion-words"));
+    assert!(page.text("compare-lesion-words").contains("none changed"));
+    assert!(!page.has("compare-lesion-table"));
+    let mask: Volume = scans::read("mask", &page.download("compare-save-lesions").bytes);
+    assert!(mask.data.iter().all(|&value| value == 0.0));
+
     page.choose("compare-date-1", "2018-02-28");
     page.wait_until("the wrong order to be said", PATIENCE, &|page| {
         page.text("compare-span").contains("older")

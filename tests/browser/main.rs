@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
         features::a_few_strokes_teach_a_segmentation,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,
+        compare::an_alignment_is_saved_as_the_command_line_writes_it,
         compare::an_alignment_is_cancelled_and_the_scan_stays,
         lesions::lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees,
         lesions::what_is_no_scan_is_not_added_and_a_search_is_cancelled,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training import follow_up, resumed
+from training import follow_up, resumed, shrink
 
 
 class TwoScans(unittest.TestCase):
@@ -21,6 +21,17 @@ class TwoScans(unittest.TestCase):
         # 10 mm towards the front (RAS) is y - 10 in LPS: the second column, negative.
         further = follow_up.from_common_space() @ (centre + [0, 10, 0, 0]) - moved
         np.testing.assert_allclose(further[:3], [-0.136326, 9.98513, 0.554887], atol=1e-5)
+
+    def test_structures_shrink_by_what_was_asked(self):
+        x, y, z = np.indices((40, 36, 32))
+        ball = lambda a, b, c, r: (x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2 < r**2  # noqa: E731
+        masks = [ball(12, 18, 16, 7), ball(28, 18, 16, 6)]
+        scan = 50 + 100 * masks[0] + 40 * masks[1]
+        small, lost = shrink.shrunk(scan, masks, 0.1, (1.0, 1.0, 1.0))
+        np.testing.assert_allclose(lost, 0.1, atol=0.003)
+        # What the scan shows above its background.
+        self.assertAlmostEqual((small - 50)[:20].sum() / (100 * masks[0].sum()), 0.9, delta=0.005)
+        np.testing.assert_allclose(small[:3], 50)
 
     def test_results_of_another_pack_are_not_kept(self):
         with tempfile.TemporaryDirectory() as place:

@@ -8,10 +8,11 @@ use leptos::prelude::*;
 use wasm_bindgen::JsValue;
 use web_sys::File;
 
-use super::messages::{Answer, Ask, Picture, Standard};
+use super::messages::{Answer, Ask, Picture, Saved, Standard};
 use super::{Mode, Outcome};
-use crate::actions::fetch_file;
-use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::actions::{fetch_file, sentence};
+use crate::download;
+use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::{Displacements, DisplayColours, StandardSpace};
 
@@ -74,7 +75,35 @@ impl App {
 
     /// Compares the volumes of the structures in both scans.
     pub fn ask_change(&self) {
-        self.ask_compare("Measuring both scans", Ask::Change, Vec::new());
+        let app = *self;
+        self.compare.findings.set(None);
+        leptos::task::spawn_local(async move {
+            // Without the heads nothing is said of the sequences.
+            let heads = app.identify_files().await.and_then(|mut files| files.pop());
+            app.ask_compare("Measuring both scans", Ask::Change, heads.into_iter().collect());
+        });
+    }
+
+    /// Looks for lesions that changed between the scans.
+    pub fn ask_lesion_change(&self) {
+        let Some(card) = untrack(|| self.models.lesions()) else { return };
+        let app = *self;
+        leptos::task::spawn_local(async move {
+            let Some(pack) = app.lesion_files().await.and_then(|mut files| files.pop()) else {
+                app.notify(
+                    Tone::Problem,
+                    "The model could not be fetched; look at the network, then try again.",
+                );
+                return;
+            };
+            let ask = Ask::Lesions { pack: card.sha256 };
+            app.ask_compare("Looking for lesions", ask, vec![pack]);
+        });
+    }
+
+    /// Saves a file of the second scan.
+    pub fn save_of_comparison(&self, what: Saved) {
+        self.ask_compare("Writing the file", Ask::Save(what), Vec::new());
     }
 
     /// Shows the second scan in another way.
@@ -174,7 +203,8 @@ impl App {
     fn comparison_answered(&self, answer: Answer, parts: &[JsValue]) {
         let compare = self.compare;
         match answer {
-            Answer::Aligned { grid, seconds, differences, folded, date, standard } => {
+            Answer::Aligned { grid, seconds, differences, folded, date, standard, note } => {
+                compare.note.set(note);
                 compare.outcome.set(Some(Outcome { seconds, differences, folded }));
                 let first = self.scan.with_untracked(|scan| {
                     scan.as_ref().and_then(|scan| scan.acquisition().study_date)
@@ -187,12 +217,27 @@ impl App {
                 compare.picture.set(picture(Picture::Greys, grid, parts));
                 self.show_comparison(Mode::Blend);
             }
-            Answer::Drawn { grid, picture: which } => {
+            Answer::Drawn { grid, picture: which, noise_percent } => {
+                if noise_percent.is_some() {
+                    compare.noise_percent.set(noise_percent);
+                }
                 compare.picture.set(picture(which, grid, parts));
                 // Another way may have been chosen meanwhile.
                 self.draw_what_is_shown();
             }
             Answer::Changed { rows } => compare.rows.set(Some(rows)),
+            Answer::Lesions { findings, largest_null_ml } => {
+                compare.findings.set(Some((findings, largest_null_ml)));
+            }
+            Answer::Saved(what) => {
+                let (end, media_type) = what.file();
+                let name = format!("{}_{end}", self.file_stem());
+                if let Some(bytes) = parts.first()
+                    && let Err(message) = download::save(&name, media_type, bytes)
+                {
+                    self.notify(Tone::Problem, sentence(&message));
+                }
+            }
         }
     }
 
@@ -217,6 +262,9 @@ impl App {
         self.compare.name.set(None);
         self.compare.outcome.set(None);
         self.compare.rows.set(None);
+        self.compare.findings.set(None);
+        self.compare.noise_percent.set(None);
+        self.compare.note.set(None);
         self.compare.picture.set(None);
         self.compare.atlas.set(false);
         self.compare.years.set(String::new());

@@ -2,10 +2,11 @@
 //! interval is called no change, in words and in the drawing.
 
 use leptos::prelude::*;
+use prism_core::follow_up::{Change, changes_csv};
 use prism_core::formats::Date;
 use prism_core::report::{Course, Timeline};
 
-use super::messages::Row;
+use super::lesions::LesionChange;
 use crate::download;
 use crate::state::{App, Tone};
 use crate::text;
@@ -55,14 +56,14 @@ pub(super) fn years(years: &str, dates: &[String; 2]) -> Option<f64> {
 }
 
 /// The rows as what is drawn: those that changed first.
-fn timeline(rows: &[Row], span: &Span) -> Timeline {
+fn timeline(rows: &[Change], span: &Span) -> Timeline {
     let (changed, rest): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.changed);
     let courses = changed.into_iter().chain(rest).map(|row| Course {
         index: row.index,
         name: row.name.clone(),
-        millilitres: row.millilitres.into(),
-        intervals: row.intervals.into(),
-        interval: row.interval,
+        millilitres: [row.baseline_ml, row.later_ml],
+        intervals: row.intervals_ml,
+        interval: row.interval_ml,
         changed: row.changed,
     });
     Timeline { times: span.times.clone(), years: span.years, courses: courses.collect() }
@@ -82,6 +83,16 @@ pub fn FollowUp(app: App) -> impl IntoView {
         if let Some(svg) = svg
             && let Err(message) = download::save_text("timeline.svg", "image/svg+xml", &svg)
         {
+            app.notify(Tone::Problem, message);
+        }
+    };
+    let save_table = move |_| {
+        let Some(rows) = compare.rows.get_untracked() else { return };
+        let years = span.get_untracked().years;
+        let rows: Vec<Change> = rows.into_iter().map(|row| row.over(years)).collect();
+        let name = format!("{}_change.csv", app.file_stem());
+        let saved = download::save_text(&name, "text/csv;charset=utf-8", &changes_csv(&rows));
+        if let Err(message) = saved {
             app.notify(Tone::Problem, message);
         }
     };
@@ -120,6 +131,15 @@ pub fn FollowUp(app: App) -> impl IntoView {
                             >
                                 "Save the timeline (SVG)"
                             </button>
+                            <button
+                                type="button"
+                                class="button quiet"
+                                data-test="compare-save-change"
+                                on:click=save_table
+                            >
+                                "Save the changes (CSV)"
+                            </button>
+                            <LesionChange app />
                         }
                     })
             }}
@@ -169,7 +189,7 @@ fn When(app: App, span: Memo<Span>) -> impl IntoView {
 
 /// Volumes and changes in numbers.
 #[component]
-fn Table(app: App, rows: Vec<Row>, years: Option<f64>) -> impl IntoView {
+fn Table(app: App, rows: Vec<Change>, years: Option<f64>) -> impl IntoView {
     let unchanged = rows.iter().filter(|row| !row.changed).count();
     view! {
         <table class="compare-table" data-test="compare-changes">
@@ -195,12 +215,15 @@ fn Table(app: App, rows: Vec<Row>, years: Option<f64>) -> impl IntoView {
 }
 
 /// A structure's row.
-fn line(app: App, row: Row, years: Option<f64>) -> impl IntoView {
+fn line(app: App, row: Change, years: Option<f64>) -> impl IntoView {
+    let row = row.over(years);
     let index = row.index;
     let class = if row.changed { "changed" } else { "" };
-    let signed =
-        |value: f64| format!("{}{}", if value > 0.0 { "+" } else { "" }, text::fixed(value, 2));
-    let percent = 100.0 * row.change / row.millilitres.0 / years.unwrap_or(1.0);
+    let within = |value: f64, half: f64, digits| {
+        let sign = if value > 0.0 { "+" } else { "" };
+        format!("{sign}{} ± {}", text::fixed(value, digits), text::fixed(half, digits))
+    };
+    let (percent, half, _) = row.rate();
     view! {
         <tr class=class data-structure=index.to_string() data-changed=row.changed.to_string()>
             <th scope="row">
@@ -208,10 +231,10 @@ fn line(app: App, row: Row, years: Option<f64>) -> impl IntoView {
                     {row.name}
                 </button>
             </th>
-            <td>{text::fixed(row.millilitres.0, 2)}</td>
-            <td>{text::fixed(row.millilitres.1, 2)}</td>
-            <td>{format!("{} ± {}", signed(row.change), text::fixed(row.interval, 2))}</td>
-            <td>{if row.changed { signed(percent) } else { "none".into() }}</td>
+            <td>{text::fixed(row.baseline_ml, 2)}</td>
+            <td>{text::fixed(row.later_ml, 2)}</td>
+            <td>{within(row.change_ml, row.interval_ml, 2)}</td>
+            <td>{if row.changed { within(percent, half, 1) } else { "none".into() }}</td>
         </tr>
     }
 }

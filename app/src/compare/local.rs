@@ -4,9 +4,9 @@
 
 use leptos::prelude::*;
 
-/// Change from which colour begins: less is left out. A scan against itself, moved,
-/// resampled and with noise, stays below it in 19 of 20 places.
-pub const LEAST_PERCENT: f64 = 5.0;
+/// Changes from which colour may begin: what the first scan against its own repeat shows is
+/// left out, and a percent in any case.
+const LEAST_PERCENT: (f64, f64) = (1.0, 24.0);
 
 /// Change at the end of the scale, and what is beyond.
 const MOST_PERCENT: f64 = 25.0;
@@ -19,8 +19,8 @@ const SMALLER: [f64; 3] = [64.0, 150.0, 255.0];
 /// Opacity where colour begins, and at the ends.
 const ALPHA: (f64, f64) = (0.35, 1.0);
 
-/// Percent at the legend's ticks.
-const TICKS: [f64; 6] = [-20.0, -10.0, -5.0, 5.0, 10.0, 25.0];
+/// Percent at the legend's ticks, beside where colour begins.
+const TICKS: [f64; 4] = [-20.0, -10.0, 10.0, 25.0];
 
 /// Measures of the legend.
 const WIDTH: f64 = 360.0;
@@ -30,10 +30,16 @@ fn logarithm(percent: f64) -> f64 {
     (1.0 + percent / 100.0).ln()
 }
 
-/// Red, green, blue, alpha of a determinant, colours multiplied by alpha.
-pub fn colour(determinant: f32) -> [u8; 4] {
+/// Where colour begins, for a map whose noise is this.
+pub fn begins(noise_percent: f64) -> f64 {
+    noise_percent.clamp(LEAST_PERCENT.0, LEAST_PERCENT.1)
+}
+
+/// Red, green, blue, alpha of a determinant, colours multiplied by alpha; none below the
+/// noise.
+pub fn colour(determinant: f32, noise_percent: f64) -> [u8; 4] {
     let log = f64::from(determinant).max(f64::MIN_POSITIVE).ln();
-    let (least, most) = (logarithm(LEAST_PERCENT), logarithm(MOST_PERCENT));
+    let (least, most) = (logarithm(begins(noise_percent)), logarithm(MOST_PERCENT));
     if determinant.is_nan() || log.abs() < least {
         return [0; 4];
     }
@@ -48,14 +54,23 @@ fn place(log: f64) -> f64 {
     0.5 * WIDTH * (1.0 + log / logarithm(MOST_PERCENT))
 }
 
-/// The scale of the map, in percent.
+/// The scale of the map, in percent; none before the map is there.
 #[component]
-pub fn Legend() -> impl IntoView {
+pub fn Legend(
+    /// Change that is noise.
+    noise_percent: RwSignal<Option<f64>>,
+) -> impl IntoView {
+    move || noise_percent.get().map(|noise| view! { <Scale noise /> })
+}
+
+#[component]
+fn Scale(noise: f64) -> impl IntoView {
+    let least = begins(noise);
     let most = logarithm(MOST_PERCENT);
     let step = 2.0 * most / STEPS as f64;
     let stripes = (0..STEPS).map(|at| {
         let log = (at as f64 + 0.5) * step - most;
-        let [r, g, b, a] = colour(log.exp() as f32);
+        let [r, g, b, a] = colour(log.exp() as f32, noise);
         view! {
             <rect
                 x=format!("{:.2}", place(log - 0.5 * step))
@@ -67,7 +82,10 @@ pub fn Legend() -> impl IntoView {
             ></rect>
         }
     });
-    let ticks = TICKS.map(|percent| {
+    let apart = |percent: &f64| (percent.abs() - least).abs() > 3.0;
+    let ends = [least, 100.0 / (1.0 + least / 100.0) - 100.0];
+    let ticks: Vec<f64> = TICKS.into_iter().filter(apart).chain(ends).collect();
+    let ticks = ticks.into_iter().map(|percent| {
         let x = place(logarithm(percent));
         let anchor = if x < 1.0 {
             "start"
@@ -92,8 +110,8 @@ pub fn Legend() -> impl IntoView {
             <figcaption class="aside">
                 {format!(
                     "Volume of each place in the second scan against the first. Less than \
-                     {LEAST_PERCENT:.0} % is not drawn: a scan against itself makes as much. The map \
-                     says where to look; only the table below knows intervals.",
+                     {least:.1} % has no colour: 99 of 100 places of the first scan against its own \
+                     repeat stay below it.",
                 )}
             </figcaption>
         </figure>
@@ -106,9 +124,13 @@ mod tests {
 
     #[test]
     fn small_changes_have_no_colour_and_inverse_ones_are_equally_strong() {
+        let colour = |determinant| super::colour(determinant, 5.0);
         for none in [1.0, 1.04, 0.96, f32::NAN] {
             assert_eq!(colour(none), [0; 4], "{none}");
         }
+        // Another pair, another noise.
+        assert_ne!(super::colour(1.04, 2.0), [0; 4]);
+        assert_eq!(super::colour(1.08, 9.0), [0; 4]);
         // 1.25 and 1 / 1.25 are the ends; 2 is beyond.
         assert_eq!(colour(1.2501), [255, 148, 32, 255]);
         assert_eq!(colour(0.7999), [64, 150, 255, 255]);

@@ -1,5 +1,6 @@
 //! What page and worker say to each other about a second scan (see `protocol`).
 
+use prism_core::follow_up::{Change, Finding};
 use prism_core::formats::Date;
 use prism_core::volume::Affine;
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,75 @@ pub enum Ask {
     },
     /// Draw it.
     Draw(Picture),
-    /// Segment both several times and compare volumes.
+    /// Segment both several times and compare volumes. Beside, second: the heads that
+    /// identify a scan.
     Change,
+    /// Look for lesions that changed, after [`Ask::Change`]. Beside, second: the lesion pack.
+    Lesions {
+        /// SHA-256 of the lesion pack.
+        pack: String,
+    },
+    /// Write a file.
+    Save(Saved),
+}
+
+/// What can be saved of a second scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Saved {
+    /// It, on the grid of the first one.
+    Warped,
+    /// The structures that the network finds in it, carried to the grid of the first one.
+    Labels,
+    /// The displacements from the first one's points to its own.
+    Field,
+    /// The affine part of them.
+    Affine,
+    /// How much each place of the first one grew: computed when it is first asked for.
+    LocalChange,
+    /// Lesions that changed, on its own grid.
+    Lesions,
+}
+
+impl Saved {
+    /// What is saved of an alignment.
+    pub const OF_ALIGNMENT: [Self; 4] = [Self::Warped, Self::Labels, Self::Field, Self::Affine];
+
+    /// The words on its button.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Warped => "Moved scan (NIfTI)",
+            Self::Labels => "Its structures, carried (NIfTI)",
+            Self::Field => "Displacement field (ITK)",
+            Self::Affine => "Affine part (ITK text)",
+            Self::LocalChange => "Map of local change (NIfTI)",
+            Self::Lesions => "Mask of changed lesions (NIfTI)",
+        }
+    }
+
+    /// The word in names for tests.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Warped => "warped",
+            Self::Labels => "labels",
+            Self::Field => "field",
+            Self::Affine => "affine",
+            Self::LocalChange => "local",
+            Self::Lesions => "lesions",
+        }
+    }
+
+    /// End of the file's name, and its media type.
+    pub const fn file(self) -> (&'static str, &'static str) {
+        const NIFTI: &str = "application/gzip";
+        match self {
+            Self::Warped => ("moved.nii.gz", NIFTI),
+            Self::Labels => ("moved_structures.nii.gz", NIFTI),
+            Self::Field => ("displacement.nii.gz", NIFTI),
+            Self::Affine => ("affine.txt", "text/plain;charset=utf-8"),
+            Self::LocalChange => ("local_change.nii.gz", NIFTI),
+            Self::Lesions => ("changed_lesions.nii.gz", NIFTI),
+        }
+    }
 }
 
 /// What the worker answers.
@@ -66,6 +134,8 @@ pub enum Answer {
         date: Option<Date>,
         /// The way to the atlas.
         standard: Option<Box<Standard>>,
+        /// What is to be known of how it was aligned.
+        note: Option<String>,
     },
     /// Beside: red, green, blue, alpha a voxel, x fastest, colours multiplied by alpha.
     Drawn {
@@ -73,12 +143,24 @@ pub enum Answer {
         grid: Grid,
         /// Which.
         picture: Picture,
+        /// Of local change: below how many percent there is no colour, for the first scan
+        /// against its own repeat shows as much.
+        noise_percent: Option<f64>,
     },
     /// The change of each structure.
     Changed {
-        /// In the order of the label table.
-        rows: Vec<Row>,
+        /// In the order of the label table; the time between the scans is the page's.
+        rows: Vec<Change>,
     },
+    /// Lesions that changed.
+    Lesions {
+        /// Largest first.
+        findings: Vec<Finding>,
+        /// Largest spot, millilitres, that the first scan against its own repeats shows.
+        largest_null_ml: f64,
+    },
+    /// Beside: the file.
+    Saved(Saved),
 }
 
 /// The way from points of the loaded scan to those of an atlas.
@@ -88,23 +170,4 @@ pub struct Standard {
     pub affine: Affine,
     /// Grid of the displacements, where there are any.
     pub grid: Option<Grid>,
-}
-
-/// The change of one structure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// Its value in the label map.
-    pub index: u8,
-    /// Name in prose.
-    pub name: String,
-    /// Millilitres in the loaded scan, and in the second one.
-    pub millilitres: (f64, f64),
-    /// Their difference.
-    pub change: f64,
-    /// Half of its interval.
-    pub interval: f64,
-    /// Half of the interval around each volume.
-    pub intervals: (f64, f64),
-    /// Whether the difference lies outside the interval.
-    pub changed: bool,
 }

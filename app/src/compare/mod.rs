@@ -7,13 +7,17 @@
 //! | `ask` | questions to the worker, and what the page makes of the answers |
 //! | `panel` | what the person sees and presses |
 //! | `follow_up` | one person at two times: dates, the table of change, the timeline |
+//! | `lesions` | lesions that changed between them |
+//! | `save` | files of what was computed |
 //! | `local` | colours of local change, and their legend |
 
 mod ask;
 mod follow_up;
+mod lesions;
 pub mod local;
 pub mod messages;
 mod panel;
+mod save;
 
 use std::rc::Rc;
 
@@ -22,11 +26,12 @@ use leptos::prelude::*;
 use prism_core::report::{ChangeFacts, ComparisonFacts};
 
 pub use panel::ComparePanel;
+use prism_core::follow_up::{Change, Finding};
 
 use crate::features::Features;
 use crate::protocol::RequestId;
 use crate::viewer::{ColoursSignal, DisplayColours};
-use messages::{Kind, Picture, Row};
+use messages::{Kind, Picture};
 
 /// How the second scan is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,8 +133,13 @@ pub struct Compare {
     pub dates: [RwSignal<String>; 2],
     /// Years between the scans, as typed; they go before the dates.
     pub years: RwSignal<String>,
-    /// The change of each structure.
-    pub rows: RwSignal<Option<Vec<Row>>>,
+    /// The change of each structure, and of lesions with what repeats show (mL).
+    pub rows: RwSignal<Option<Vec<Change>>>,
+    pub findings: RwSignal<Option<(Vec<Finding>, f64)>>,
+    /// Percent of local change that is noise, once the map was drawn.
+    pub noise_percent: RwSignal<Option<f64>>,
+    /// What is to be known of how it was aligned.
+    pub note: RwSignal<Option<String>>,
     /// The picture, and which it is.
     picture: RwSignal<Option<(Picture, Rc<DisplayColours>)>, LocalStorage>,
     desk: StoredValue<Desk, LocalStorage>,
@@ -148,6 +158,9 @@ impl Compare {
             dates: [(); 2].map(|()| RwSignal::new(String::new())),
             years: RwSignal::new(String::new()),
             rows: RwSignal::new(None),
+            findings: RwSignal::new(None),
+            noise_percent: RwSignal::new(None),
+            note: RwSignal::new(None),
             picture: RwSignal::new_local(None),
             desk: StoredValue::new_local(Desk::default()),
         }

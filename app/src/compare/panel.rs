@@ -5,7 +5,8 @@ use leptos::prelude::*;
 use super::Mode;
 use super::follow_up::FollowUp;
 use super::local::Legend;
-use super::messages::Kind;
+use super::messages::{Kind, Saved};
+use super::save::SaveButtons;
 use crate::panels::{Busy, FilePicker};
 use crate::state::App;
 use crate::text;
@@ -35,6 +36,10 @@ pub fn ComparePanel(
                 }
             >
                 <Ways app />
+                <details>
+                    <summary data-test="compare-files">"Files"</summary>
+                    <SaveButtons app what=Saved::OF_ALIGNMENT.to_vec() />
+                </details>
                 <Show when=move || !compare.atlas.get()>
                     <FollowUp app />
                 </Show>
@@ -117,6 +122,9 @@ fn Second(app: App) -> impl IntoView {
                                 text::duration(outcome.seconds),
                             )}
                         </p>
+                        <p class="aside" role="status" data-test="compare-note">
+                            {move || compare.note.get()}
+                        </p>
                     }
                 })
         }}
@@ -170,7 +178,8 @@ fn Ways(app: App) -> impl IntoView {
             </label>
         </Show>
         <Show when=move || compare.mode.get() == Mode::Change>
-            <Legend />
+            <Legend noise_percent=compare.noise_percent />
+            <SaveButtons app what=vec![Saved::LocalChange] />
         </Show>
     }
 }

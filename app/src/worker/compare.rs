@@ -4,21 +4,25 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::{Float32Array, Uint8Array};
-use prism_core::follow_up::{FollowUpError, follow_up, local_change};
-use prism_core::formats::{Scan, Selection};
-use prism_core::pipeline::PipelineError;
-use prism_core::registration::{
-    Kind as CoreKind, Mapper, Plan, RegistrationError, Subject, Transform, align,
+use prism_core::follow_up::{
+    Fate, FollowUp, FollowUpError, LesionChange, LocalChange, find_lesion_change, follow_up,
+    local_change,
 };
-use prism_core::volume::{Affine, IntensityRule, Volume};
+use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
+use prism_core::formats::{FormatError, Scan, Selection};
+use prism_core::pipeline::{self, PipelineError};
+use prism_core::registration::{
+    Kind as CoreKind, Mapper, Plan, RegistrationError, Subject, Transform, align, itk,
+};
+use prism_core::volume::{Affine, IntensityRule, LabelTable, Volume};
 use wasm_bindgen::JsValue;
 
 use super::post::{now_ms, post};
 use super::read::{self, Outcome};
 use super::run::PageWatch;
-use super::{Failure, Holdings};
+use super::{Failure, Holdings, identify};
 use crate::compare::local;
-use crate::compare::messages::{Answer, Ask, Kind, Picture, Row, Standard};
+use crate::compare::messages::{Answer, Ask, Kind, Picture, Saved, Standard};
 use crate::facts::DeviceChoice;
 use crate::protocol::{FromWorker, Grid, RequestId};
 
@@ -36,10 +40,12 @@ pub struct Held {
     scan: Option<Volume>,
     /// The way to it, and its greys in 0..1 on the first one's grid.
     aligned: Option<(Transform, Volume)>,
-    /// From points half-way to those of each, once they were compared.
-    maps: Option<[Affine; 2]>,
+    /// Both half-way and the table of their labels, once they were compared.
+    compared: Option<(FollowUp, LabelTable)>,
     /// Local change on the first one's grid, once it was asked for.
-    change: Option<Volume>,
+    change: Option<LocalChange>,
+    /// Lesions that changed, once they were asked for.
+    lesions: Option<LesionChange>,
 }
 
 /// Answers a question.
@@ -64,8 +70,8 @@ pub async fn answer(
             let date = second.series.acquisition.study_date;
             let second = second.volume;
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
-            let onto = Subject::through(first, model, pack, &mut watch).await.map_err(failure)?;
-            let from = Subject::through(&second, model, pack, &mut watch).await.map_err(failure)?;
+            let both = Subject::pair([first, &second], model, pack, &mut watch).await;
+            let [onto, from] = both.map_err(failure)?;
             let plan = Plan { kind: core_kind(kind, atlas), start: None };
             let aligned = align(&onto, &from, plan, &mut watch).await.map_err(failure)?;
             let transform = aligned.transform;
@@ -87,6 +93,7 @@ pub async fn answer(
                 folded: transform.deformation.as_ref().map(|d| d.folded()),
                 date,
                 standard: standard.map(Box::new),
+                note: onto.source.note().map(|note| format!("Note: {note}.")),
             };
             *held =
                 Held { scan: Some(second), aligned: Some((transform, greys)), ..Held::default() };
@@ -96,41 +103,100 @@ pub async fn answer(
             let second = held.scan.as_ref().ok_or_else(gone)?;
             if held.change.is_none() {
                 let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
-                let map = local_change([first, second], held.maps, (model, pack), &mut watch);
+                let maps = held.compared.as_ref().map(|(found, _)| found.maps);
+                let map = local_change([first, second], maps, (model, pack), &mut watch);
                 held.change = Some(map.await.map_err(follow_up_failure)?);
             }
-            let map = held.change.as_ref().ok_or_else(gone)?;
-            let rgba: Vec<u8> = map.data.iter().flat_map(|&value| local::colour(value)).collect();
+            let LocalChange { map, noise } = held.change.as_ref().ok_or_else(gone)?;
+            let noise = 100.0 * (noise - 1.0);
+            let rgba: Vec<u8> =
+                map.data.iter().flat_map(|&value| local::colour(value, noise)).collect();
             let grid = Grid { dims: map.dims, affine: map.affine };
-            (Answer::Drawn { grid, picture: Picture::LocalChange }, vec![buffer(&rgba)])
+            let picture = Picture::LocalChange;
+            (Answer::Drawn { grid, picture, noise_percent: Some(noise) }, vec![buffer(&rgba)])
         }
         Ask::Draw(picture) => {
             let (transform, greys) = held.aligned.as_ref().ok_or_else(gone)?;
             let rgba = draw(transform, greys, picture)?;
             let grid = Grid { dims: greys.dims, affine: greys.affine };
-            (Answer::Drawn { grid, picture }, vec![buffer(&rgba)])
+            (Answer::Drawn { grid, picture, noise_percent: None }, vec![buffer(&rgba)])
         }
         Ask::Change => {
             let second = held.scan.as_ref().ok_or_else(gone)?;
+            let heads = match parts.get(1) {
+                Some(_) => Some(identify::heads(parts.get(1)).await?),
+                None => None,
+            };
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
             // The time between the scans is the page's: it may be corrected later.
-            let found = follow_up(first, second, None, (model, pack), &mut watch)
+            let scans = [first, second];
+            let found = follow_up(scans, None, (model, pack), heads.as_ref(), &mut watch)
                 .await
                 .map_err(follow_up_failure)?;
-            held.maps = Some(found.maps);
-            let rows = found.changes.into_iter().map(|change| Row {
-                index: change.index,
-                name: change.name,
-                millilitres: (change.baseline_ml, change.later_ml),
-                change: change.change_ml,
-                interval: change.interval_ml,
-                intervals: change.intervals_ml.into(),
-                changed: change.changed,
-            });
-            (Answer::Changed { rows: rows.collect() }, Vec::new())
+            let rows = found.changes.clone();
+            held.compared = Some((found, pack.info.labels.clone()));
+            held.lesions = None;
+            (Answer::Changed { rows }, Vec::new())
         }
+        Ask::Lesions { pack } => {
+            let second = held.scan.as_ref().ok_or_else(gone)?;
+            let (found, table) = held.compared.as_ref().ok_or_else(|| {
+                Failure::missing("the scans are not compared any more; measure the change again")
+            })?;
+            let (pack, model) = holdings.engine.open(device, (Some(pack), parts.get(1))).await?;
+            let scans = [first, second];
+            let lesions = find_lesion_change(scans, found, table, (model, pack), &mut watch)
+                .await
+                .map_err(follow_up_failure)?;
+            let (findings, largest_null_ml) = (lesions.findings.clone(), lesions.largest_null_ml);
+            held.lesions = Some(lesions);
+            (Answer::Lesions { findings, largest_null_ml }, Vec::new())
+        }
+        Ask::Save(Saved::Labels) => {
+            let second = held.scan.as_ref().ok_or_else(gone)?;
+            let (transform, _) = held.aligned.as_ref().ok_or_else(gone)?;
+            let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
+            let found = pipeline::segment(second, model, pack, &mut watch)
+                .await
+                .map_err(|error| failure(error.into()))?;
+            let carried =
+                transform.warp_labels(&found.labels, first.dims, &first.affine).map_err(failure)?;
+            let bytes = write_labels(&carried, &pack.info.labels).map_err(unwritable)?;
+            (Answer::Saved(Saved::Labels), vec![buffer(&bytes)])
+        }
+        Ask::Save(what) => (Answer::Saved(what), vec![buffer(&file(held, first, what)?)]),
     };
     Ok((FromWorker::Compare { answer }, parts))
+}
+
+/// The bytes of what is held already.
+fn file(held: &Held, first: &Volume, what: Saved) -> Result<Vec<u8>, Failure> {
+    let second = held.scan.as_ref().ok_or_else(gone)?;
+    let (transform, _) = held.aligned.as_ref().ok_or_else(gone)?;
+    let (dims, affine) = (first.dims, &first.affine);
+    match what {
+        Saved::Warped => write_volume(&transform.warp(second, dims, affine).map_err(failure)?),
+        Saved::Field => {
+            let field = transform.field(dims, affine).map_err(failure)?;
+            write_displacement(&field, dims, affine)
+        }
+        Saved::Affine => Ok(itk::write_affine(&transform.affine).into_bytes()),
+        Saved::LocalChange => write_volume(&held.change.as_ref().ok_or_else(gone)?.map),
+        Saved::Lesions | Saved::Labels => {
+            let lesions = held.lesions.as_ref().ok_or_else(gone)?;
+            let (found, _) = held.compared.as_ref().ok_or_else(gone)?;
+            // From points of the second scan to those half-way.
+            let back = found.maps[1].inverse().map_err(|error| failure(error.into()))?;
+            let back = Transform { affine: back, deformation: None };
+            let mask = back.warp_labels(&lesions.mask, second.dims, &second.affine);
+            write_labels(&mask.map_err(failure)?, &Fate::table())
+        }
+    }
+    .map_err(unwritable)
+}
+
+fn unwritable(error: FormatError) -> Failure {
+    Failure::input(error.to_string())
 }
 
 /// Bytes as what is transferred.

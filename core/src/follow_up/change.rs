@@ -33,10 +33,60 @@ pub struct Change {
     pub intervals_ml: [f64; 2],
     /// Difference in percent of the baseline.
     pub change_percent: f64,
+    /// Half of the interval around it.
+    pub interval_percent: f64,
     /// The same for a year, where the time between the scans is known.
     pub percent_a_year: Option<f64>,
+    /// Half of the interval around it.
+    pub interval_percent_a_year: Option<f64>,
     /// Whether the difference lies outside the interval.
     pub changed: bool,
+}
+
+impl Change {
+    /// With percent a year, where the years between the scans are known.
+    #[must_use]
+    pub fn over(self, years: Option<f64>) -> Self {
+        Self {
+            percent_a_year: years.map(|years| self.change_percent / years),
+            interval_percent_a_year: years.map(|years| self.interval_percent / years),
+            ..self
+        }
+    }
+
+    /// Percent, half of its interval, and the unit of both: a year where the time is known.
+    pub fn rate(&self) -> (f64, f64, &'static str) {
+        match self.percent_a_year.zip(self.interval_percent_a_year) {
+            Some((percent, interval)) => (percent, interval, "% a year"),
+            None => (self.change_percent, self.interval_percent, "%"),
+        }
+    }
+}
+
+/// The changes as a table for machines; what is a year's is empty where the time is unknown.
+pub fn changes_csv(changes: &[Change]) -> String {
+    let mut text = String::from(
+        "id,structure,baseline_ml,follow_up_ml,change_ml,interval_ml,change_percent,\
+         interval_percent,percent_a_year,interval_percent_a_year,changed\n",
+    );
+    let yearly = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.3}"));
+    for c in changes {
+        text.push_str(&format!(
+            "{},{},{:.4},{:.4},{:.4},{:.4},{:.3},{:.3},{},{},{}\n",
+            c.id,
+            c.name,
+            c.baseline_ml,
+            c.later_ml,
+            c.change_ml,
+            c.interval_ml,
+            c.change_percent,
+            c.interval_percent,
+            yearly(c.percent_a_year),
+            yearly(c.interval_percent_a_year),
+            c.changed
+        ));
+    }
+    text
 }
 
 /// Changes of the structures of `table` that have a volume at both times;
@@ -73,8 +123,7 @@ pub fn changes(
             let least = LEAST_SHARE * before / core::f64::consts::SQRT_2;
             let intervals = [first, second].map(|part| f64::max(quantile * part.sqrt(), least));
             let interval = intervals[0].hypot(intervals[1]);
-            let percent = 100.0 * change / before;
-            Some(Change {
+            let found = Change {
                 index: label.index,
                 id: label.id,
                 name: display_name(&label.name),
@@ -83,10 +132,13 @@ pub fn changes(
                 change_ml: change,
                 interval_ml: interval,
                 intervals_ml: intervals,
-                change_percent: percent,
-                percent_a_year: years.map(|years| percent / years),
+                change_percent: 100.0 * change / before,
+                interval_percent: 100.0 * interval / before,
+                percent_a_year: None,
+                interval_percent_a_year: None,
                 changed: change.abs() > interval,
-            })
+            };
+            Some(found.over(years))
         })
         .collect()
 }
@@ -176,5 +228,22 @@ mod tests {
         // scipy.stats.t.ppf(1 - 0.05 / 4, 4) is 3.495406, the spread of each time 1 mL.
         assert!((found[0].intervals_ml[0] - 3.495_406).abs() < 1e-3, "{:?}", found[0]);
         assert!((found[0].interval_ml - 3.495_406 * 2.0_f64.sqrt()).abs() < 2e-3);
+        // Of 20 mL, in two years.
+        let yearly = found[0].interval_ml / 20.0 * 100.0 / 2.0;
+        assert!((found[0].interval_percent_a_year.unwrap_or(0.0) - yearly).abs() < 1e-9);
+
+        let csv = changes_csv(&found);
+        assert!(csv.starts_with("id,structure,") && csv.contains("percent_a_year,changed\n"));
+        let second = csv.lines().nth(2).unwrap_or_default();
+        assert!(second.starts_with("2,") && second.ends_with("true"), "{second}");
+        assert!(second.contains(",20.000,") && second.contains(",10.000,"), "{second}");
+
+        // Swapped, what grew shrank by as much, inside as wide an interval.
+        let back = changes(&table, &[rows(22.0, 1.2), rows(20.0, 1.0)], Some(2.0));
+        for (there, back) in found.iter().zip(&back) {
+            assert!((there.change_ml + back.change_ml).abs() < 1e-12);
+            assert_eq!(there.changed, back.changed);
+            assert!((there.interval_ml - back.interval_ml).abs() < 1e-3);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A scan measured again: on the half-way grid, jolted a little, with noise.
 
-use super::FollowUpError;
+use super::compare::FollowUpError;
 use crate::registration::motion::{about, rotation, rotation_vector};
 use crate::registration::{RegistrationError, Transform};
 use crate::volume::{Affine, IntensityRule, Volume, foreground_box, offset};
@@ -13,6 +13,9 @@ const MARGIN_MM: f64 = 6.0;
 
 /// Most degrees and millimetres of a jolt.
 const JOLT: (f64, f64) = (1.0, 0.5);
+
+/// Most degrees and millimetres that an alignment of one head leaves.
+const LEFT: (f64, f64) = (0.2, 0.15);
 
 /// The grid on which both scans are looked at.
 pub struct Halfway {
@@ -85,6 +88,37 @@ impl Halfway {
         }
         self.shown(&noisy, &shown)
     }
+
+    /// The scan half-way as another of the same head would look there, nothing having
+    /// changed: noise added, taken once more at another position and on other slices, and
+    /// brought back but for what an alignment leaves.
+    ///
+    /// # Errors
+    /// [`FollowUpError`] for scans that lie nowhere.
+    pub fn again(
+        &self,
+        scan: &Volume,
+        map: &Affine,
+        turn: usize,
+        noise: f32,
+    ) -> Result<Volume, FollowUpError> {
+        let mut random = Random(0x2545_f491 ^ (turn as u64 + 1));
+        let mut noisy = scan.clone();
+        for value in noisy.data.iter_mut().filter(|value| **value != 0.0) {
+            *value = (*value + noise * random.normal() as f32).max(0.0);
+        }
+        let mut moved = random.jolt(map.apply(self.centre));
+        // Up to half a voxel along each side of one.
+        for axis in 0..3 {
+            let part = random.uniform() - 0.5;
+            (0..3).for_each(|row| moved.0[row][3] += part * scan.affine.0[row][axis]);
+        }
+        let once = Transform { affine: moved, deformation: None };
+        let taken = once.warp(&noisy, scan.dims, &scan.affine)?;
+        let back = moved.inverse().map_err(RegistrationError::from)?;
+        let left = random.moved(self.centre, [LEFT.0.to_radians(), LEFT.1]);
+        self.shown(&taken, &back.after(&map.after(&left)))
+    }
 }
 
 /// Corners of the box around a scan's foreground after a map.
@@ -145,10 +179,15 @@ impl Random {
 
     /// A small rigid motion about a point.
     fn jolt(&mut self, centre: [f64; 3]) -> Affine {
+        self.moved(centre, [JOLT.0.to_radians(), JOLT.1])
+    }
+
+    /// A rigid motion about a point, of at most these radians and millimetres an axis.
+    fn moved(&mut self, centre: [f64; 3], most: [f64; 2]) -> Affine {
         let mut draw = |most: f64| most * (2.0 * self.uniform() - 1.0);
-        let turned = rotation([(); 3].map(|()| draw(JOLT.0.to_radians())));
+        let turned = rotation([(); 3].map(|()| draw(most[0])));
         let mut jolt = about(&turned, centre);
-        (0..3).for_each(|axis| jolt.0[axis][3] += draw(JOLT.1));
+        (0..3).for_each(|axis| jolt.0[axis][3] += draw(most[1]));
         jolt
     }
 

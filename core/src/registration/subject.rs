@@ -6,6 +6,8 @@
 //! (training/results/brain.json: the labels of one head in T1w, T2w and FLAIR). Inside a
 //! structure they say nothing; there MIND-SSC goes on.
 
+use serde::{Deserialize, Serialize};
+
 use super::RegistrationError;
 use super::grid::{FeatureGrid, LANES, MOST_CHANNELS, grown};
 use super::mind;
@@ -26,12 +28,26 @@ const MARGIN: usize = 3;
 const SPACING_MM: [f64; 3] = [2.0; 3];
 
 /// What drives the alignment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A network's structures, and MIND-SSC inside them.
     Network,
     /// MIND-SSC of the intensities.
     Mind,
+}
+
+impl Source {
+    /// What is to be said where the network was wanted and this was used.
+    pub const fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Network => None,
+            Self::Mind => Some(
+                "the network finds none of its structures in one of the scans, so they were aligned \
+                 by their intensities (MIND): look whether they fit",
+            ),
+        }
+    }
 }
 
 /// One scan.
@@ -110,6 +126,30 @@ impl Subject {
         let features = FeatureGrid { values, channels, dims, affine, mask };
         let intensity = Volume { data: prepared.input, dims, affine };
         Ok(Self { source: Source::Network, features, structures, intensity, landmarks })
+    }
+
+    /// Two scans through a network; both without it where it finds nothing in one of them,
+    /// as [`Subject::source`] then says.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] but [`RegistrationError::NothingFound`].
+    pub async fn pair<W: Watch>(
+        scans: [&Volume; 2],
+        model: &Prism,
+        pack: &Pack,
+        watch: &mut W,
+    ) -> Result<[Self; 2], RegistrationError> {
+        let [first, second] = scans;
+        let through = async {
+            let first = Self::through(first, model, pack, watch).await?;
+            Ok::<_, RegistrationError>([first, Self::through(second, model, pack, watch).await?])
+        };
+        match through.await {
+            Err(RegistrationError::NothingFound) => {
+                Ok([Self::by_intensity(first)?, Self::by_intensity(second)?])
+            }
+            found => found,
+        }
     }
 
     /// Without a network.

@@ -61,12 +61,10 @@ impl Course {
         if !self.changed {
             return format!("no change outside ±{:.2} mL", self.interval);
         }
-        let percent = 100.0 * change / self.millilitres[0];
-        let rate = years.map_or_else(
-            || format!("{percent:+.1} %"),
-            |years| format!("{:+.1} % a year", percent / years),
-        );
-        format!("{change:+.2} mL, {rate}")
+        let percent = |part: f64| 100.0 * part / self.millilitres[0] / years.unwrap_or(1.0);
+        let unit = if years.is_some() { "% a year" } else { "%" };
+        let (rate, half) = (percent(change), percent(self.interval));
+        format!("{change:+.2} mL, {rate:+.1} ± {half:.1} {unit}")
     }
 
     /// One row whose upper end is at `top`.
@@ -201,10 +199,10 @@ mod tests {
     fn a_difference_inside_the_interval_is_called_no_change() {
         let inside = course(3.9, false);
         assert_eq!(inside.words(Some(2.0)), "no change outside ±0.20 mL");
-        // 4 mL to 3 mL in two years: a quarter, an eighth a year.
+        // 4 mL to 3 mL in two years: a quarter, an eighth a year; 0.2 mL are 5 %.
         let outside = course(3.0, true);
-        assert_eq!(outside.words(Some(2.0)), "-1.00 mL, -12.5 % a year");
-        assert_eq!(outside.words(None), "-1.00 mL, -25.0 %");
+        assert_eq!(outside.words(Some(2.0)), "-1.00 mL, -12.5 ± 2.5 % a year");
+        assert_eq!(outside.words(None), "-1.00 mL, -25.0 ± 5.0 %");
         let timeline = Timeline { courses: vec![inside], ..Timeline::default() };
         let svg = timeline.to_svg();
         assert!(svg.contains("data-changed=\"false\"") && !svg.contains(CHANGED));

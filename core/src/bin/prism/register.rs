@@ -10,7 +10,7 @@ use prism_core::formats::nifti::{write_displacement, write_labels, write_volume}
 use prism_core::formats::{self, InputFile, Selection};
 use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
-use prism_core::registration::{Kind, Plan, Subject, align, itk};
+use prism_core::registration::{Kind, Plan, Source, Subject, align, itk};
 use prism_core::volume::{Affine, Label, LabelMap, LabelTable, Volume};
 use serde::Serialize;
 
@@ -28,7 +28,8 @@ enum KindArgument {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum FeaturesArgument {
-    /// Structures the network finds: any sequence onto any other
+    /// Structures the network finds: any sequence onto any other; as mind where it finds
+    /// none
     Prism,
     /// MIND-SSC and mutual information of the intensities: any body part
     Mind,
@@ -92,6 +93,8 @@ pub struct Arguments {
 /// What an alignment came to.
 #[derive(Serialize)]
 struct Summary {
+    /// What drove the alignment.
+    features: Source,
     prepare_seconds: f64,
     align_seconds: f64,
     /// Mean squared difference of the features after the affine part, and in the end.
@@ -112,7 +115,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     };
     let labels = arguments.labels.as_deref().map(|path| labels(path, &moving)).transpose()?;
-    let (onto, from) = subjects(arguments, &fixed, &moving).await?;
+    let [onto, from] = subjects(arguments, &fixed, &moving).await?;
     let prepare_seconds = clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     let kind = match arguments.kind {
@@ -122,6 +125,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let aligned = align(&onto, &from, Plan { kind, start }, &mut Quiet).await?;
     let summary = Summary {
+        features: onto.source,
         prepare_seconds,
         align_seconds: clock.elapsed().as_secs_f64(),
         differences: aligned.differences,
@@ -178,16 +182,18 @@ async fn subjects(
     arguments: &Arguments,
     fixed: &Volume,
     moving: &Volume,
-) -> Result<(Subject, Subject), Box<dyn Error>> {
+) -> Result<[Subject; 2], Box<dyn Error>> {
     if arguments.features == FeaturesArgument::Mind {
-        return Ok((Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?));
+        return Ok([Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?]);
     }
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
-    let onto = Subject::through(fixed, &model, &pack, &mut Quiet).await?;
-    let from = Subject::through(moving, &model, &pack, &mut Quiet).await?;
-    Ok((onto, from))
+    let both = Subject::pair([fixed, moving], &model, &pack, &mut Quiet).await?;
+    if let Some(note) = both[0].source.note() {
+        eprintln!("prism: note: {note}");
+    }
+    Ok(both)
 }
 
 /// Any label image as indices, with a table that leads back to its numbers.
