@@ -3,7 +3,7 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -187,8 +187,8 @@ fn a_series_that_nobody_chose_is_named() {
     // Volume 9 is not there: the command ends before any network runs.
     let line = |more: &[&str]| {
         let fixed = [OsStr::new("encode"), study.as_os_str(), OsStr::new("-o"), output.as_os_str()];
-        let mut all: Vec<_> = fixed.iter().map(|part| part.to_os_string()).collect();
-        all.extend(["--volume", "9"].iter().chain(more).map(|part| (*part).into()));
+        let mut all: Vec<OsString> = fixed.iter().map(|part| part.to_os_string()).collect();
+        all.extend(["--volume", "9"].iter().chain(more).map(|part| OsString::from(*part)));
         all
     };
     let said = text(&prism(&line(&[])).stderr);

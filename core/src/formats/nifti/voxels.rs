@@ -197,7 +197,7 @@ fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut 
             let value = number!($number);
             let (parts, _) = bytes.as_chunks();
             let (voxels, _) = parts.as_chunks();
-            let magnitude = |&[real, imaginary]: &[_; 2]| {
+            let magnitude = |&[real, imaginary]: &[[u8; size_of::<$number>()]; 2]| {
                 (value(real) * slope + inter).hypot(value(imaginary) * slope)
             };
             append(voxels.iter().map(magnitude), data, non_finite);
