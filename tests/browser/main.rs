@@ -19,8 +19,8 @@ mod policy;
 mod reading;
 mod report;
 mod segmenting;
-mod viewer;
 mod swin;
+mod viewer;
 
 use std::process::ExitCode;
 

@@ -12,7 +12,7 @@ use super::messages::{Answer, Ask, Picture, Saved, Standard};
 use super::{Mode, Outcome};
 use crate::actions::{fetch_file, sentence};
 use crate::download;
-use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::{Displacements, DisplayColours, StandardSpace};
 

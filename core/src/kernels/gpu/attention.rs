@@ -81,7 +81,7 @@ pub fn window_attention(
     let threads = tokens.div_ceil(queries);
     let work = [heads, tokens, tokens, 2 * each + SCORE_WORK].map(|n| n as u64);
     let work = work.iter().product::<u64>().max(1);
-    let step = (DISPATCH_WORK / work).clamp(1, windows.min(MOST_GROUPS).max(1) as u64) as usize;
+    let step = (DISPATCH_WORK / work).clamp(1, windows.clamp(1, MOST_GROUPS) as u64) as usize;
     for start in (0..windows).step_by(step) {
         let sizes = [tokens, heads, positions, count, first % count, start, threads];
         let [tokens, heads, positions, count, offset, start, threads] = sizes.map(|n| n as u32);

@@ -228,6 +228,7 @@ fn linear_kernel<N: Size>(
 }
 
 /// `x * (1 + erf(x / sqrt 2)) / 2`, with the error function of the CPU.
+#[allow(clippy::needless_range_loop)] // loops that a shader unrolls
 #[cube]
 fn gelu(x: Lanes) -> Lanes {
     let end = Lanes::new(comptime!(ERF_END));

@@ -222,6 +222,7 @@ fn seen() -> Identification {
     };
     Identification {
         sequence: answer(Some("T1w"), "T1w"),
+        sequence_note: None,
         body_part: answer(None, "head"),
         skull: None,
         plane: Plane { direction: Direction::Coronal, tilt_degrees: 12.0 },
