@@ -4,6 +4,8 @@
     python -m training.identification.tissues                         # contrasts between tissues
     python -m training.identify                                       # the pack, and results/identify.json
     python -m training.routing                                        # the pack scored by the command
+    python -m training.identify --people                              # age and sex alone, fitted anew
+    python -m training.identify --requantised OLD                     # the brain pack was only rounded again
 
 Learnt from training scans, synthetic ones, and the `develop` sets, three people whose scans are the only
 real T2w and FLAIR to learn from; the hand-labelled set, ms_lesions, dicom_study1 and what the registries
@@ -32,7 +34,7 @@ import torch
 from safetensors.numpy import save as serialise
 
 from training import estimate, pack
-from training.identification import rows, scans, tissues
+from training.identification import features, rebind, rows, scans, tissues
 from training.identification.rows import Linear, Table
 from training.paths import REPOSITORY, cache_folder, data_folder
 
@@ -40,12 +42,18 @@ SCHEMA = 1
 WHOLE_HEAD_MM = 100.0
 STRENGTHS = [1e-4, 1e-3, 1e-2, 1e-1]
 LEAST_PROBABILITY = 0.7
-FAR = 0.99  # share of held-out training scans that must count as known
-SLACK = 1.1  # other data sets lie a little further out than left-out subjects
-DIRECTIONS = 24
 SEQUENCES = ["T1w", "T2w", "FLAIR", scans.CINE]
 PARTS = [scans.HEAD, scans.HEART, scans.OTHER]
 BY_TISSUES = "sequence_by_tissues"
+DATA = [
+    {"name": "OpenNeuro ds002748, 48 T1w heads", "licence": "CC0"},
+    {"name": "ACDC, 50 patients' cine", "licence": "ACDC, non-commercial"},
+    {"name": "Medical Segmentation Decathlon, 140 hippocampus crops", "licence": "CC BY-SA 4.0"},
+    {"name": "multi_sequence: kirby113 and glioma00001, seven scans of two people", "licence": "public research data"},
+    {"name": "ms_longitudinal: one patient with multiple sclerosis, six scans", "licence": "CC BY"},
+    {"name": "SynthSeg label maps, synthetic scans", "licence": "Apache-2.0"},
+    {"name": "SPL atlases of abdomen, knee, head and neck, synthetic scans", "licence": "3D Slicer licence"},
+]
 HEADS = {
     "sequence": {"column": "sequence", "outputs": SEQUENCES, "inputs": ["centre"], "body_parts": [scans.HEAD, scans.HEART]},
     BY_TISSUES: {"column": "sequence", "outputs": ["T1w", "T2w", "FLAIR"], "inputs": ["tissues"], "body_parts": [scans.HEAD]},
@@ -80,13 +88,6 @@ def folds_of_develop(table: Table) -> list[np.ndarray]:
     return [sets == name for name in names]
 
 
-def folds_of_subject(table: Table, count: int = 5) -> list[np.ndarray]:
-    names = np.unique(table.known["subject"])
-    place = dict(zip(names, np.random.default_rng(5).permutation(len(names)) % count))
-    fold = np.array([place[name] for name in table.known["subject"]])
-    return [fold == index for index in range(count)]
-
-
 def held_out(table: Table, labels: np.ndarray, head: str, folds: list[np.ndarray], strength: float):
     """Logits of the rows of each fold by a fit without them; classes and weights beside."""
     spec, x = HEADS[head], table.x(HEADS[head]["inputs"])
@@ -111,30 +112,6 @@ def calibrated(logits, wanted, weights, outputs) -> float:
     return float(temperatures[np.argmin([loss(logits, wanted, weights, outputs, t) for t in temperatures])])
 
 
-class Distance:
-    """Distance to the nearest class centre, in standard deviations within classes (Lee et al., 2018).
-
-    The directions are those in which the classes differ most from one another and the training scans
-    vary most (principal components of the standardised vectors), whitened by the covariance within classes.
-    """
-
-    def __init__(self, z: np.ndarray, labels: np.ndarray, weights: np.ndarray, outputs: list[str]):
-        _, _, vt = np.linalg.svd(np.sqrt(weights)[:, None] * (z - weights @ z / weights.sum()), full_matrices=False)
-        basis = vt[:DIRECTIONS]
-        places = z @ basis.T
-        present = [label for label in outputs if (labels == label).any()]
-        centres = np.array([np.average(places[labels == c], 0, weights[labels == c]) for c in present])
-        rest = places - centres[[present.index(label) for label in labels]]
-        covariance = (weights[:, None] * rest).T @ rest / weights.sum()
-        values, vectors = np.linalg.eigh(covariance)
-        scale = vectors / np.sqrt(values + 0.02 * values.mean())
-        self.whitening, self.centres = scale.T @ basis, centres @ scale
-
-    def __call__(self, z: np.ndarray) -> np.ndarray:
-        places = z @ self.whitening.T
-        return np.sqrt(((places[:, None] - self.centres[None]) ** 2).mean(2)).min(1)
-
-
 def fit(table: Table, head: str) -> dict:
     """Model, temperature and limits of one head, and how they were found."""
     spec = HEADS[head]
@@ -148,16 +125,10 @@ def fit(table: Table, head: str) -> dict:
         tried[strength] = (loss(*found, spec["outputs"], temperature), temperature, float(np.average(right, weights=found[2])))
     strength = min(tried, key=lambda s: tried[s][0])
     model = rows.logistic(x, labels, weights, spec["outputs"], strength)
-    z = model.z(x)
-    distances = np.zeros(len(labels))
-    for out in folds_of_subject(some):
-        distances[out] = Distance(z[~out], labels[~out], weights[~out], spec["outputs"])(z[out])
-    order = np.argsort(distances)
-    share = np.cumsum(weights[order]) / weights.sum()
+    distance, most_distance = rows.known_by_distance(model.z(x), labels, weights, spec["outputs"], some.known["subject"])
     return {
         "model": model, "temperature": tried[strength][1], "strength": strength,
-        "distance": Distance(z, labels, weights, spec["outputs"]),
-        "most_distance": SLACK * float(distances[order][np.searchsorted(share, FAR)]),
+        "distance": distance, "most_distance": most_distance,
         "develop sets left out": {str(s): {"log loss": round(v[0], 3), "accuracy": round(v[2], 3)} for s, v in tried.items()},
     }  # fmt: skip
 
@@ -222,7 +193,7 @@ def outside(table: Table, fitted: dict) -> dict:
             "neither head nor heart": int((~np.isin(part, [scans.HEAD, scans.HEART])).sum()), "said": said}  # fmt: skip
 
 
-def tensors_of(name: str, model: Linear, distance: Distance | None = None) -> dict[str, np.ndarray]:
+def tensors_of(name: str, model: Linear, distance: rows.Distance | None = None) -> dict[str, np.ndarray]:
     parts = {"weight": model.weight, "bias": model.bias, "mean": model.mean, "deviation": model.deviation}
     if distance is not None:
         parts |= {"whitening": distance.whitening, "centres": distance.centres}
@@ -231,7 +202,7 @@ def tensors_of(name: str, model: Linear, distance: Distance | None = None) -> di
 
 def write(path: Path, tensors: dict[str, np.ndarray], document: dict) -> None:
     digest = hashlib.sha256(pack.data_section(serialise(tensors))).hexdigest()
-    content = serialise(tensors, {"prism_heads": json.dumps({"schema": SCHEMA, **document, "sha256": digest})})
+    content = serialise(tensors, {"prism_heads": json.dumps({**document, "schema": SCHEMA, "sha256": digest})})
     assert hashlib.sha256(pack.data_section(content)).hexdigest() == digest
     path.write_bytes(content)
 
@@ -268,6 +239,27 @@ def golden(path: Path, table: Table, contrasts: Table, fitted: dict) -> None:
     path.write_text(json.dumps(cases) + "\n")
 
 
+def people_again(arguments) -> None:
+    """Age and sex fitted anew on the pack's vectors; the other heads stay as they are."""
+    document, heads = rebind.read(arguments.out)
+    network, encoder = pack.read(arguments.pack)
+    if document["encoder"]["sha256"] != encoder["sha256"]:
+        raise rebind.Refused("identify: the heads belong to another encoder; see --requantised")
+    folder = arguments.cache / "identify_people" / encoder["sha256"][:12]
+    features.as_they_are(network, encoder["preprocessing"], estimate.scans_of(arguments.data), folder)
+    tensors, infos = {}, []
+    for name, head in heads.items():
+        if name not in estimate.HEADS:
+            distance = None if head.whitening is None else rows.Distance(head.whitening, head.centres)
+            tensors |= tensors_of(name, head.model, distance)
+            infos.append(head.info)
+    for name, model, distance, info in estimate.shipped(rows.load(folder), arguments.data):
+        tensors |= tensors_of(name, model, distance)
+        infos.append(info)
+    provenance = document["provenance"] | {"data": DATA}
+    write(arguments.out, tensors, {**document, "heads": infos, "provenance": provenance, "version": arguments.version})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pack", type=Path, default=REPOSITORY / "public/packs/brain.safetensors")
@@ -276,9 +268,24 @@ def main() -> None:
     parser.add_argument("--features", type=Path, help="folder of the vectors [the pack's in the cache]")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/identify.safetensors")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training/results/identify.json")
-    parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--version", default="0.3.0")
+    parser.add_argument("--people", action="store_true", help="fit age and sex anew, and no other head")
+    parser.add_argument("--requantised", type=Path, metavar="OLD", help="bind the heads to the pack, which is OLD rounded again")
+    parser.add_argument("--registry", type=Path, default=cache_folder() / "registry", help="scans for --requantised")
+    parser.add_argument("--every", type=int, default=40, help="for --requantised: one of so many scans of the large sets")
+    parser.add_argument("--sets", nargs="+", help="for --requantised: these data sets alone [all]")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.requantised:
+        wanted = scans.some(arguments.data, arguments.registry, arguments.every)
+        wanted = [scan for scan in wanted if not arguments.sets or scan.data_set in arguments.sets]
+        words = rebind.Words(DATA, estimate.cautions(json.loads(estimate.RESULTS.read_text())))
+        found = rebind.rebind(arguments.out, arguments.results, arguments.requantised, arguments.pack, wanted, words)
+        print(json.dumps(found, indent=1))
+        return
+    if arguments.people:
+        people_again(arguments)
+        return
     _, document = pack.read(arguments.pack)
     table = rows.load(arguments.features or arguments.cache / "identify" / document["sha256"][:12])
     contrasts = rows.load(tissues.folder(arguments.cache, document))
@@ -298,8 +305,8 @@ def main() -> None:
     for head, found in fitted.items():
         tensors |= tensors_of(head, found["model"], found["distance"])
         heads.append(described(head, found))
-    for name, model, description in estimate.shipped(table, arguments.data):
-        tensors |= tensors_of(name, model)
+    for name, model, distance, description in estimate.shipped(table, arguments.data):
+        tensors |= tensors_of(name, model, distance)
         heads.append(description)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     write(arguments.out, tensors, {
@@ -307,11 +314,7 @@ def main() -> None:
         "encoder": {"name": document["name"], "sha256": document["sha256"]}, "whole_head_mm": WHOLE_HEAD_MM,
         "heads": heads,
         "provenance": {
-            "data": [{"name": "OpenNeuro ds002748, 48 T1w heads", "licence": "CC0"},
-                     {"name": "ACDC, 50 patients' cine", "licence": "ACDC, non-commercial"},
-                     {"name": "Medical Segmentation Decathlon, 140 hippocampus crops", "licence": "CC BY-SA 4.0"},
-                     {"name": "SynthSeg label maps, synthetic scans", "licence": "Apache-2.0"},
-                     {"name": "SPL atlases of abdomen, knee, head and neck, synthetic scans", "licence": "3D Slicer licence"}],
+            "data": DATA,
             "commit": commit.stdout.strip() or "unknown", "trained": time.strftime("%Y-%m-%d"),
             "note": "linear heads on the frozen encoder of the brain pack",
         },

@@ -85,12 +85,12 @@ class Samples(torch.utils.data.Dataset):
 
 
 class Development:
-    """Mean Dice of scans that are neither trained on nor scored at the end."""
+    """Mean Dice of scans that are neither trained on nor scored at the end, or of another part."""
 
-    def __init__(self, config: dict, data: Path):
+    def __init__(self, config: dict, data: Path, part: str = "development"):
         self.names = config["labels"]
         self.cases = []
-        for path in files(config, data, "development"):
+        for path in files(config, data, part):
             volume, matrix = predict.load(path)
             stated = predict.states_unit(path)
             self.cases.append((preprocess.prepare(volume, matrix, config["preprocessing"], stated), drawn(path)))

@@ -2,15 +2,16 @@
 
     python -m training.registration target/debug/prism --pairs 56
 
-Writes training/results/registration.json after every step, and goes on where it stopped: how many of
-the pairs are in it, the summary says. Seconds are those of a shared machine; processor seconds are the command's own.
+Writes training/results/registration.json after every step, and goes on where it stopped, or anew with
+another brain pack: how many of the pairs are in it, the summary says. Seconds are those of a shared
+machine; processor seconds are the command's own.
 
 - Between heads (eval_t1_labelled, ordered pairs): hand-drawn regions carried along; mean Dice over the
   16 structures of training.evaluate, for the affine part alone, the network's features and MIND-SSC in
   the same optimiser from the same affine part. Share of voxels where space folds.
 - One head (kirby113, T1w, T2w, FLAIR): each sequence onto each other one, the moving scan resampled
   under a known rigid motion; distance between where points of the brain go and where they should.
-- The displacement field read by SimpleITK (where it is installed) against the command's own scan.
+- The displacement field read by SimpleITK against the command's own scan.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import SimpleITK
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
+from training import resumed
 from training.evaluate import labelled
 from training.labels import scoring_map
 from training.paths import REPOSITORY, data_folder
@@ -36,13 +39,14 @@ from training.scores import dice
 
 KIRBY = {"T1w": "MPRAGE", "T2w": "T2w", "FLAIR": "FLAIR"}
 WAYS = {"network": "prism", "mind": "mind"}
+PACK = ["--pack", str(resumed.PACKS / "brain.safetensors")]
 
 
 def register(command: Path, moving: Path, fixed: Path, out: Path, *more) -> dict:
     """Runs the command; what it says of itself, and seconds from start to end."""
     line = ["nice", "-n", "5", str(command), "register", str(moving), str(fixed), "-o", str(out)]
     started, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    line += ["--device", "cpu", "--json", str(out.with_suffix(".json")), *map(str, more)]
+    line += ["--device", "cpu", *PACK, "--json", str(out.with_suffix(".json")), *map(str, more)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -117,7 +121,7 @@ def one_head(command: Path, data: Path, fixed: str, moving: str, random, points:
             result[name] = {
                 "mean_mm": round(float(error.mean()), 3),
                 "most_mm": round(float(error.max()), 3),
-                "seconds": round(done["seconds"], 1),
+                **timing(done),
             }
     return result
 
@@ -136,19 +140,15 @@ def brain_points(command: Path, scan: Path, count: int = 2000) -> np.ndarray:
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "s.nii.gz"
         line = ["nice", "-n", "5", str(command), "segment", str(scan), "-o", str(out), "--device", "cpu"]
-        subprocess.run(line, capture_output=True, check=True)
+        subprocess.run(line + PACK, capture_output=True, check=True)
         image = nibabel.load(out)
         inside = np.argwhere(np.asarray(image.dataobj) > 0)
     chosen = inside[np.random.default_rng(0).choice(len(inside), count, replace=False)]
     return nibabel.affines.apply_affine(image.affine, chosen)
 
 
-def read_by_simpleitk(command: Path, data: Path) -> dict | None:
+def read_by_simpleitk(command: Path, data: Path) -> dict:
     """The moving scan resampled by SimpleITK through the written field, against the command's."""
-    try:
-        import SimpleITK
-    except ImportError:
-        return None
     folder = data / "eval_t1_labelled"
     moving, fixed = (folder / f"{subject}_T1w_brain.nii.gz" for subject in labelled(data)[:2])
     with tempfile.TemporaryDirectory() as place:
@@ -175,11 +175,8 @@ def summary(result: dict) -> dict:
         for way in ("affine", *WAYS):
             each = [[*pair[way]["dice"].values()] for pair in pairs.values()]
             rows[f"dice_{way}"] = round(float(np.mean(each)), 4)
-            # The first pairs were timed by the clock alone.
-            seconds = [p[way].get("processor_seconds") for p in pairs.values()]
-            seconds = [value for value in seconds if value is not None]
-            if seconds:
-                rows[f"processor_seconds_{way}"] = round(float(np.median(seconds)), 1)
+            seconds = [pair[way]["processor_seconds"] for pair in pairs.values()]
+            rows[f"processor_seconds_{way}"] = round(float(np.median(seconds)), 1)
         better = [np.mean([*p["network"]["dice"].values()]) > np.mean([*p["mind"]["dice"].values()])
                   for p in pairs.values()]  # fmt: skip
         rows["pairs_in_which_network_is_better_than_mind"] = int(sum(better))
@@ -195,9 +192,10 @@ def summary(result: dict) -> dict:
     motions = result.get("motions", {})
     for way in WAYS:
         if motions:
-            rows[f"motion_mean_mm_{way}"] = round(
-                float(np.mean([row[way]["mean_mm"] for row in motions.values()])), 3
-            )
+            each = [row[way] for row in motions.values()]
+            rows[f"motion_mean_mm_{way}"] = round(float(np.mean([row["mean_mm"] for row in each])), 3)
+            seconds = [row["processor_seconds"] for row in each]
+            rows[f"motion_processor_seconds_{way}"] = round(float(np.median(seconds)), 1)
     return rows
 
 
@@ -209,12 +207,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/registration.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
-    result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    result["command"] = f"python -m training.registration target/debug/prism --pairs {arguments.pairs}"
+    line = f"python -m training.registration target/debug/prism --pairs {arguments.pairs}"
+    result = resumed.resume(arguments.out, line, resumed.digests("brain"))
 
     def save() -> None:
         result["summary"] = summary(result)
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        resumed.save(arguments.out, result)
 
     motions = result.setdefault("motions", {})
     scans = {name: arguments.data / "multi_sequence" / f"kirby113_{f}.nii.gz" for name, f in KIRBY.items()}
@@ -226,7 +224,9 @@ def main() -> None:
             motions[f"{moving}-{fixed}"] = row
             print(moving, fixed, row, flush=True)
             save()
-    result.setdefault("read_by_simpleitk", read_by_simpleitk(command, arguments.data))
+    if not result.get("read_by_simpleitk"):
+        result["read_by_simpleitk"] = read_by_simpleitk(command, arguments.data)
+        save()
     pairs = result.setdefault("pairs", {})
     # Distance by distance around the circle of subjects, so that few pairs meet all of them.
     subjects = labelled(arguments.data)

@@ -1,6 +1,7 @@
 """Does every scan find its pack, and is it known? Through `prism identify`, one scan at a time.
 
     python -m training.routing --command target/debug/prism --packs public/packs    # to results/routing.json
+    python -m training.routing --baseline                                            # its baselines alone
 
 What a scan should find is in training/identification/scans.py; a pack that is not in the folder counts as
 none. Sequence, body part and skull are scored on `test` scans, among them those of the registries where the
@@ -14,11 +15,14 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
+from safetensors import safe_open
+
 from training import pack
 from training.identification import scans
+from training.identify import calibration_error
 from training.paths import REPOSITORY, cache_folder, data_folder
 
-LARGE = ("t1_wholehead", "hippocampus", "cardiac_acdc")  # learnt from, but for the subjects kept back
 KNOWN = ("sequence", "body_part", "skull")
 
 
@@ -30,19 +34,71 @@ def asked(command: Path, packs: Path, scan: scans.Scan) -> dict:
     return json.loads(done.stdout)
 
 
-def count(heads: dict, scan: scans.Scan, found: dict) -> None:
-    """What was said of a scan, by head and data set."""
+def truth(scan: scans.Scan) -> dict[str, str]:
+    """What is known of a scan, by head."""
     skull = None if scan.stripped is None else "stripped" if scan.stripped else "whole"
-    for head, true in (("sequence", scan.sequence), ("body_part", scan.part), ("skull", skull)):
-        if true is None or (head == "skull" and not found["skull"]):
+    known = {"sequence": scan.sequence, "body_part": scan.part, "skull": skull}
+    return {head: true for head, true in known.items() if true is not None}
+
+
+def count(heads: dict, scan: scans.Scan, found: dict) -> None:
+    """What was said of a scan, by head and data set, with the probability of the likeliest class."""
+    for head, true in truth(scan).items():
+        if not found[head]:
             continue
-        given = found[head]["given"]
-        row = heads[head].setdefault(scan.data_set, {"scans": 0, "answered": 0, "right": 0, "wrong": []})
-        row["scans"] += 1
-        row["answered"] += given is not None
-        row["right"] += given == true
-        if given not in (None, true):
-            row["wrong"].append({"scan": scan.name, "true": true, "given": given})
+        likely = found[head]["probabilities"][0]
+        row = {"scan": scan.name, "true": true, "given": found[head]["given"], "p": round(likely[1], 4)}
+        heads[head].setdefault(scan.data_set, []).append(row)
+
+
+def summed(rows: list[dict]) -> dict:
+    """Counts, calibration of the answers, and every answer."""
+    answered = [row for row in rows if row["given"] is not None]
+    right = np.array([row["given"] == row["true"] for row in answered])
+    calibration = calibration_error(right, np.array([row["p"] for row in answered])) if answered else None
+    return {"scans": len(rows), "answered": len(answered), "right": int(right.sum()),
+            "expected calibration error of the answers": calibration, "answers": rows}  # fmt: skip
+
+
+def of_unseen(by_set: dict[str, list]) -> list:
+    return [row for name, rows in by_set.items() if name not in scans.LARGE for row in rows]
+
+
+def hashes(packs: Path) -> dict[str, str]:
+    """SHA-256 of the packs and of the heads, by name."""
+    found = {document["name"]: document["sha256"] for document in pack.documents(packs).values()}
+    with safe_open(packs / "identify.safetensors", framework="np") as file:
+        document = json.loads(file.metadata()["prism_heads"])
+    return dict(sorted({**found, document["name"]: document["sha256"]}.items()))
+
+
+def baselines(command: Path, wanted: list[scans.Scan]) -> dict:
+    """On the test scans of sets that were not learnt from: what needs no network."""
+    unseen = [scan for scan in wanted if scan.use == "test" and scan.data_set not in scans.LARGE]
+    result = {}
+    for head in KNOWN:
+        known = [truth(scan)[head] for scan in unseen if head in truth(scan)]
+        classes = sorted(set(known), key=known.count)
+        if classes:
+            result[head] = {"scans": len(known), "most frequent class": classes[-1], "right": known.count(classes[-1])}
+    said = {"fields": [], "file name": []}
+    for scan in unseen:
+        if scan.sequence is None:
+            continue
+        line = [str(command), "info", str(scan.path), "--json"]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        series = json.loads(done.stdout)[0] if done.returncode == 0 else {}
+        # A folder of DICOM files has no name that somebody gave the scan.
+        of_file = None if scan.path.is_dir() else series.get("sequence_by_title")
+        for source, given in (("fields", series.get("sequence_by_fields")), ("file name", of_file)):
+            said[source].append({"scan": scan.name, "true": scan.sequence, "given": given})
+    for source, rows in said.items():
+        answered = [row for row in rows if row["given"]]
+        result[f"sequence by the {source}"] = {
+            "scans": len(rows), "answered": len(answered), "right": sum(row["given"] == row["true"] for row in answered),
+            "wrong": [row for row in answered if row["given"] != row["true"]],
+        }  # fmt: skip
+    return result
 
 
 def main() -> None:
@@ -53,15 +109,18 @@ def main() -> None:
     parser.add_argument("--registry", type=Path, default=cache_folder() / "registry")
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/routing.json")
+    parser.add_argument("--baseline", action="store_true", help="the baselines alone; what was scored before stays")
     arguments = parser.parse_args()
-    there = {document["name"] for document in pack.documents(arguments.packs).values()}
-    wrong, counts, seen = [], {}, {}
+    wanted_scans = scans.some(arguments.data, arguments.registry, arguments.every)
+    if arguments.baseline:
+        result = json.loads(arguments.out.read_text()) | {"baselines": baselines(arguments.command, wanted_scans)}
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        print(json.dumps(result["baselines"], indent=1))
+        return
+    there = hashes(arguments.packs)
+    wrong, counts = [], {}
     heads = {head: {} for head in KNOWN}
-    registry = [scan for scan in scans.of_registry(arguments.registry) if scan.path.exists()]
-    for scan in [*scans.of_data(arguments.data), *scans.label_maps(arguments.data), *registry]:
-        seen[scan.data_set] = seen.get(scan.data_set, -1) + 1
-        if scan.data_set in LARGE and seen[scan.data_set] % arguments.every:
-            continue
+    for scan in wanted_scans:
         found = asked(arguments.command, arguments.packs, scan)
         if scan.use == "test" and "error" not in found:
             count(heads, scan, found)
@@ -74,14 +133,10 @@ def main() -> None:
             given = found.get("fits") or found.get("error") or found["routing"]["packs"]
             wrong.append({"scan": scan.name, "wanted": wanted, "given": given})
             print(wrong[-1], flush=True)
-    for head in heads.values():
-        unseen = [row for name, row in head.items() if name not in LARGE]
-        head["data sets not learnt from"] = {
-            "scans": sum(row["scans"] for row in unseen), "answered": sum(row["answered"] for row in unseen),
-            "right": sum(row["right"] for row in unseen), "wrong": sum((row["wrong"] for row in unseen), []),
-        }  # fmt: skip
-    result = {"packs": sorted(there), "one of so many scans of the large sets": arguments.every,
-              "by data set": counts, "wrong": wrong, "heads": heads}  # fmt: skip
+    scored = {head: {**{name: summed(rows) for name, rows in by_set.items()},
+                     "data sets not learnt from": summed(of_unseen(by_set))} for head, by_set in heads.items()}  # fmt: skip
+    result = {"packs": there, "one of so many scans of the large sets": arguments.every, "by data set": counts,
+              "wrong": wrong, "heads": scored, "baselines": baselines(arguments.command, wanted_scans)}  # fmt: skip
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -3,8 +3,10 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
-use prism_core::formats::Acquisition;
-use prism_core::identify::{HeadsError, HeadsPack, NamedVector, estimate, identify};
+use std::path::Path;
+
+use prism_core::formats::{self, Acquisition, InputFile, Scan, Selection};
+use prism_core::identify::{HeadsError, HeadsPack, NamedVector, TISSUES, estimate, identify};
 use prism_core::model::Pack;
 use prism_core::volume::Affine;
 use serde_json::Value;
@@ -83,7 +85,7 @@ fn broken_heads_are_errors() {
 }
 
 #[test]
-fn age_is_for_brains_without_skull_and_stays_in_its_range() {
+fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
     let heads = heads();
     let cases = cases();
     let affine = Affine::from_spacing([1.0; 3]);
@@ -98,13 +100,78 @@ fn age_is_for_brains_without_skull_and_stays_in_its_range() {
     let (scan, brain) = seen(0, [162, 214, 167]);
     assert!(scan.sequence.is("T1w") && scan.body_part.is("head"), "{scan:?}");
     assert!(scan.skull.as_ref().is_some_and(|skull| skull.is("stripped")), "{scan:?}");
-    let age = brain.age.expect("an age");
-    assert!(age.range == [19.0, 55.0] && age.low < age.value && age.value < age.high, "{age:?}");
-    assert!(age.leaves_range() && age.words().contains("leaves the ages 19 to 55"), "{age:?}");
+    // The age that ships is the mean of its group: no number, but the reason.
+    assert_eq!(brain.age, None);
+    let why = brain.refused.expect("why there is no age");
+    assert!(why.starts_with("No age is given.") && why.contains("48 people"), "{why}");
+    assert!(brain.sex.is_some());
     // The same vectors of a crop, and a heart.
     let (_, crop) = seen(0, [40, 50, 40]);
-    assert!(crop.age.is_none() && crop.refused.is_some_and(|why| why.contains("crop")));
+    assert!(crop.sex.is_none() && crop.refused.is_some_and(|why| why.contains("crop")));
     let (scan, heart) = seen(1, [216, 256, 10]);
     assert!(scan.body_part.is("heart") && scan.sequence.is("cine") && scan.skull.is_none());
     assert!(heart.age.is_none() && heart.sex.is_none());
+}
+
+/// The scan of a golden case of the formats.
+fn scan(case: &str) -> Scan {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats").join(case);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a case") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none() {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            files.push(InputFile { name, bytes: std::fs::read(path).expect("a file") });
+        }
+    }
+    formats::load(&files, &Selection::default()).expect("a scan")
+}
+
+#[test]
+fn fields_of_a_dicom_file_are_held_against_the_image() {
+    // The vectors of a T1w brain with the file of a sagittal FLAIR of a knee.
+    let scan = scan("dicom_contradicts");
+    let (vectors, _) = &cases()[0];
+    let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
+    let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, acquisition)
+        .expect("an identification");
+    assert_eq!(
+        found.warnings,
+        [
+            "The image looks T1-weighted, but the file states an echo time of 128 ms and a repetition time of 9000 ms.",
+            "The file names the sequence FLAIR, the image looks T1w.",
+            "The file says body part KNEE, the image looks like head.",
+            "The file names the plane sagittal, the slices are axial.",
+        ]
+    );
+    let words = found.sequence_words();
+    assert!(
+        words.starts_with("T1w (") && words.ends_with(" (the file states a contrast agent)"),
+        "{words}"
+    );
+    // A file that says nothing contradicts nothing.
+    let silent = Acquisition::default();
+    let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, &silent)
+        .expect("an identification");
+    assert!(found.warnings.is_empty() && found.sequence_note.is_none(), "{found:?}");
+}
+
+#[test]
+fn a_scan_of_proton_density_is_not_called_t2w() {
+    let scan = scan("dicom_proton_density");
+    let (mut vectors, _) = cases().swap_remove(0);
+    // Fluid bright, cortex brighter than white matter.
+    vectors.push((TISSUES.into(), vec![0.35, 1.0, 0.1, 0.05, 0.3, -0.02]));
+    let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
+    let seen = |acquisition: &Acquisition| {
+        identify(&heads(), &named(&vectors), &volume.affine, volume.dims, acquisition)
+            .expect("an identification")
+    };
+    assert!(seen(&Acquisition::default()).sequence.is("T2w"));
+    let found = seen(acquisition);
+    assert_eq!(found.sequence.given, None);
+    assert_eq!(
+        found.sequence_words(),
+        "unknown (it looks T2w, but the file states an echo time of 22 ms at a repetition time of 2300 ms, as proton density has)"
+    );
 }

@@ -21,6 +21,17 @@ use xtask::server::Server;
 const RUNS: usize = 3;
 const RUN_TIMEOUT: Duration = Duration::from_secs(1_200);
 
+/// Counts the page's frames and its tasks of 50 ms and more (the browser reports no shorter ones: 0 says there was none).
+const WATCH: &str = "(() => {
+    const watched = window.watched = { frames: 0, milliseconds: 0, longest: 0 };
+    new PerformanceObserver(list => {
+        for (const task of list.getEntries()) watched.longest = Math.max(watched.longest, task.duration);
+    }).observe({ entryTypes: ['longtask'] });
+    const start = performance.now();
+    const count = now => { watched.frames += 1; watched.milliseconds = now - start; requestAnimationFrame(count); };
+    requestAnimationFrame(count);
+})()";
+
 fn main() {
     let Some(executable) = env::var_os("PRISM_BENCH_BROWSER") else {
         println!("the figures are measured by `cargo xtask bench`");
@@ -46,8 +57,10 @@ fn main() {
     );
 
     let small = scans::small(&folder);
+    let large = scans::large(&folder);
     for (name, scan, device, runs) in [
         ("sample, CPU", scans::sample(), "cpu", RUNS),
+        ("256 x 256 x 256, CPU", large, "cpu", 1),
         ("48 x 48 x 48, CPU", small.clone(), "cpu", RUNS),
         ("48 x 48 x 48, GPU", small, "gpu", 1),
     ] {
@@ -66,6 +79,7 @@ fn measure_page(
 ) {
     let (mut shown, mut drop_to_overlay, mut click_to_overlay) = (vec![], vec![], vec![]);
     let (mut memory, mut report) = (String::new(), String::new());
+    let (mut longest, mut frames) = (0.0, f64::MAX);
     for _ in 0..runs {
         let page = Page::open(browser, url, false);
         page.choose("device-choice", device);
@@ -73,11 +87,16 @@ fn measure_page(
         page.choose_files("file-input", &[PathBuf::from(scan)]);
         page.wait_for_state("scan", PATIENCE);
         shown.push(start.elapsed().as_secs_f64());
+        page.evaluate(WATCH);
         let click = Instant::now();
         page.click("run-button");
         page.wait_for_state("done", RUN_TIMEOUT);
         drop_to_overlay.push(start.elapsed().as_secs_f64());
         click_to_overlay.push(click.elapsed().as_secs_f64());
+        let watched = page.evaluate("JSON.parse(JSON.stringify(window.watched))");
+        let number = |name: &str| watched[name].as_f64().unwrap_or(f64::NAN);
+        longest = number("longest").max(longest);
+        frames = frames.min(1_000.0 * number("frames") / number("milliseconds"));
         report = page.text("device-report").replace('\n', " ");
         page.save_picture(&browser.folder().join(format!("{name}.png")));
         // WebAssembly memory never shrinks: what the worker says at the end is the most it held.
@@ -95,6 +114,8 @@ fn measure_page(
     row("  click to overlay", middle(click_to_overlay), "s");
     row("  drop to overlay", middle(drop_to_overlay), "s");
     println!("{:<44} {memory:>8}", "  memory of the worker");
+    row("  longest task of the page while it runs", longest, "ms");
+    row("  frames while it runs, drawn in software", frames, "a second");
 }
 
 /// The same scan through the release build of the command line program.

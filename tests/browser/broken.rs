@@ -4,10 +4,7 @@ use prism_tests::page::PATIENCE;
 use prism_tests::runner::Stage;
 use prism_tests::scans;
 
-use crate::reading::{assert_content, open_sample, pane};
-
-/// An error that waits to be dismissed.
-const PROBLEM: &str = "[data-test=notice][data-kind=error]";
+use crate::reading::{PROBLEM, assert_content, open_sample, pane};
 
 pub fn a_broken_file_gets_one_sentence_and_the_scan_stays(stage: &Stage) {
     let page = stage.open();

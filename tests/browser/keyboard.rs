@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
+use prism_tests::scans;
 
 use crate::reading::{assert_content, open_sample, pane};
 
@@ -57,5 +58,34 @@ pub fn slices_move_by_key(stage: &Stage) {
     page.wait_until("another slice", PATIENCE, &|page| words(page) != before);
     page.press("PageDown");
     page.wait_until("the first slice again", PATIENCE, &|page| words(page) == before);
+    assert_content(&page);
+}
+
+pub fn a_series_is_picked_by_key(stage: &Stage) {
+    let page = stage.open();
+    page.choose_files("file-input", &scans::golden("dicom_two_series"));
+    page.wait_until("the list of series", PATIENCE, &|page| page.has("series-choice"));
+    assert!(page.text("series-choice").contains("t1 sagittal"), "{}", page.text("series-choice"));
+    // The smaller one, which the page would not take by itself.
+    let focused = "document.activeElement?.dataset.series === 'series-2'";
+    let reached = (0..STOPS).any(|_| {
+        let there = page.evaluate(focused) == true;
+        if !there {
+            page.press("Tab");
+        }
+        there
+    });
+    assert!(reached, "the second series is not reached by the tab key");
+    page.press("Enter");
+    page.wait_for_state("scan", PATIENCE);
+    assert!(page.text("scan-title").contains("t2 axial"), "{}", page.text("scan-title"));
+    assert_eq!(page.attribute("scan-title", "data-dims"), "16x12x2");
+    // Escape leaves the list and the scan as they were.
+    page.click("#tab-scan");
+    page.click("choose-series");
+    page.wait_until("the list again", PATIENCE, &|page| page.has("series-choice"));
+    page.press("Escape");
+    page.wait_until("the list to be gone", PATIENCE, &|page| !page.has("series-choice"));
+    assert_eq!(page.attribute("scan-title", "data-dims"), "16x12x2");
     assert_content(&page);
 }

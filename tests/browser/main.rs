@@ -19,6 +19,7 @@ mod reading;
 mod report;
 mod segmenting;
 mod swin;
+mod viewer;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
         reading::the_page_loads_and_asks_only_its_own_server,
         reading::the_sample_scan_is_shown_in_three_planes,
         reading::a_zip_of_dicom_files_is_one_scan,
+        reading::files_that_are_dropped_are_opened,
+        reading::a_volume_of_a_4d_scan_is_chosen,
         reading::the_page_opens_again_without_its_server,
         policy::the_policy_stops_a_request_to_another_host,
         broken::a_broken_file_gets_one_sentence_and_the_scan_stays,
@@ -45,6 +48,11 @@ fn main() -> ExitCode {
         models::another_pack_of_the_page_is_fetched_when_it_is_chosen,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::slices_move_by_key,
+        viewer::the_cursor_reads_what_the_file_holds_on_the_side_that_is_labelled,
+        viewer::wheel_and_drags_move_slices_crosshair_window_and_image,
+        viewer::structures_light_up_fade_and_are_hidden_one_by_one,
+        viewer::nothing_is_wider_than_a_small_screen,
+        keyboard::a_series_is_picked_by_key,
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
         features::a_few_strokes_teach_a_segmentation,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
+use prism_tests::scans;
 use xtask::project;
 use xtask::server::Server;
+
+/// An error that waits to be dismissed.
+pub const PROBLEM: &str = "[data-test=notice][data-kind=error]";
 
 /// Fails with the page's complaints, if there are any.
 pub fn assert_content(page: &Page<'_>) {
@@ -79,5 +83,42 @@ pub fn a_zip_of_dicom_files_is_one_scan(stage: &Stage) {
     page.wait_for_state("scan", PATIENCE);
     // As pydicom sees it: the folder's expected.json.
     assert_eq!(page.attribute("scan-title", "data-dims"), "16x12x2");
+    assert_content(&page);
+}
+
+pub fn a_volume_of_a_4d_scan_is_chosen(stage: &Stage) {
+    let page = stage.open();
+    page.choose_files("file-input", &scans::golden("nifti1_4d_volume_0"));
+    page.wait_for_state("scan", PATIENCE);
+    page.click("#tab-scan");
+    let shows = |page: &Page<'_>, range: &str| page.texts(".facts").contains(range);
+    // The case's ramp: 24 voxels a volume, from -7 in steps of 3.
+    page.wait_until("the values of the first volume", PATIENCE, &|page| shows(page, "to 62"));
+    page.choose("volume-choice", "3");
+    page.wait_until("those of the third", PATIENCE, &|page| shows(page, "137 to 206"));
+    page.wait_for_state("scan", PATIENCE);
+    assert_eq!(page.evaluate("document.querySelector('[data-test=volume-choice]').value"), "3");
+    assert_eq!(page.attribute("scan-title", "data-dims"), "4x3x2");
+    assert_content(&page);
+}
+
+pub fn files_that_are_dropped_are_opened(stage: &Stage) {
+    let page = stage.open();
+    page.drop_files("app", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    assert_eq!(page.attribute("scan-title", "data-dims"), "48x48x48");
+    // A broken one gets a sentence, and the scan stays.
+    page.drop_files("#planes", &[scans::not_a_scan(&stage.folder)]);
+    page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
+    let sentence = page.text(&format!("{PROBLEM} p"));
+    assert!(sentence.ends_with('.') && sentence.contains("not a scan"), "{sentence:?}");
+    assert_eq!(page.state(), "scan");
+    assert_eq!(page.attribute("scan-title", "data-dims"), "48x48x48");
+    // A good one takes its place, several files at once.
+    page.drop_files("#planes", &scans::golden("dicom_explicit"));
+    page.wait_until("the dropped series", PATIENCE, &|page| {
+        page.attribute("scan-title", "data-dims") == "16x12x4"
+    });
+    page.wait_for_state("scan", PATIENCE);
     assert_content(&page);
 }

@@ -21,6 +21,8 @@ from golden_nifti import as_bytes, expectation, image, ramp, read_back, rotation
 IMPLICIT, EXPLICIT, DEFLATED, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 BASELINE, EXTENDED, LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.70"
 JPEG_LS, JPEG_LS_NEAR, J2K, J2K_LOSSY = (f"1.2.840.10008.1.2.4.{n}" for n in (80, 81, 90, 91))
+PROCESS_14, J2K_PARTS, J2K_PARTS_LOSSY = (f"1.2.840.10008.1.2.4.{n}" for n in (57, 92, 93))
+JPIP, JPIP_DEFLATED, JPEG_XL = (f"1.2.840.10008.1.2.4.{n}" for n in (94, 95, 110))
 RLE, HTJ2K = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.201"
 MR_STORAGE, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 ROOT_UID = "1.2.826.0.1.3680043.8.498.7"
@@ -304,8 +306,13 @@ def dicom_pixels():
     each("dicom_jpeg_baseline", "JPEG baseline, 8 bits.", eight,
          encode=lambda ds: compressed(ds, BASELINE, lambda frame: imagecodecs.jpeg8_encode(frame, level=95)),
          tolerance=1)  # inverse cosine transforms may round either way
+    extended = lambda frame: patched(imagecodecs.jpeg8_encode(frame, level=95), b"\xff\xc0\x00\x0b", b"\xff\xc1\x00\x0b")
+    each("dicom_jpeg_extended_8_bit", "JPEG extended (SOF1) with 8 bits.", eight, encode=lambda ds: compressed(ds, EXTENDED, extended), tolerance=1)
     lossless = lambda bits: lambda frame: imagecodecs.ljpeg_encode(frame, bitspersample=bits)
     each("dicom_jpeg_lossless", "JPEG lossless, 12 bits.", same, encode=lambda ds: compressed(ds, LOSSLESS, lossless(12)))
+
+    each("dicom_jpeg_process_14", "JPEG lossless, process 14 with another predictor than the first.", same,
+         encode=lambda ds: compressed(ds, PROCESS_14, predicted))
 
     def wide(ds, i):
         return set_pixels(ds, pixels(i, high=65000))
@@ -323,6 +330,33 @@ def dicom_pixels():
     each("dicom_jpeg_2000_16_bit", "JPEG 2000 lossless, 16 bits.", wide, encode=lambda ds: compressed(ds, J2K, codestream(reversible=True)))
     each("dicom_jpeg_2000_signed", "JPEG 2000 lossless, signed.", lambda ds, i: set_pixels(ds, (pixels(i).astype(numpy.int16) - 1500)),
          encode=lambda ds: compressed(ds, J2K, codestream(reversible=True)))
+
+
+    each("dicom_jpeg_2000_lossy", "JPEG 2000 lossy (9-7 wavelet).", same,
+         encode=lambda ds: compressed(ds, J2K_LOSSY, codestream(reversible=False, level=60, bitspersample=12)), tolerance=1)  # rounding of the wavelet
+
+
+def predicted(frame):
+    """JPEG lossless whose predictor is the fourth (left + above - above left), 12 bits, one table (ITU-T T.81, annex H)."""
+    values = frame.astype(int)
+    height, width = values.shape
+    guess = numpy.full_like(values, 1 << 11)
+    guess[0, 1:] = values[0, :-1]
+    guess[1:, 0] = values[:-1, 0]
+    guess[1:, 1:] = values[1:, :-1] + values[:-1, 1:] - values[:-1, :-1]
+    bits = ""
+    for difference in (values - guess).ravel():
+        size = int(abs(int(difference))).bit_length()
+        # Sixteen codes of five bits each: the size itself.
+        bits += f"{size:05b}"
+        if size:
+            bits += f"{int(difference) if difference > 0 else int(difference) + (1 << size) - 1:0{size}b}"
+    bits += "1" * (-len(bits) % 8)
+    scan = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
+    segment = lambda marker, content: bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+    table = bytes([0, 0, 0, 0, 0, 16] + [0] * 11 + list(range(16)))
+    return (b"\xff\xd8" + segment(0xC3, struct.pack(">BHHBBBB", 12, height, width, 1, 1, 0x11, 0)) + segment(0xC4, table)
+            + segment(0xDA, bytes([1, 1, 0, 4, 0, 0])) + scan + b"\xff\xd9")
 
 
 def rle(frame):
@@ -372,8 +406,17 @@ def dicom_geometry():
     gauss = dicom(dataset(0, MagneticFieldStrength="15000", SequenceName=None, ProtocolName="T1_MPRAGE", ContrastBolusAgent="Gd",
                           SpecificCharacterSet="ISO_IR 192", SeriesDescription="Schädel axial\n ", InversionTime=None, StudyDate="20190307"))
     stack("dicom_acquisition", "Gauss, protocol name, contrast agent, date, UTF-8 with a line break, and what is missing.", [gauss],
-          acquisition={"field_strength_t": 1.5, "sequence_name": "T1_MPRAGE", "contrast_agent": "Gd", "description": "Schädel axial",
+          acquisition={"field_strength_t": 1.5, "sequence_name": "T1_MPRAGE", "protocol_name": "T1_MPRAGE", "contrast_agent": "Gd", "description": "Schädel axial",
                        "inversion_time_ms": None, "study_date": "2019-03-07"})
+    lying = [dicom(dataset(index, SeriesDescription="unnamed", ProtocolName="t2_tirm_sag_dark-fluid", SequenceName="*tir2d1_16", EchoTime="128",
+                           RepetitionTime="9000", InversionTime="2500", BodyPartExamined="KNEE", ContrastBolusAgent="Gadovist"))
+             for index in range(2)]
+    stack("dicom_contradicts", "Fields of a sagittal FLAIR of a knee with contrast agent (core/tests/identify.rs holds them against a T1w head).", lying,
+          acquisition={"description": "unnamed", "protocol_name": "t2_tirm_sag_dark-fluid", "sequence_name": "*tir2d1_16", "echo_time_ms": 128,
+                       "repetition_time_ms": 9000, "body_part": "KNEE", "contrast_agent": "Gadovist"})
+    density = dict(SeriesDescription="series 4", SequenceName="*tse2d1_5", EchoTime="22", RepetitionTime="2300", InversionTime=None, PixelSpacing=["12", "12"])
+    stack("dicom_proton_density", "Times of proton density, over a field of view as wide as a head.", [dicom(dataset(index, **density)) for index in range(2)],
+          acquisition={"echo_time_ms": 22, "repetition_time_ms": 2300, "inversion_time_ms": None})
     latin = dicom(dataset(0, SpecificCharacterSet="ISO_IR 100", SeriesDescription="Schädel"))
     stack("dicom_latin_1", "ISO 8859-1 text.", [latin], title="Series 1: Schädel")
 
@@ -564,6 +607,15 @@ def dicom_broken():
     wrap = lambda syntax, part, **fields: {"IM0001": compressed(dataset(0, **fields), syntax, lambda frame: part)}
     failure("error_dicom_htj2k", "High-Throughput JPEG 2000.", wrap(HTJ2K, bytes(64)), "TransferSyntax", "High-Throughput", HTJ2K, "gdcmconv")
     failure("error_dicom_mpeg", "Video.", wrap("1.2.840.10008.1.2.4.102", bytes(64)), "TransferSyntax", "MPEG")
+    for name, syntax in (("parts", J2K_PARTS), ("parts_lossy", J2K_PARTS_LOSSY)):
+        failure(f"error_dicom_jpeg_2000_{name}", "JPEG 2000 part 2.", wrap(syntax, bytes(64)), "TransferSyntax", "several components", syntax, "gdcmconv")
+    # pydicom does not know this one yet.
+    xl = patched(wrap(HTJ2K, bytes(64))["IM0001"], HTJ2K.encode(), JPEG_XL.encode())
+    failure("error_dicom_jpeg_xl", "JPEG XL.", {"IM0001": xl}, "TransferSyntax", "JPEG XL", JPEG_XL, "gdcmconv")
+    # The pixels are on a server; the file holds their address.
+    for name, syntax in (("jpip", JPIP), ("jpip_deflated", JPIP_DEFLATED)):
+        elsewhere = dataset(0, PixelData=None, PixelDataProviderURL="https://example.org/one")
+        failure(f"error_dicom_{name}", "Pixels on a server (JPIP).", {"IM0001": dicom(elsewhere, syntax)}, "TransferSyntax", "JPIP", syntax)
     failure("error_dicom_private_syntax", "A private transfer syntax.", wrap("1.2.3.4", bytes(64)), "TransferSyntax", "private", "1.2.3.4")
     twelve = imagecodecs.jpeg_encode(pixels(0), bitspersample=12)
     failure("error_dicom_jpeg_12_bit", "JPEG with 12 bits.", wrap(EXTENDED, twelve), "TransferSyntax", "12 bits")

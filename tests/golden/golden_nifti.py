@@ -96,19 +96,33 @@ def good(name, what, content, volume=0, warnings=(), file_name="scan.nii", compr
     case(name, what, {file_name: zipped(content) if compress else content}, **expected, warnings=list(warnings))
 
 
+TYPES = {
+    "u8": numpy.uint8, "i8": numpy.int8, "u16": numpy.uint16, "i16": numpy.int16, "u32": numpy.uint32,
+    "i32": numpy.int32, "u64": numpy.uint64, "i64": numpy.int64, "f32": numpy.float32, "f64": numpy.float64,
+}
+VERSIONS = {1: nibabel.Nifti1Image, 2: nibabel.Nifti2Image}
+ORDERS = {"": "<", "_big": ">"}
+
+
 def nifti_types():
-    for code, dtype in {
-        "u8": numpy.uint8, "i8": numpy.int8, "u16": numpy.uint16, "i16": numpy.int16, "u32": numpy.uint32,
-        "i32": numpy.int32, "u64": numpy.uint64, "i64": numpy.int64, "f32": numpy.float32, "f64": numpy.float64,
-    }.items():
+    for code, dtype in TYPES.items():
         data = ramp(dtype=dtype, low=0 if code.startswith("u") else -7, step=4 if code == "u8" else 2)
         limits = numpy.finfo(dtype) if code.startswith("f") else numpy.iinfo(dtype)
         if code == "f64":
             data[0, 0, 0], data[1, 0, 0] = 1e30, 0.1
         else:
             data[0, 0, 0], data[1, 0, 0] = limits.min, limits.max
-        good(f"nifti1_type_{code}", f"Voxels of type {code}, its least and greatest value among them.",
-             as_bytes(image(data)))
+        for version, kind in VERSIONS.items():
+            for title, order in ORDERS.items():
+                good(f"nifti{version}_type_{code}{title}", f"Voxels of type {code}, its least and greatest value among them.",
+                     as_bytes(image(data, kind=kind, order=order)))
+    for code, dtype in {"c64": numpy.complex64, "c128": numpy.complex128}.items():
+        data = (ramp() + 1j * ramp(low=40, step=-2)).astype(dtype)
+        for version, kind in VERSIONS.items():
+            for title, order in ORDERS.items():
+                content = as_bytes(image(data, kind=kind, order=order), scl_slope=0.5, scl_inter=3.0)
+                good(f"nifti{version}_type_{code}{title}", f"Complex voxels of type {code}, scaled: their magnitudes, with a warning.",
+                     content, data=numpy.abs(numpy.asarray(read_back(content).dataobj)), warnings=["complex"])
     good("nifti1_big_endian", "Big-endian NIfTI-1.", as_bytes(image(ramp(), order=">")))
     good("nifti1_big_endian_f64", "Big-endian NIfTI-1, doubles.",
          as_bytes(image(ramp(dtype=numpy.float64) / 8, order=">")))
@@ -208,10 +222,30 @@ def nifti_orientation():
          affine=numpy.diag([2.0, 1.0, 1.0, 1.0]), warnings=["left and right", "spacing along y", "spacing along z"])
 
 
+def in_two_files(kind, order="<"):
+    """Header and voxels of the ramp as two files, and what nibabel reads from them."""
+    empty = lambda: {part: nibabel.FileHolder(fileobj=io.BytesIO()) for part in ("header", "image")}
+    parts, data = empty(), ramp()
+    pair = kind(data, OBLIQUE, kind.header_class(endianness=order))
+    pair.header.set_data_dtype(data.dtype.newbyteorder(order))
+    pair.header.set_xyzt_units("mm", "sec")
+    pair.to_file_map(parts)
+    contents = [parts[part].fileobj.getvalue() for part in ("header", "image")]
+    again = empty()
+    for part, content in zip(("header", "image"), contents):
+        again[part].fileobj.write(content)
+        again[part].fileobj.seek(0)
+    expected = expectation(kind.from_file_map(again))
+    return *contents, {**expected, "format": "nifti2" if kind is nibabel.Nifti2Pair else "nifti1"}
+
+
 def nifti_shapes():
     four = ramp((4, 3, 2, 3))
     for volume in (0, 2):
         good(f"nifti1_4d_volume_{volume}", f"Volume {volume} of a 4-D file.", as_bytes(image(four)), volume=volume)
+    good("nifti2_4d_volume_2", "A volume of a 4-D NIfTI-2 file.", as_bytes(image(four, kind=nibabel.Nifti2Image)), volume=2)
+    good("nifti2_4d_big_volume_1", "A volume of a big-endian 4-D NIfTI-2 file.",
+         as_bytes(image(four.astype(numpy.float32), kind=nibabel.Nifti2Image, order=">")), volume=1)
     good("nifti1_4d_gzip_volume_1", "A volume out of the middle of a compressed 4-D file.", as_bytes(image(four)),
          volume=1, compress=True, file_name="scan.nii.gz")
     for unit, step, milliseconds in (("sec", 0.03125, 62.5), ("msec", 31.25, 62.5), ("unknown", 1, None)):
@@ -233,17 +267,16 @@ def nifti_shapes():
     good("nifti1_extension", "Voxels begin after a header extension.", as_bytes(extended))
     case("nifti1_longer", "More bytes than the header says: ignored, with a warning.", {"scan.nii": content + bytes(9)},
          **expectation(read_back(content)), warnings=["longer"])
-    pair = nibabel.Nifti1Pair(ramp(), OBLIQUE)
-    pair.header.set_xyzt_units("mm", "sec")
-    parts = {"header": nibabel.FileHolder(fileobj=io.BytesIO()), "image": nibabel.FileHolder(fileobj=io.BytesIO())}
-    pair.to_file_map(parts)
-    header, voxels = (parts[part].fileobj.getvalue() for part in ("header", "image"))
-    expected = expectation(pair)
+    header, voxels, expected = in_two_files(nibabel.Nifti1Pair)
     case("nifti1_pair", "A header and its voxels in two files of one name, among others.",
          {"Scan.hdr": header, "scan.img": voxels, "readme.txt": b"two parts\n"}, **expected,
          series=[{"key": "file-1", "title": "Scan", "files": 2}], warnings=["1 file that is no scan was left out"])
     case("nifti1_pair_gzip", "Both parts of a pair in gzip.",
          {"a.hdr.gz": zipped(header), "a.img.gz": zipped(voxels)}, **expected, warnings=[])
+    for title, order in ORDERS.items():
+        header_2, voxels_2, expected_2 = in_two_files(nibabel.Nifti2Pair, order)
+        case(f"nifti2_pair{title}", "A NIfTI-2 header and its voxels in two files.", {"scan.hdr": header_2, "scan.img": voxels_2},
+             **expected_2, files=2, warnings=[])
     failure("error_pair_missing", "A header without its voxels.", {"scan.hdr": header}, "MissingPair", "Drop both files")
     # BIDS, "Magnetic Resonance Imaging": times are in seconds.
     sidecar = {"EchoTime": 0.00298, "RepetitionTime": 2.3, "InversionTime": 0.9, "FlipAngle": 9, "MagneticFieldStrength": 3,
@@ -327,7 +360,7 @@ def nifti_broken():
             "Header", "sizeof_hdr", "347")
     failure("error_magic_2", "A NIfTI-2 header with a wrong magic.",
             {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), magic=b"n+2\0\n\n\n\n")}, "Header", "magic")
-    for code, title in {32: "complex", 128: "colours", 1536: "128-bit", 1: "single bits", 999: "of type 999"}.items():
+    for code, title in {2048: "complex numbers of 256 bits", 128: "colours", 2304: "colours", 1536: "128-bit", 1: "single bits", 999: "of type 999"}.items():
         failure(f"error_type_{code}", f"Voxels of type {code}.", {"scan.nii": as_bytes(image(ramp()), datatype=code)}, "VoxelType", title)
     case("nifti1_among_broken", "A broken file beside a good one: loaded, with a warning.",
          {"a.nii": content[:200], "b.nii": content}, **expectation(read_back(content)), warnings=["Left out: The header is incomplete"])

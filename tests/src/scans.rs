@@ -52,6 +52,52 @@ pub fn small(folder: &Path) -> PathBuf {
     path
 }
 
+/// The sample on 256 x 256 x 256 voxels of 0.75 mm around its middle (nearest voxel, zero outside).
+pub fn large(folder: &Path) -> PathBuf {
+    const SIDE: usize = 256;
+    const STEP: f64 = 0.75;
+    let sample = read("sample", &fs::read(sample()).expect("the sample scan"));
+    let [nx, ny, nz] = sample.dims;
+    let corner = [nx, ny, nz].map(|n| (n as f64 - 1.0 - STEP * (SIDE as f64 - 1.0)) / 2.0);
+    let mut data = Vec::with_capacity(SIDE * SIDE * SIDE);
+    for k in 0..SIDE {
+        for j in 0..SIDE {
+            for i in 0..SIDE {
+                let at = [(i, 0), (j, 1), (k, 2)]
+                    .map(|(n, axis)| (corner[axis] + STEP * n as f64).round());
+                let inside = at.iter().zip([nx, ny, nz]).all(|(&x, n)| x >= 0.0 && x < n as f64);
+                let [x, y, z] = at.map(|x| x as usize);
+                data.push(if inside { sample.data[x + nx * (y + ny * z)] } else { 0.0 });
+            }
+        }
+    }
+    let origin = sample.affine.apply(corner);
+    let mut affine = sample.affine.0;
+    for (row, origin) in affine.iter_mut().zip(origin) {
+        for column in &mut row[..3] {
+            *column *= STEP;
+        }
+        row[3] = origin;
+    }
+    let volume = Volume::new(data, [SIDE; 3], Affine(affine)).expect("a volume");
+    let path = folder.join("large_t1w.nii.gz");
+    let bytes = formats::nifti::write_volume(&volume).expect("a NIfTI file");
+    fs::write(&path, bytes).expect("writing the large scan");
+    path
+}
+
+/// The input files of a golden case of the formats.
+pub fn golden(case: &str) -> Vec<PathBuf> {
+    let folder = project::root().join("tests/golden/formats").join(case);
+    let entries = fs::read_dir(folder).expect("a golden case");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name != "expected.json"))
+        .collect();
+    files.sort();
+    files
+}
+
 /// The beginning of the sample: its header promises more voxels than there are.
 pub fn cut_short(folder: &Path) -> PathBuf {
     let path = folder.join("cut_short.nii.gz");

@@ -79,6 +79,12 @@ def without_skull(network: Network, image: np.ndarray, rng: np.random.Generator,
     return image * brain
 
 
+def as_it_is(scan: scans.Scan, settings: dict) -> np.ndarray:
+    """The network input of a scan, without variants."""
+    volume, affine = scans.read(scan.path)
+    return boxed(preprocess.normalise(conformed(volume, affine, settings), settings["intensity"]))
+
+
 def inputs(scan: scans.Scan, cache: Path, settings: dict, network: Network):
     """(variant, network input, stripped) of a scan: itself, and of what may be learnt from its variants."""
     volume, affine = scans.read(scan.path)
@@ -155,6 +161,16 @@ def main() -> None:
     real(network, settings, [scan for scan in every if scan.use != "train"], arguments.cache, out)
     synthetic(network, settings, made, counts, out)
     real(network, settings, sorted(learnt, key=lambda scan: scan.part == scans.HEART), arguments.cache, out)
+
+
+def as_they_are(network: Network, settings: dict, wanted: list[scans.Scan], out: Path) -> None:
+    """The vectors of scans without variants that are not in the folder yet."""
+    for scan in wanted:
+        path = out / f"{scan.name.replace('/', '-')}.npz"
+        if not path.exists():
+            keep(path, vectors(network, as_it_is(scan, settings), settings), name=scan.name, variant="", stripped=scan.stripped,
+                 data_set=scan.data_set, subject=scan.subject, use=scan.use, part=scan.part, sequence=scan.sequence)  # fmt: skip
+            print(scan.name, flush=True)
 
 
 def real(network: Network, settings: dict, wanted: list[scans.Scan], cache: Path, out: Path) -> None:

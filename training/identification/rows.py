@@ -10,6 +10,11 @@ import torch
 import torch.nn.functional as functional
 
 
+FAR = 0.99  # share of held-out training scans that must count as known
+SLACK = 1.1  # other data sets lie a little further out than left-out subjects
+DIRECTIONS = 24
+
+
 @dataclass
 class Table:
     """One row a scan or variant; `known` holds the columns (strings, "" where not known)."""
@@ -88,6 +93,55 @@ def logistic(x: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: li
 
     optimiser.step(loss)
     return Linear(mean, deviation, weight.detach().numpy(), bias.detach().numpy())
+
+
+@dataclass
+class Distance:
+    """Distance to the nearest class centre, in standard deviations within classes (Lee et al., 2018).
+
+    The directions are those in which the classes differ most from one another and the training scans
+    vary most (principal components of the standardised vectors), whitened by the covariance within classes.
+    """
+
+    whitening: np.ndarray
+    centres: np.ndarray
+
+    @classmethod
+    def of(cls, z: np.ndarray, labels: np.ndarray, weights: np.ndarray, outputs: list[str]) -> "Distance":
+        _, _, vt = np.linalg.svd(np.sqrt(weights)[:, None] * (z - weights @ z / weights.sum()), full_matrices=False)
+        basis = vt[:DIRECTIONS]
+        places = z @ basis.T
+        present = [label for label in outputs if (labels == label).any()]
+        centres = np.array([np.average(places[labels == c], 0, weights[labels == c]) for c in present])
+        rest = places - centres[[present.index(label) for label in labels]]
+        covariance = (weights[:, None] * rest).T @ rest / weights.sum()
+        values, vectors = np.linalg.eigh(covariance)
+        scale = vectors / np.sqrt(values + 0.02 * values.mean())
+        return cls(scale.T @ basis, centres @ scale)
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        places = z @ self.whitening.T
+        return np.sqrt(((places[:, None] - self.centres[None]) ** 2).mean(2)).min(1)
+
+
+def folds_of_subject(subjects: np.ndarray, count: int = 5) -> list[np.ndarray]:
+    names = np.unique(subjects)
+    place = dict(zip(names, np.random.default_rng(5).permutation(len(names)) % count))
+    fold = np.array([place[name] for name in subjects])
+    return [fold == index for index in range(count)]
+
+
+def known_by_distance(
+    z: np.ndarray, labels: np.ndarray, weights: np.ndarray, outputs: list[str], subjects: np.ndarray
+) -> tuple[Distance, float]:
+    """The distance, and the largest that still counts as known, from subjects left out of it."""
+    distances = np.zeros(len(labels))
+    for out in folds_of_subject(subjects):
+        distances[out] = Distance.of(z[~out], labels[~out], weights[~out], outputs)(z[out])
+    order = np.argsort(distances)
+    share = np.cumsum(weights[order]) / weights.sum()
+    most = SLACK * float(distances[order][np.searchsorted(share, FAR)])
+    return Distance.of(z, labels, weights, outputs), most
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

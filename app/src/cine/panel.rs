@@ -1,6 +1,5 @@
 //! The panel of the phases: player, measuring, curve, function, files.
 
-use leptos::html::Input;
 use leptos::prelude::*;
 use prism_core::measure::cardiac::check_stack;
 use prism_core::report::{UNIT_ASSUMED, cine_cautions};
@@ -10,8 +9,8 @@ use super::function::{FunctionTable, PhaseTable};
 use super::player::SPEEDS;
 use super::{Cine, heart_model};
 use crate::actions::sentence;
-use crate::files;
-use crate::state::{App, Tone};
+use crate::panels::{Busy, FilePicker};
+use crate::state::App;
 use crate::text;
 
 /// The panel.
@@ -38,19 +37,7 @@ pub fn CinePanel(
             <Show when=move || several.get()>
                 <Player cine />
             </Show>
-            <p class="cine-busy" role="status" aria-live="polite" data-test="cine-busy">
-                {move || cine.busy.get()}
-                <Show when=move || cine.busy.with(Option::is_some)>
-                    <button
-                        type="button"
-                        class="button quiet"
-                        data-test="cine-cancel"
-                        on:click=move |_| app.cancel_cine()
-                    >
-                        "Cancel"
-                    </button>
-                </Show>
-            </p>
+            <Busy words=cine.busy hooks=("cine-busy", "cine-cancel") cancel=move || app.cancel_cine() />
             <Show when=move || several.get()>
                 <Measure app />
                 <Found app />
@@ -226,18 +213,6 @@ fn Found(app: App) -> impl IntoView {
 #[component]
 fn More(app: App) -> impl IntoView {
     let cine = app.cine;
-    let input = NodeRef::<Input>::new();
-    let picked = move |_| {
-        let Some(input) = input.get_untracked() else { return };
-        if let Some(list) = input.files() {
-            match files::from_list(&list) {
-                Ok(files) => app.open_phases(files, false),
-                Err(error) => app.notify(Tone::Problem, error.to_string()),
-            }
-        }
-        // The same file again is a change, too.
-        input.set_value("");
-    };
     // Other series of the study that have the size of the shown one.
     let alike = Memo::new(move |_| {
         app.scan.with(|scan| {
@@ -276,28 +251,12 @@ fn More(app: App) -> impl IntoView {
                     </button>
                 </Show>
             </Show>
-            <button
-                type="button"
-                class="button"
-                data-test="cine-add"
-                disabled=move || cine.busy.with(Option::is_some)
-                on:click=move |_| {
-                    if let Some(input) = input.get_untracked() {
-                        input.click();
-                    }
-                }
-            >
-                "Add phases from files"
-            </button>
-            <input
-                type="file"
-                class="picker"
-                data-test="cine-input"
-                multiple=true
-                tabindex="-1"
-                aria-hidden="true"
-                node_ref=input
-                on:change=picked
+            <FilePicker
+                app
+                hooks=("cine-add", "cine-input")
+                label="Add phases from files"
+                disabled=Signal::derive(move || cine.busy.with(Option::is_some))
+                take=move |files| app.open_phases(files, false)
             />
         </section>
     }

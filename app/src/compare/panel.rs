@@ -1,14 +1,13 @@
 //! The panel of a second scan: choosing it, ways to see it.
 
-use leptos::html::Input;
 use leptos::prelude::*;
 
 use super::Mode;
 use super::follow_up::FollowUp;
 use super::local::Legend;
 use super::messages::Kind;
-use crate::files;
-use crate::state::{App, Tone};
+use crate::panels::{Busy, FilePicker};
+use crate::state::App;
 use crate::text;
 
 /// The panel.
@@ -22,19 +21,7 @@ pub fn ComparePanel(
     view! {
         <div class="compare" data-test="compare" data-mode=move || compare.mode.get().key()>
             <Second app />
-            <p class="compare-busy" role="status" aria-live="polite" data-test="compare-busy">
-                {move || compare.busy.get()}
-                <Show when=move || compare.busy.with(Option::is_some)>
-                    <button
-                        type="button"
-                        class="button quiet"
-                        data-test="compare-cancel"
-                        on:click=move |_| app.cancel_comparison()
-                    >
-                        "Cancel"
-                    </button>
-                </Show>
-            </p>
+            <Busy words=compare.busy hooks=("compare-busy", "compare-cancel") cancel=move || app.cancel_comparison() />
             <Show
                 when=move || aligned.get()
                 fallback=|| {
@@ -60,18 +47,6 @@ pub fn ComparePanel(
 #[component]
 fn Second(app: App) -> impl IntoView {
     let compare = app.compare;
-    let input = NodeRef::<Input>::new();
-    let picked = move |_| {
-        let Some(input) = input.get_untracked() else { return };
-        if let Some(list) = input.files() {
-            match files::from_list(&list) {
-                Ok(files) => app.compare_with(files),
-                Err(error) => app.notify(Tone::Problem, error.to_string()),
-            }
-        }
-        // The same file again is a change, too.
-        input.set_value("");
-    };
     let kinds = [
         (Kind::Rigid, "rigid", "Same person: turn and shift"),
         (Kind::Affine, "affine", "Affine"),
@@ -98,19 +73,15 @@ fn Second(app: App) -> impl IntoView {
                     .collect_view()}
             </select>
         </label>
-        <button
-            type="button"
-            class="button"
-            data-test="compare-open"
-            disabled=move || compare.busy.with(Option::is_some) || app.run.with(Option::is_some)
-            on:click=move |_| {
-                if let Some(input) = input.get_untracked() {
-                    input.click();
-                }
-            }
-        >
-            "Compare with another scan"
-        </button>
+        <FilePicker
+            app
+            hooks=("compare-open", "compare-input")
+            label="Compare with another scan"
+            disabled=Signal::derive(move || {
+                compare.busy.with(Option::is_some) || app.run.with(Option::is_some)
+            })
+            take=move |files| app.compare_with(files)
+        />
         <button
             type="button"
             class="button"
@@ -121,16 +92,6 @@ fn Second(app: App) -> impl IntoView {
         >
             "Register to MNI"
         </button>
-        <input
-            type="file"
-            class="picker"
-            data-test="compare-input"
-            multiple=true
-            tabindex="-1"
-            aria-hidden="true"
-            node_ref=input
-            on:change=picked
-        />
         {move || {
             compare
                 .outcome

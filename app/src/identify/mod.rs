@@ -104,6 +104,7 @@ mod tests {
         Found {
             identification: Identification {
                 sequence: answer(Some("T1w")),
+                sequence_note: None,
                 body_part: answer(part),
                 skull: None,
                 plane: Plane { direction: Direction::Axial, tilt_degrees: 0.0 },

@@ -111,7 +111,7 @@ fn given(answer: &Answer) -> String {
 
 fn shown(scan: &Identification) -> Vec<(&'static str, String)> {
     let mut rows = vec![
-        ("Sequence", scan.sequence.words()),
+        ("Sequence", scan.sequence_words()),
         ("Body part", scan.body_part.words()),
         ("Plane", scan.plane.words()),
     ];

@@ -1,16 +1,14 @@
 //! The panel of lesions: the study's sequences, the button, the answer with what is to be
 //! known before it is believed.
 
-use leptos::html::Input;
 use leptos::prelude::*;
 
 use super::Overlay;
 use super::caution::{accuracy, caution};
 use super::messages::{Found, Sequence};
 use super::rows::Rows;
-use crate::files;
-use crate::panels::device_words;
-use crate::state::{App, Tone};
+use crate::panels::{Busy, FilePicker, device_words};
+use crate::state::App;
 use crate::text;
 
 /// The panel.
@@ -36,19 +34,7 @@ pub fn LesionsPanel(
             >
                 "Find lesions"
             </button>
-            <p class="lesions-busy" role="status" aria-live="polite" data-test="lesions-busy">
-                {move || lesions.busy.get()}
-                <Show when=move || busy.get()>
-                    <button
-                        type="button"
-                        class="button quiet"
-                        data-test="lesions-cancel"
-                        on:click=move |_| app.cancel_lesions()
-                    >
-                        "Cancel"
-                    </button>
-                </Show>
-            </p>
+            <Busy words=lesions.busy hooks=("lesions-busy", "lesions-cancel") cancel=move || app.cancel_lesions() />
             {move || match pack.get() {
                 None => {
                     view! {
@@ -96,7 +82,13 @@ fn Study(app: App, busy: Memo<bool>) -> impl IntoView {
                     <Row app busy sequence />
                 </For>
             </ul>
-            <Picker app busy />
+            <FilePicker
+                app
+                hooks=("lesions-add", "lesions-input")
+                label="Add sequences"
+                disabled=Signal::derive(move || busy.get() || app.run.with(Option::is_some))
+                take=move |files| app.add_sequences(files)
+            />
             <p class="aside">
                 "T1w, T1w after contrast, T2w, FLAIR of one visit, as many as there are. Those that do not lie on "
                 "the shown scan are moved onto it."
@@ -132,47 +124,6 @@ fn Row(app: App, busy: Memo<bool>, sequence: Sequence) -> impl IntoView {
                 "Remove"
             </button>
         </li>
-    }
-}
-
-#[component]
-fn Picker(app: App, busy: Memo<bool>) -> impl IntoView {
-    let input = NodeRef::<Input>::new();
-    let picked = move |_| {
-        let Some(input) = input.get_untracked() else { return };
-        if let Some(list) = input.files() {
-            match files::from_list(&list) {
-                Ok(files) => app.add_sequences(files),
-                Err(error) => app.notify(Tone::Problem, error.to_string()),
-            }
-        }
-        // The same file again is a change, too.
-        input.set_value("");
-    };
-    view! {
-        <button
-            type="button"
-            class="button"
-            data-test="lesions-add"
-            disabled=move || busy.get() || app.run.with(Option::is_some)
-            on:click=move |_| {
-                if let Some(input) = input.get_untracked() {
-                    input.click();
-                }
-            }
-        >
-            "Add sequences"
-        </button>
-        <input
-            type="file"
-            class="picker"
-            data-test="lesions-input"
-            multiple=true
-            tabindex="-1"
-            aria-hidden="true"
-            node_ref=input
-            on:change=picked
-        />
     }
 }
 

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 
 use super::icons::{Icon, icon};
 use super::models::ModelChip;
-use super::start::{FilePicker, Picker, SampleButton};
+use super::start::{SampleButton, ScanPickers};
 use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
 use crate::protocol::ScanFacts;
 use crate::state::App;
@@ -45,8 +45,7 @@ pub fn Header(
             </span>
             <Show when=move || !app.is_empty()>
                 <div class="header-actions">
-                    <FilePicker app kind=Picker::Files class="button quiet" label="Open files" />
-                    <FilePicker app kind=Picker::Folder class="button quiet" label="Open a folder" />
+                    <ScanPickers app classes=("button quiet", "button quiet") />
                     <SampleButton app class="button quiet" />
                 </div>
             </Show>

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `header` | name, scan, device |
 //! | `start` | the screen without a scan; pickers |
+//! | `picker` | files from the device; what takes time, with Cancel |
 //! | `models` | which model runs, packs that are kept |
 //! | `series` | choice of series and volume |
 //! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report` (sentences in `editable`), `scan`, `run` (with the model's `card`), `features` (with `teach`) |
@@ -17,6 +18,7 @@ mod header;
 mod icons;
 mod models;
 mod notices;
+mod picker;
 mod progress;
 mod quality;
 mod report;
@@ -41,6 +43,7 @@ pub use header::device_words;
 use icons::{Icon, icon};
 use models::Models;
 use notices::Notices;
+pub use picker::{Busy, FilePicker};
 use progress::ProgressLines;
 use series::SeriesPicker;
 use side::Side;

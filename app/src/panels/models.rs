@@ -1,15 +1,14 @@
 //! The models: which one runs, what each can say, where it comes from; packs are added
 //! here (or dropped anywhere on the page) and deleted.
 
-use leptos::html::{Dialog, Input};
+use leptos::html::Dialog;
 use leptos::prelude::*;
-use web_sys::HtmlInputElement;
 
 use super::icons::{Icon, icon};
+use super::picker::FilePicker;
 use super::run::card_rows;
 use super::series::show_modal;
 use crate::facts::PackCard;
-use crate::files;
 use crate::packs::abilities;
 use crate::state::{App, Tone};
 use crate::text;
@@ -98,7 +97,14 @@ fn ModelsDialog(app: App) -> impl IntoView {
                 />
             </ul>
             <div class="models-add">
-                <PackPicker app />
+                <FilePicker
+                    app
+                    hooks=("pick-pack", "pack-input")
+                    label="Add a pack"
+                    sign=Icon::File
+                    accept=".safetensors"
+                    take=move |files| app.keep_packs(files)
+                />
                 <p role="status" class:problem=problem data-test="models-line">
                     {line}
                 </p>
@@ -192,48 +198,5 @@ fn ModelRow(app: App, card: PackCard, key: Option<String>, kept: bool) -> impl I
                 </dl>
             </details>
         </li>
-    }
-}
-
-/// The button that opens the browser's picker for packs.
-#[component]
-fn PackPicker(app: App) -> impl IntoView {
-    let input = NodeRef::<Input>::new();
-    let picked = move |_| {
-        let Some(input) = input.get_untracked() else { return };
-        let input: HtmlInputElement = input;
-        if let Some(list) = input.files() {
-            match files::from_list(&list) {
-                Ok(files) => app.keep_packs(files),
-                Err(error) => app.notify(Tone::Problem, error.to_string()),
-            }
-        }
-        // The same file again is a change, too.
-        input.set_value("");
-    };
-    view! {
-        <button
-            type="button"
-            class="button"
-            data-test="pick-pack"
-            on:click=move |_| {
-                if let Some(input) = input.get_untracked() {
-                    input.click();
-                }
-            }
-        >
-            {icon(Icon::File)}
-            <span>"Add a pack"</span>
-        </button>
-        <input
-            type="file"
-            class="picker"
-            accept=".safetensors"
-            data-test="pack-input"
-            tabindex="-1"
-            aria-hidden="true"
-            node_ref=input
-            on:change=picked
-        />
     }
 }

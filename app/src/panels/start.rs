@@ -1,12 +1,10 @@
 //! What a person sees first, and the pickers that the header shares with it.
 
-use leptos::html::Input;
 use leptos::prelude::*;
-use web_sys::HtmlInputElement;
 
 use super::icons::{Icon, icon};
-use crate::files;
-use crate::state::{App, Tone};
+use super::picker::FilePicker;
+use crate::state::App;
 
 /// The screen without a scan: what to do, in one sentence and three buttons.
 #[component]
@@ -23,8 +21,7 @@ pub fn Start(
                     "Everything is computed here, on this device."
                 </p>
                 <div class="start-actions">
-                    <FilePicker app kind=Picker::Files class="button primary" label="Open files" />
-                    <FilePicker app kind=Picker::Folder class="button" label="Open a folder" />
+                    <ScanPickers app classes=("button primary", "button") />
                     <SampleButton app class="button" />
                 </div>
                 <p class="start-formats">
@@ -60,82 +57,31 @@ pub fn Start(
     }
 }
 
-/// What a picker picks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picker {
-    /// One or more files.
-    Files,
-    /// A folder with everything in it.
-    Folder,
-}
-
-/// A button that opens the browser's picker.
+/// The two pickers of scans.
 #[component]
-pub fn FilePicker(
+pub fn ScanPickers(
     /// The page.
     app: App,
-    /// What it picks.
-    kind: Picker,
-    /// Classes of the button.
-    class: &'static str,
-    /// Its words.
-    label: &'static str,
+    /// Classes of the buttons: of files, of a folder.
+    classes: (&'static str, &'static str),
 ) -> impl IntoView {
-    let input = NodeRef::<Input>::new();
-    let picked = move |_| {
-        let Some(input) = input.get_untracked() else { return };
-        let input: HtmlInputElement = input;
-        if let Some(list) = input.files() {
-            match files::from_list(&list) {
-                Ok(files) => app.open(files),
-                Err(error) => app.notify(Tone::Problem, error.to_string()),
-            }
-        }
-        // The same file again is a change, too.
-        input.set_value("");
-    };
-    let sign = match kind {
-        Picker::Files => Icon::File,
-        Picker::Folder => Icon::Folder,
-    };
-    let id = match kind {
-        Picker::Files => "pick-files",
-        Picker::Folder => "pick-folder",
-    };
-    let hook = match kind {
-        Picker::Files => "file-input",
-        Picker::Folder => "folder-input",
-    };
-    Effect::new(move || {
-        if let (Some(input), Picker::Folder) = (input.get(), kind) {
-            // Not in the typed attributes of the element.
-            let _ = input.set_attribute("webkitdirectory", "");
-        }
-    });
     view! {
-        <button
-            type="button"
-            class=class
-            data-test=id
-            aria-label=label
-            on:click=move |_| {
-                if let Some(input) = input.get_untracked() {
-                    input.click();
-                }
-            }
-        >
-            {icon(sign)}
-            <span>{label}</span>
-        </button>
-        <input
-            type="file"
-            class="picker"
-            data-test=hook
-            multiple=true
-            tabindex="-1"
-            aria-hidden="true"
-            node_ref=input
-            on:change=picked
+        <FilePicker
+            app
+            hooks=("pick-files", "file-input")
+            class=classes.0
+            label="Open files"
+            sign=Icon::File
+            take=move |files| app.open(files)
+        />
+        <FilePicker
+            app
+            hooks=("pick-folder", "folder-input")
+            class=classes.1
+            label="Open a folder"
+            sign=Icon::Folder
+            folder=true
+            take=move |files| app.open(files)
         />
     }
 }

@@ -95,13 +95,37 @@ pub(super) async fn seen(
 ) -> Result<(Identification, Pooled), Failure> {
     heads.check_encoder(&pack.info.name, &pack.info.sha256).map_err(|error| input(&error))?;
     let volume = &scan.volume;
-    let pooled =
-        pipeline::pooled(volume, model, pack, watch).await.map_err(|error| match error {
-            PipelineError::Cancelled(_) => Failure::Cancelled,
-            PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
-            other => input(&other),
-        })?;
+    let pooled = pipeline::pooled(volume, model, pack, watch).await.map_err(failed)?;
     Ok((shown(scan, heads, &pooled.features)?, pooled))
+}
+
+/// As [`seen`], with the contrast between the tissues of a whole head, for a scan that no run
+/// follows: the decoder goes on from the same pass.
+///
+/// # Errors
+/// [`Failure`] in one sentence.
+pub(super) async fn seen_by_tissues(
+    scan: &Scan,
+    heads: &HeadsPack,
+    (pack, model): (&Pack, &Prism),
+    watch: &mut PageWatch,
+) -> Result<Identification, Failure> {
+    let (found, Pooled { mut features, encoded }) = seen(scan, heads, (pack, model), watch).await?;
+    if !found.is_whole_head() {
+        return Ok(found);
+    }
+    let tissues = pipeline::tissue_contrast(&scan.volume, encoded, model, pack, watch);
+    let tissues = tissues.await.map_err(failed)?;
+    features.extend(tissues.map(|values| PooledFeature { name: TISSUES, values }));
+    shown(scan, heads, &features)
+}
+
+fn failed(error: PipelineError) -> Failure {
+    match error {
+        PipelineError::Cancelled(_) => Failure::Cancelled,
+        PipelineError::Device(_) => Failure::device("the graphics card stopped answering"),
+        other => input(&other),
+    }
 }
 
 fn shown(

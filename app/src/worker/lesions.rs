@@ -122,7 +122,7 @@ async fn add(
                 }
             };
         let opened = holdings.engine.open(device, (None, parts.first())).await?;
-        let (shown, _) = identify::seen(&scan, &heads, opened, &mut watch).await?;
+        let shown = identify::seen_by_tissues(&scan, &heads, opened, &mut watch).await?;
         holdings.lesions.placed.push((key, volume));
         sequences.push(Sequence {
             key,

@@ -92,6 +92,9 @@ pub struct Acquisition {
     pub flip_angle_deg: Option<f64>,
     /// Name of the pulse sequence, or of the protocol where that is missing.
     pub sequence_name: Option<String>,
+    /// Name of the protocol, which people choose at the scanner.
+    #[serde(default)]
+    pub protocol_name: Option<String>,
     /// Description of the series.
     pub description: Option<String>,
     /// Body part in DICOM's terms, for example `BRAIN`.

@@ -7,7 +7,7 @@
 use super::nifti::header::{Header, Order, SUPPORTED, VoxelType};
 use super::nifti::{stem, voxels};
 use super::{Acquisition, Format, FormatError, InputFile, MAX_VOXELS, Scan, Series};
-use crate::volume::{Affine, Volume};
+use crate::volume::Affine;
 
 /// Longest header: real ones have a few hundred bytes, and tags of a scanner a few thousand.
 const MOST_HEADER: usize = 1 << 20;
@@ -64,22 +64,16 @@ pub(super) fn describe(files: &[InputFile], found: &Found) -> Series {
 /// Reads one volume.
 ///
 /// # Errors
-/// [`FormatError::UnknownVolume`], and those of reading the voxels.
+/// Those of [`voxels::load`].
 pub(super) fn load(
     files: &[InputFile],
     found: &Found,
     series: Series,
     index: usize,
 ) -> Result<Scan, FormatError> {
-    let header = &found.header;
-    if index >= header.volumes {
-        return Err(FormatError::UnknownVolume { expected: index, actual: header.volumes });
-    }
     let InputFile { name, bytes } = &files[found.file];
-    let data = InputFile { name: name.clone(), bytes: bytes[found.start..].to_vec() };
-    let mut warnings = header.warnings.clone();
-    let data = voxels::read(header, &data, index, &mut warnings)?;
-    let volume = Volume { data, dims: header.dims, affine: header.affine };
+    let file = voxels::File { name, bytes: &bytes[found.start..] };
+    let (volume, warnings) = voxels::load(&found.header, file, index)?;
     Ok(Scan { volume, series, time_ms: None, warnings })
 }
 

@@ -2,11 +2,13 @@
 //!
 //! The heads are linear in the encoder's pooled vectors. An age comes with an interval that
 //! held its stated share of people who were left out of the fit (the jackknife's, Barber et
-//! al., Annals of Statistics 2021), and never outside the ages the head was trained on.
+//! al., Annals of Statistics 2021), and never outside the ages the head was trained on. A head
+//! that reads nothing of the scan gives no number: the mean of a group would look like an
+//! estimate of a person.
 
 use serde::{Deserialize, Serialize};
 
-use super::heads::{Answer, HeadKind};
+use super::heads::{Answer, Head, HeadKind};
 use super::pack::{HeadsError, HeadsPack};
 use super::{Identification, NamedVector};
 
@@ -85,30 +87,40 @@ pub fn estimate(
             "Age and sex are estimated from T1w scans of the whole brain without skull only: {why}."
         )));
     }
-    let head = heads.head(names::AGE)?;
-    let HeadKind::Regression { half_width, coverage, range } = head.info.kind else {
-        return Err(HeadsError::Kind(names::AGE.into()));
-    };
-    let value = head.outputs(vectors)?.first().copied().unwrap_or(f64::NAN);
-    let age = Estimate {
-        value,
-        low: value - half_width,
-        high: value + half_width,
-        coverage,
-        range,
-        caution: head.info.caution.clone(),
-    };
+    let (age, refused) = age_of(heads.head(names::AGE)?, vectors)?;
+    if age.is_none() && heads.head(names::AGE)?.reads_the_scan() {
+        // Unlike the people that were learnt from, in sex as in age.
+        return Ok(Estimates { age, sex: None, sex_caution: None, refused });
+    }
     let sex_head = heads.head(names::SEX)?;
     let sex = Some(sex_head.answer(vectors)?);
     let sex_caution = sex_head.info.caution.clone();
+    Ok(Estimates { age, sex, sex_caution, refused })
+}
+
+/// The age, or why there is none.
+fn age_of(
+    head: &Head,
+    vectors: &[NamedVector<'_>],
+) -> Result<(Option<Estimate>, Option<String>), HeadsError> {
+    let HeadKind::Regression { half_width, coverage, range } = head.info.kind else {
+        return Err(HeadsError::Kind(names::AGE.into()));
+    };
+    let caution = head.info.caution.clone();
+    if !head.reads_the_scan() {
+        let why = caution.map(|why| format!(" {why}")).unwrap_or_default();
+        return Ok((None, Some(format!("No age is given.{why}"))));
+    }
+    let value = head.outputs(vectors)?.first().copied().unwrap_or(f64::NAN);
     if !(range[0]..=range[1]).contains(&value) {
         let refused = format!(
-            "The age falls outside {:.0} to {:.0} years, the ages that were trained on, and is not shown.",
+            "Age and sex are not shown: the age falls outside {:.0} to {:.0} years, the ages that were trained on.",
             range[0], range[1]
         );
-        return Ok(Estimates { age: None, sex, sex_caution, refused: Some(refused) });
+        return Ok((None, Some(refused)));
     }
-    Ok(Estimates { age: Some(age), sex, sex_caution, refused: None })
+    let (low, high) = (value - half_width, value + half_width);
+    Ok((Some(Estimate { value, low, high, coverage, range, caution }), None))
 }
 
 /// Why a scan is not one that the heads know.
@@ -129,5 +141,49 @@ fn unfit(heads: &HeadsPack, scan: &Identification) -> Option<String> {
         Some(skull) if skull.is("stripped") => None,
         Some(skull) if skull.is("whole") => Some("the skull is in the image".into()),
         _ => Some("it is unknown whether the skull was removed".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::heads::HeadInfo;
+    use super::*;
+
+    /// Years = 30 + weight * x.
+    fn age(weight: f32, x: f32) -> (Option<Estimate>, Option<String>) {
+        let head = Head {
+            info: HeadInfo {
+                name: names::AGE.into(),
+                inputs: vec!["structure".into()],
+                outputs: vec!["years".into()],
+                kind: HeadKind::Regression { half_width: 9.0, coverage: 0.9, range: [19.0, 55.0] },
+                body_parts: Vec::new(),
+                caution: Some("Forty-eight people are few.".into()),
+            },
+            weight: vec![weight],
+            bias: vec![30.0],
+            mean: vec![0.0],
+            deviation: vec![1.0],
+            whitening: Vec::new(),
+            centres: Vec::new(),
+        };
+        age_of(&head, &[("structure", &[x])]).unwrap()
+    }
+
+    #[test]
+    fn a_head_that_reads_nothing_gives_no_number() {
+        let (found, why) = age(0.0, 1.0);
+        assert_eq!(found, None);
+        assert_eq!(why.as_deref(), Some("No age is given. Forty-eight people are few."));
+    }
+
+    #[test]
+    fn a_head_that_reads_gives_its_interval_within_the_ages_of_the_group() {
+        let (found, why) = age(1.0, 12.0);
+        let found = found.unwrap();
+        assert_eq!((found.value, found.low, found.high, why), (42.0, 33.0, 51.0, None));
+        let (found, why) = age(1.0, 40.0);
+        assert_eq!(found, None);
+        assert!(why.is_some_and(|why| why.contains("outside 19 to 55 years")));
     }
 }

@@ -24,6 +24,18 @@ pub enum Direction {
     Isotropic,
 }
 
+impl Direction {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Axial => "axial",
+            Self::Coronal => "coronal",
+            Self::Sagittal => "sagittal",
+            Self::Isotropic => "3D (isotropic)",
+        }
+    }
+}
+
 /// Plane of a scan's slices.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plane {
@@ -36,13 +48,9 @@ pub struct Plane {
 impl Plane {
     /// In words: "axial", "oblique coronal", "3D (isotropic)".
     pub fn words(&self) -> String {
-        let name = match self.direction {
-            Direction::Axial => "axial",
-            Direction::Coronal => "coronal",
-            Direction::Sagittal => "sagittal",
-            Direction::Isotropic => return "3D (isotropic)".into(),
-        };
-        if self.tilt_degrees >= OBLIQUE { format!("oblique {name}") } else { name.into() }
+        let name = self.direction.words();
+        let oblique = self.direction != Direction::Isotropic && self.tilt_degrees >= OBLIQUE;
+        if oblique { format!("oblique {name}") } else { name.into() }
     }
 }
 

@@ -126,6 +126,11 @@ impl Head {
         parts.is_empty() || body_part.is_some_and(|part| parts.iter().any(|p| p == part))
     }
 
+    /// Whether an answer depends on the scan at all: a mean that ships as a head has no weights.
+    pub fn reads_the_scan(&self) -> bool {
+        self.weight.iter().any(|&weight| weight != 0.0)
+    }
+
     /// The standardised input.
     ///
     /// # Errors

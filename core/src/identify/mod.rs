@@ -48,6 +48,9 @@ pub type NamedVector<'a> = (&'a str, &'a [f32]);
 pub struct Identification {
     /// The sequence; of heads and of cardiac cine only, for others it stays unknown.
     pub sequence: Answer,
+    /// What the file adds to the sequence: a contrast agent, or why an answer was withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence_note: Option<String>,
     /// The body part.
     pub body_part: Answer,
     /// Whether the skull was removed; only of whole heads.
@@ -64,6 +67,15 @@ impl Identification {
     /// Whether it shows a whole head, whose tissues can be told apart.
     pub fn is_whole_head(&self) -> bool {
         self.skull.is_some()
+    }
+
+    /// The sequence in words: as [`Answer::words`], with what the file adds.
+    pub fn sequence_words(&self) -> String {
+        match (&self.sequence_note, &self.sequence.given) {
+            (None, _) => self.sequence.words(),
+            (Some(note), Some(_)) => format!("{} ({note})", self.sequence.words()),
+            (Some(note), None) => format!("unknown ({note})"),
+        }
     }
 }
 
@@ -92,13 +104,22 @@ pub fn identify(
     if !sequence_head.speaks_of(body_part.given.as_deref()) {
         sequence.given = None;
     }
+    let mut sequence_note = None;
+    if sequence.is("T2w")
+        && let Some(why) = fields::proton_density(acquisition)
+    {
+        sequence.given = None;
+        sequence_note = Some(format!("it looks T2w, but {why}"));
+    } else if sequence.is("T1w") {
+        sequence_note = fields::contrast_agent(acquisition);
+    }
     let skull = heads.head(names::SKULL)?;
     let skull = if whole && skull.speaks_of(body_part.given.as_deref()) {
         Some(skull.answer(vectors)?)
     } else {
         None
     };
-    let warnings = fields::contradictions(acquisition, &sequence, &body_part);
     let plane = geometry::plane(affine);
-    Ok(Identification { sequence, body_part, skull, plane, extent_mm, warnings })
+    let warnings = fields::contradictions(acquisition, &sequence, &body_part, &plane);
+    Ok(Identification { sequence, sequence_note, body_part, skull, plane, extent_mm, warnings })
 }

@@ -150,6 +150,7 @@ mod tests {
     fn scan(part: Option<&str>, sequence: Option<&str>, side: f64) -> Identification {
         Identification {
             sequence: answer(sequence),
+            sequence_note: None,
             body_part: answer(part),
             skull: None,
             plane: Plane { direction: Direction::Isotropic, tilt_degrees: 0.0 },

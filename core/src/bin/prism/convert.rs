@@ -10,7 +10,7 @@ use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceChoice, Devices, Encoding, Quiet};
 use prism_core::volume::{LabelTable, Volume};
 
-use crate::files::{self, ScanArguments};
+use crate::files;
 
 /// Pooled features in int8 must be at least this close to full precision.
 const LEAST_COSINE: f64 = 0.999;
@@ -111,16 +111,16 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What does not fit, a line a tensor, before the one line that ends the command.
+/// What does not fit, a line a tensor; the error itself is the one line on stderr.
 fn list(mismatch: &Mismatch) {
     for (name, shape) in &mismatch.missing {
-        eprintln!("missing    {name} {shape:?}");
+        println!("missing    {name} {shape:?}");
     }
     for (name, shape) in &mismatch.extra {
-        eprintln!("left over  {name} {shape:?}");
+        println!("left over  {name} {shape:?}");
     }
     for (name, expected, actual) in &mismatch.reshaped {
-        eprintln!("reshaped   {name} {actual:?}, the architecture has {expected:?}");
+        println!("reshaped   {name} {actual:?}, the architecture has {expected:?}");
     }
     if !mismatch.allow.is_empty() {
         // In quotes, so that no shell takes the stars for files.
@@ -152,7 +152,7 @@ async fn compare(
     scan: &std::path::Path,
     device: DeviceChoice,
 ) -> Result<(), Box<dyn Error>> {
-    let scan = ScanArguments { scan: scan.to_owned(), series: None, volume: 0 }.load()?;
+    let scan = files::load(scan)?;
     let p = &converted.pack.info.preprocessing;
     let own = scan.volume.spacing_mm();
     let window_mm =

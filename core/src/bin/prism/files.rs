@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prism_core::formats::{self, InputFile, Scan, Selection};
+use prism_core::formats::{InputFile, Scan, Selection, Series, Study};
 use prism_core::model::Pack;
 use prism_core::pipeline::DeviceChoice;
 
@@ -62,10 +62,22 @@ impl ScanArguments {
             .collect()
     }
 
-    /// Loads the chosen volume and prints its warnings.
+    /// Loads the chosen volume and prints its warnings, and which series it took where nobody
+    /// chose among several.
     pub fn load(&self) -> Result<Scan, Box<dyn Error>> {
+        self.load_with("--series chooses")
+    }
+
+    fn load_with(&self, to_choose: &str) -> Result<Scan, Box<dyn Error>> {
         let selection = Selection { series: self.series.clone(), volume: self.volume };
-        let scan = formats::load(&self.files()?, &selection)?;
+        let files = self.files()?;
+        let study = Study::open(&files)?;
+        let series = study.series().count();
+        if series > 1 && selection.series.is_none() {
+            let Series { key, title, .. } = study.chosen(&selection)?;
+            eprintln!("prism: note: {series} series, took {key} ({title}); {to_choose}");
+        }
+        let scan = study.load(&selection)?;
         for warning in &scan.warnings {
             eprintln!("prism: note: {warning}");
         }
@@ -76,6 +88,11 @@ impl ScanArguments {
 /// The scan at a path, its first series and volume.
 pub fn whole_scan(path: &Path) -> ScanArguments {
     ScanArguments { scan: path.to_owned(), series: None, volume: 0 }
+}
+
+/// Loads the scan at a path of a command that takes several, and prints its warnings.
+pub fn load(path: &Path) -> Result<Scan, Box<dyn Error>> {
+    whole_scan(path).load_with("give the files of one series to choose another")
 }
 
 impl ModelArguments {

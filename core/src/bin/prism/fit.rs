@@ -59,8 +59,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let model = Prism::load(&pack, &opened.device)?;
     let mut scans = Vec::new();
     for (scan, labels) in arguments.scans.iter().zip(&arguments.labels) {
-        let scan = files::whole_scan(scan).load()?.volume;
-        let labels = files::whole_scan(labels).load()?.volume;
+        let scan = files::load(scan)?.volume;
+        let labels = files::load(labels)?.volume;
         if scan.dims != labels.dims {
             let (scan, labels) = (scan.dims, labels.dims);
             return Err(FeatureError::Grid { labels, scan }.into());

@@ -58,8 +58,8 @@ struct Summary {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let baseline = files::whole_scan(&arguments.baseline).load()?;
-    let later = files::whole_scan(&arguments.follow_up).load()?;
+    let baseline = files::load(&arguments.baseline)?;
+    let later = files::load(&arguments.follow_up)?;
     let years = arguments.years.or_else(|| between(&baseline, &later));
     let (baseline, later) = (baseline.volume, later.volume);
     let pack = arguments.model.pack()?;

@@ -139,7 +139,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
 /// What a scan shows and which pack fits, in lines.
 pub fn print(found: &Identification, routing: &Routing) {
-    println!("sequence     {}", found.sequence.words());
+    println!("sequence     {}", found.sequence_words());
     println!("body part    {}", found.body_part.words());
     println!("plane        {}", found.plane.words());
     if let Some(skull) = &found.skull {

@@ -12,7 +12,7 @@ use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
 use prism_core::volume::Volume;
 use serde::Serialize;
 
-use crate::files::{self, ModelArguments, device_choice, unreadable, whole_scan};
+use crate::files::{self, ModelArguments, device_choice, unreadable};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -53,10 +53,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let brain =
         ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
     let (first, others) = arguments.scans.split_first().ok_or("no scan was given")?;
-    let mut scans = vec![whole_scan(first).load()?.volume];
+    let mut scans = vec![files::load(first)?.volume];
     let mut sequences = vec![Sequence { file: name(first), moved_mm: None }];
     for path in others {
-        let scan = whole_scan(path).load()?.volume;
+        let scan = files::load(path)?.volume;
         let placed = place(&scans[0], &scan, &mut Quiet)
             .await
             .map_err(|error| format!("{error} ({})", path.display()))?;

@@ -21,7 +21,11 @@ mod wording;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+
+/// Exit code of a command line that cannot be understood.
+const WRONG_ARGUMENTS: u8 = 2;
 
 /// Analyses MRI scans on this machine. Research and education only, not a medical device.
 #[derive(Parser)]
@@ -65,7 +69,25 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error)
+            if error.use_stderr()
+                && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            let text = error.to_string();
+            // Up to the first empty line; usage and advice follow it.
+            let words = text.lines().take_while(|line| !line.trim().is_empty());
+            let words: Vec<&str> = words.flat_map(str::split_whitespace).collect();
+            let words = words.join(" ");
+            let words = words.strip_prefix("error: ").unwrap_or(&words);
+            eprintln!("prism: {words} (`prism --help`)");
+            return ExitCode::from(WRONG_ARGUMENTS);
+        }
+        // Help and version are no errors.
+        Err(error) => error.exit(),
+    };
+    let result = match arguments.command {
         Command::Segment(arguments) => pollster::block_on(segment::run(&arguments)),
         Command::Cine(arguments) => pollster::block_on(cine::run(&arguments)),
         Command::Info(arguments) => info::run(&arguments),
@@ -84,7 +106,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("prism: {error}");
+            let text = error.to_string();
+            eprintln!("prism: {}", text.lines().next().unwrap_or("failed"));
             ExitCode::FAILURE
         }
     }

@@ -102,7 +102,7 @@ struct Summary {
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let clock = Instant::now();
-    let moving = files::whole_scan(&arguments.moving).load()?.volume;
+    let moving = files::load(&arguments.moving)?.volume;
     let (fixed, (dims, affine)) = onto(arguments)?;
     let start = match &arguments.initial {
         None => None,
@@ -162,7 +162,7 @@ type Grid = ([usize; 3], Affine);
 /// What the scan is moved onto, and the grid of the results.
 fn onto(arguments: &Arguments) -> Result<(Volume, Grid), Box<dyn Error>> {
     if let Some(path) = &arguments.fixed {
-        let fixed = files::whole_scan(path).load()?.volume;
+        let fixed = files::load(path)?.volume;
         let grid = (fixed.dims, fixed.affine);
         return Ok((fixed, grid));
     }
@@ -192,7 +192,7 @@ async fn subjects(
 
 /// Any label image as indices, with a table that leads back to its numbers.
 fn labels(path: &Path, scan: &Volume) -> Result<(LabelMap, LabelTable), Box<dyn Error>> {
-    let volume = files::whole_scan(path).load()?.volume;
+    let volume = files::load(path)?.volume;
     if volume.dims != scan.dims {
         eprintln!("prism: note: labels and moving scan differ in size; placed by their headers");
     }

@@ -66,7 +66,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let other = match arguments.others.get(number) {
             None => None,
             Some(path) => {
-                let other = files::whole_scan(path).load()?;
+                let other = files::load(path)?;
                 Some(extract(&other.volume, &model, &pack, &mut Quiet).await?)
             }
         };

@@ -60,6 +60,17 @@ impl Syntax {
         Self { uid: uid.into(), encoding, codec, encapsulated, deflated }
     }
 
+    /// Whether the file holds the address of its pixels in their place.
+    fn on_a_server(&self) -> bool {
+        matches!(
+            self.uid.as_str(),
+            "1.2.840.10008.1.2.4.94"
+                | "1.2.840.10008.1.2.4.95"
+                | "1.2.840.10008.1.2.4.204"
+                | "1.2.840.10008.1.2.4.205"
+        )
+    }
+
     /// The error for pixels that cannot be unpacked here.
     pub(super) fn unsupported(&self) -> FormatError {
         let title = match self.uid.as_str() {
@@ -74,11 +85,7 @@ impl Syntax {
                 "JPEG XL"
             }
             uid if uid.starts_with("1.2.840.10008.1.2.4.10") => "MPEG video",
-            uid if uid.starts_with("1.2.840.10008.1.2.4.94")
-                || uid.starts_with("1.2.840.10008.1.2.4.95") =>
-            {
-                "references to a server (JPIP)"
-            }
+            _ if self.on_a_server() => "references to a server (JPIP)",
             _ => "a rare or private transfer syntax",
         };
         FormatError::TransferSyntax {
@@ -126,13 +133,17 @@ impl Body<'_> {
 /// the first byte on (files from before 1993 and some scanners' exports).
 ///
 /// # Errors
-/// [`FormatError::Damaged`] and [`FormatError::TooLarge`] for deflated data sets.
+/// [`FormatError::Damaged`] and [`FormatError::TooLarge`] for deflated data sets,
+/// [`FormatError::TransferSyntax`] for pixels that are not in the file.
 pub(super) fn open(file: &InputFile) -> Result<Body<'_>, FormatError> {
     let bytes = file.bytes.as_slice();
     let start = if bytes.get(128..132) == Some(b"DICM") { 132 } else { 0 };
     let (uid, at) = elements::meta(bytes, start);
     let rest = bytes.get(at..).unwrap_or_default();
     let mut syntax = Syntax::of(&uid.unwrap_or_else(|| guess(rest).into()));
+    if syntax.on_a_server() {
+        return Err(syntax.unsupported());
+    }
     if syntax.encoding != Encoding::ExplicitBig && !syntax.deflated {
         // Converters change the syntax in the meta group and not the data set, or the other way
         // round; private syntaxes may be either. The first element shows which it is.

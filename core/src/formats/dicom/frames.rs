@@ -309,6 +309,7 @@ fn facts(data: &DataSet<'_>) -> SeriesFacts {
             sequence_name: shown(tags::SEQUENCE_NAME)
                 .or_else(|| shown(tags::PULSE_SEQUENCE_NAME))
                 .or_else(|| shown(tags::PROTOCOL_NAME)),
+            protocol_name: shown(tags::PROTOCOL_NAME),
             description: shown(tags::SERIES_DESCRIPTION),
             body_part: shown(tags::BODY_PART_EXAMINED),
             manufacturer: shown(tags::MANUFACTURER),

@@ -18,7 +18,7 @@ const NIFTI1_BYTES: usize = 348;
 const MOST_OFFSET: f64 = 64.0 * 1024.0 * 1024.0;
 /// What works, for messages.
 pub(in crate::formats) const SUPPORTED: &str =
-    "integers of 8 to 64 bits and floats of 32 or 64 bits";
+    "integers of 8 to 64 bits and floats of 32 or 64 bits, alone or as complex pairs";
 
 /// Byte order of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(in crate::formats) enum Order {
     Big,
 }
 
-/// Voxel types that hold one grey value.
+/// Voxel types that hold one grey value, or a complex number whose magnitude is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::formats) enum VoxelType {
     U8,
@@ -40,6 +40,10 @@ pub(in crate::formats) enum VoxelType {
     I64,
     F32,
     F64,
+    /// Two `f32`: real and imaginary part.
+    C64,
+    /// Two `f64`.
+    C128,
 }
 
 impl VoxelType {
@@ -57,8 +61,11 @@ impl VoxelType {
             1024 => Self::I64,
             1280 => Self::U64,
             1 => return Err("single bits".into()),
-            32 | 1792 | 2048 => return Err("complex numbers".into()),
+            32 => Self::C64,
+            1792 => Self::C128,
+            2048 => return Err("complex numbers of 256 bits".into()),
             128 | 2304 => return Err("colours (RGB)".into()),
+            // Writers disagree whether these are quadruple or x87's extended precision.
             1536 => return Err("128-bit floats".into()),
             _ => return Err(format!("of type {code}, which NIfTI does not define")),
         })
@@ -70,7 +77,8 @@ impl VoxelType {
             Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
+            Self::U64 | Self::I64 | Self::F64 | Self::C64 => 8,
+            Self::C128 => 16,
         }
     }
 }
@@ -247,7 +255,10 @@ fn check(
     let voxel_type = VoxelType::from_code(fields.datatype).map_err(|actual| {
         FormatError::VoxelType { expected: SUPPORTED, actual, name: name.into() }
     })?;
-    // u64 holds offset + volumes * voxels * 8 as long as the volumes stay below this.
+    if matches!(voxel_type, VoxelType::C64 | VoxelType::C128) {
+        warnings.push("The voxels are complex numbers: their magnitudes were read.".into());
+    }
+    // u64 holds offset + volumes * voxels * 16 as long as the volumes stay below this.
     let volumes = product(&sides[4..]).filter(|&volumes| volumes <= u64::from(u32::MAX));
     let Some(volumes) = volumes else {
         return Err(broken("dim[4] to dim[7]", "at most 4294967295 volumes", "more".into()));

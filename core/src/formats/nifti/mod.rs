@@ -7,7 +7,6 @@ pub(in crate::formats) mod voxels;
 mod write;
 
 use super::{Acquisition, Format, FormatError, InputFile, Scan, Series, gzip};
-use crate::volume::Volume;
 use header::Header;
 pub use write::{write_displacement, write_labels, write_volume};
 
@@ -94,7 +93,7 @@ pub(super) fn describe(files: &[InputFile], index: usize, found: &Found) -> Seri
 /// Reads one volume of a scan that was found.
 ///
 /// # Errors
-/// [`FormatError::UnknownVolume`], and those of reading the voxels.
+/// Those of [`voxels::load`].
 pub(super) fn load(
     files: &[InputFile],
     found: &Found,
@@ -102,12 +101,8 @@ pub(super) fn load(
     index: usize,
 ) -> Result<Scan, FormatError> {
     let header = &found.header;
-    if index >= header.volumes {
-        return Err(FormatError::UnknownVolume { expected: index, actual: header.volumes });
-    }
-    let mut warnings = header.warnings.clone();
-    let data = voxels::read(header, &files[found.data_file], index, &mut warnings)?;
-    let volume = Volume { data, dims: header.dims, affine: header.affine };
+    let InputFile { name, bytes } = &files[found.data_file];
+    let (volume, warnings) = voxels::load(header, voxels::File { name, bytes }, index)?;
     let time_ms = header.volume_step_ms.map(|step| index as f64 * step);
     Ok(Scan { volume, series, time_ms, warnings })
 }

@@ -45,6 +45,7 @@ fn from_json(json: &Value) -> Acquisition {
         sequence_name: text("SequenceName")
             .or_else(|| text("PulseSequenceName"))
             .or_else(|| text("ProtocolName")),
+        protocol_name: text("ProtocolName"),
         description: text("SeriesDescription"),
         body_part: text("BodyPartExamined").or_else(|| text("BodyPart")),
         manufacturer: text("Manufacturer"),

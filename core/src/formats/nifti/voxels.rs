@@ -9,9 +9,10 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::header::{Header, Order, VoxelType};
+use crate::formats::FormatError;
 use crate::formats::catalogue::count;
 use crate::formats::gzip::{self, Ending};
-use crate::formats::{FormatError, InputFile};
+use crate::volume::Volume;
 
 const CHUNK: usize = 64 * 1024;
 /// Bytes past the promised ones that are read to reach a gzip checksum.
@@ -31,22 +32,46 @@ impl Read for Source<'_> {
     }
 }
 
+/// The bytes that hold the voxels, and the name of their file.
+#[derive(Clone, Copy)]
+pub(in crate::formats) struct File<'a> {
+    pub(in crate::formats) name: &'a str,
+    pub(in crate::formats) bytes: &'a [u8],
+}
+
+/// Reads volume `index` with its affine, and what was assumed or repaired.
+///
+/// # Errors
+/// [`FormatError::UnknownVolume`], and those of [`read`].
+pub(in crate::formats) fn load(
+    header: &Header,
+    file: File<'_>,
+    index: usize,
+) -> Result<(Volume, Vec<String>), FormatError> {
+    if index >= header.volumes {
+        return Err(FormatError::UnknownVolume { expected: index, actual: header.volumes });
+    }
+    let mut warnings = header.warnings.clone();
+    let data = read(header, file, index, &mut warnings)?;
+    Ok((Volume { data, dims: header.dims, affine: header.affine }, warnings))
+}
+
 /// Reads volume `index`, scaled, with values that are no numbers set to 0.
 ///
 /// # Errors
 /// [`FormatError::Truncated`] where the file is shorter than its header promises, before
 /// allocation as far as that can be known; [`FormatError::Damaged`] for broken gzip;
 /// [`FormatError::TooLarge`] where memory ends.
-pub(in crate::formats) fn read(
+fn read(
     header: &Header,
-    file: &InputFile,
+    file: File<'_>,
     index: usize,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<f32>, FormatError> {
-    let zipped = gzip::is_gzip(&file.bytes);
+    let zipped = gzip::is_gzip(file.bytes);
     let voxels = header.dims.iter().product::<usize>();
     let volume_bytes = voxels as u64 * header.voxel_type.bytes();
-    // Both factors were checked with the header: 2^27 voxels, 2^32 volumes, 8 bytes.
+    // Both factors were checked with the header: 2^27 voxels, 2^32 volumes, 16 bytes.
     let promised = header.offset + volume_bytes * header.volumes as u64;
     let available =
         if zipped { gzip::most_unpacked(file.bytes.len()) } else { file.bytes.len() as u64 };
@@ -54,7 +79,7 @@ pub(in crate::formats) fn read(
         what: "image data",
         expected: promised,
         actual,
-        name: file.name.clone(),
+        name: file.name.into(),
     };
     if promised > available {
         return Err(short(available));
@@ -64,13 +89,13 @@ pub(in crate::formats) fn read(
         what: "volume",
         expected: "what the browser's memory holds".into(),
         actual: format!("{voxels} voxels"),
-        name: file.name.clone(),
+        name: file.name.into(),
     })?;
 
     let mut source = if zipped {
-        Source::Zipped(Box::new(gzip::stream(&file.bytes)))
+        Source::Zipped(Box::new(gzip::stream(file.bytes)))
     } else {
-        Source::Plain(&file.bytes)
+        Source::Plain(file.bytes)
     };
     let mut buffer = vec![0; CHUNK];
     let before = header.offset + volume_bytes * index as u64;
@@ -117,15 +142,15 @@ pub(in crate::formats) fn read(
     Ok(data)
 }
 
-fn damaged(file: &InputFile, reason: String) -> FormatError {
-    FormatError::Damaged { what: "compressed file", reason, name: file.name.clone() }
+fn damaged(file: File<'_>, reason: String) -> FormatError {
+    FormatError::Damaged { what: "compressed file", reason, name: file.name.into() }
 }
 
 /// After the last volume: the checksum, and whether there is more than the header says.
 fn end(
     source: &mut Source<'_>,
     header: &Header,
-    file: &InputFile,
+    file: File<'_>,
     index: usize,
     promised: u64,
     warnings: &mut Vec<String>,
@@ -150,13 +175,32 @@ fn end(
 
 /// Appends the voxels in `bytes`, counting those that are no finite `f32`.
 fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut usize) {
-    macro_rules! values {
-        ($number:ty) => {{
-            let value = |bytes: [u8; size_of::<$number>()]| match header.order {
+    let (slope, inter) = header.scaling.unwrap_or((1.0, 0.0));
+    macro_rules! number {
+        ($number:ty) => {
+            |bytes: [u8; size_of::<$number>()]| match header.order {
                 Order::Little => <$number>::from_le_bytes(bytes) as f64,
                 Order::Big => <$number>::from_be_bytes(bytes) as f64,
+            }
+        };
+    }
+    macro_rules! values {
+        ($number:ty) => {{
+            let value = number!($number);
+            let (voxels, _) = bytes.as_chunks();
+            append(voxels.iter().map(|&voxel| value(voxel) * slope + inter), data, non_finite);
+        }};
+    }
+    // The intercept belongs to the real part; a magnitude follows scaling.
+    macro_rules! magnitudes {
+        ($number:ty) => {{
+            let value = number!($number);
+            let (parts, _) = bytes.as_chunks();
+            let (voxels, _) = parts.as_chunks();
+            let magnitude = |&[real, imaginary]: &[_; 2]| {
+                (value(real) * slope + inter).hypot(value(imaginary) * slope)
             };
-            append(bytes, value, header.scaling, data, non_finite);
+            append(voxels.iter().map(magnitude), data, non_finite);
         }};
     }
     match header.voxel_type {
@@ -170,22 +214,16 @@ fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut 
         VoxelType::I64 => values!(i64),
         VoxelType::F32 => values!(f32),
         VoxelType::F64 => values!(f64),
+        VoxelType::C64 => magnitudes!(f32),
+        VoxelType::C128 => magnitudes!(f64),
     }
 }
 
-fn append<const N: usize>(
-    bytes: &[u8],
-    value: impl Fn([u8; N]) -> f64,
-    scaling: Option<(f64, f64)>,
-    data: &mut Vec<f32>,
-    non_finite: &mut usize,
-) {
-    let (slope, inter) = scaling.unwrap_or((1.0, 0.0));
-    let (voxels, _) = bytes.as_chunks::<N>();
-    data.extend(voxels.iter().map(|&voxel| {
-        let scaled = (value(voxel) * slope + inter) as f32;
-        if scaled.is_finite() {
-            scaled
+fn append(values: impl Iterator<Item = f64>, data: &mut Vec<f32>, non_finite: &mut usize) {
+    data.extend(values.map(|value| {
+        let value = value as f32;
+        if value.is_finite() {
+            value
         } else {
             *non_finite += 1;
             0.0

@@ -1,0 +1,199 @@
+//! The command's contract: exit code 0, or another one with one line on stderr; whole files or none.
+
+// A helper of a test is no test to clippy.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const TINY: &str = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
+
+fn golden(parts: &[&str]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    parts.iter().fold(root, |path, part| path.join(part))
+}
+
+fn format(case: &str, file: &str) -> PathBuf {
+    golden(&["formats", case, file])
+}
+
+/// A whole case, without its expectations: DICOM files lie beside their `expected.json`.
+fn series(case: &str, to: &Path) -> PathBuf {
+    let folder = to.join(case);
+    fs::create_dir_all(&folder).expect("a folder");
+    for entry in fs::read_dir(golden(&["formats", case])).expect("a case") {
+        let path = entry.expect("an entry").path();
+        if path.extension() != Some(OsStr::new("json")) {
+            fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+    folder
+}
+
+fn prism<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_prism")).args(arguments).output().expect("prism runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// What the command says when it fails: one line on stderr.
+fn failure<S: AsRef<OsStr>>(arguments: &[S]) -> String {
+    let output = prism(arguments);
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "it did not fail: {said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("prism: ") && said.ends_with('\n'), "{said}");
+    said
+}
+
+fn entries(folder: &Path) -> usize {
+    fs::read_dir(folder).expect("a folder").count()
+}
+
+#[test]
+fn what_is_missing_or_broken_is_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("labels.nii.gz");
+    let missing = folder.path().join("missing.nii");
+    let broken = format("error_data_cut", "scan.nii");
+    for (scan, words) in [(&missing, "missing.nii"), (&broken, "incomplete")] {
+        for command in ["identify", "estimate"] {
+            let said = failure(&[OsStr::new(command), scan.as_os_str()]);
+            assert!(said.contains(words), "{command}: {said}");
+        }
+    }
+    assert!(failure(&[OsStr::new("info"), missing.as_os_str()]).contains("missing.nii"));
+    let o = OsStr::new("-o");
+    for command in ["segment", "report", "encode"] {
+        for scan in [&missing, &broken] {
+            let said = failure(&[OsStr::new(command), scan.as_os_str(), o, output.as_os_str()]);
+            assert!(said.contains("missing.nii") || said.contains("incomplete"), "{said}");
+        }
+    }
+    let scan = format("nifti1_type_i16", "scan.nii");
+    let pack = format("error_text", "notes.nii");
+    let said = failure(&[
+        OsStr::new("segment"),
+        scan.as_os_str(),
+        o,
+        output.as_os_str(),
+        OsStr::new("--pack"),
+        pack.as_os_str(),
+    ]);
+    assert!(said.contains("pack"), "{said}");
+    assert_eq!(entries(folder.path()), 0, "something was written");
+}
+
+#[test]
+fn a_message_of_several_lines_is_cut_to_the_first() {
+    let said = failure(&["info", "first\nsecond.nii"]);
+    assert!(!said.contains("second"), "{said}");
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_too() {
+    for arguments in [&["info", "scan.nii", "--wrong"][..], &["segment"], &["nothing"]] {
+        let output = prism(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let said = failure(arguments);
+        assert!(said.contains("prism --help"), "{said}");
+    }
+    let said = failure(&["segment"]);
+    assert!(said.contains("<SCAN>") && said.contains("--output"), "{said}");
+    let help = prism(&["--help"]);
+    assert!(help.status.success() && text(&help.stdout).contains("segment"));
+}
+
+#[test]
+fn what_cannot_be_written_leaves_nothing_and_what_was_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = golden(&["convert", "flat.pt"]);
+    let convert = |output: &Path| {
+        let line = [
+            OsStr::new("convert"),
+            checkpoint.as_os_str(),
+            OsStr::new("-o"),
+            output.as_os_str(),
+            OsStr::new("--arch"),
+            OsStr::new(TINY),
+            OsStr::new("--licence"),
+            OsStr::new("CC0-1.0"),
+        ];
+        line.map(OsStr::to_owned)
+    };
+    // A folder that is not there; a folder where the file should be.
+    let nowhere = folder.path().join("nowhere").join("pack.safetensors");
+    assert!(failure(&convert(&nowhere)).contains("cannot write the file"));
+    let occupied = folder.path().join("occupied");
+    fs::create_dir(&occupied).expect("a folder");
+    fs::write(occupied.join("inside"), b"kept").expect("a file");
+    assert!(failure(&convert(&occupied)).contains("cannot write the file"));
+    assert_eq!(fs::read(occupied.join("inside")).expect("the file"), b"kept");
+    assert_eq!(entries(folder.path()), 1, "something half-written is left");
+    // A failure before writing keeps the file of an earlier run.
+    let earlier = folder.path().join("earlier.safetensors");
+    fs::write(&earlier, b"earlier").expect("a file");
+    let mut wrong = convert(&earlier).to_vec();
+    wrong[1] = golden(&["convert", "truncated.pt"]).into_os_string();
+    failure(&wrong);
+    assert_eq!(fs::read(&earlier).expect("the file"), b"earlier");
+    // And where all is well, one whole file.
+    let output = prism(&convert(&earlier));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(fs::read(&earlier).expect("the pack").len() > 1000);
+    assert_eq!(entries(folder.path()), 2);
+}
+
+#[test]
+fn info_says_format_orientation_and_what_was_assumed() {
+    let scan = format("nifti1_no_orientation", "scan.nii");
+    let output = prism(&[OsStr::new("info"), scan.as_os_str()]);
+    let said = text(&output.stdout);
+    assert!(output.status.success());
+    for part in ["format       NIfTI-1", "orientation  RAS, ", "note  ", "left and right"] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    let output = prism(&[OsStr::new("info"), scan.as_os_str(), OsStr::new("--json")]);
+    let listed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(listed[0]["format"], "nifti1");
+    assert_eq!(listed[0]["orientation"], "RAS");
+    assert!(listed[0]["plane"].is_string() && listed[0]["key"] == "file-1", "{listed}");
+    let warnings = listed[0]["warnings"].as_array().expect("warnings");
+    assert!(
+        warnings.iter().any(|line| line.as_str().is_some_and(|w| w.contains("left and right")))
+    );
+}
+
+#[test]
+fn info_lists_a_scan_whose_voxels_cannot_be_read() {
+    let scan = format("error_data_cut", "scan.nii");
+    let output = prism(&[OsStr::new("info"), scan.as_os_str()]);
+    assert!(output.status.success());
+    let said = text(&output.stdout);
+    assert!(said.contains("5 x 4 x 3") && said.contains("unreadable   The image data"), "{said}");
+}
+
+#[test]
+fn a_series_that_nobody_chose_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let study = series("dicom_two_series", folder.path());
+    let output = folder.path().join("features.safetensors");
+    // Volume 9 is not there: the command ends before any network runs.
+    let line = |more: &[&str]| {
+        let fixed = [OsStr::new("encode"), study.as_os_str(), OsStr::new("-o"), output.as_os_str()];
+        let mut all: Vec<_> = fixed.iter().map(|part| part.to_os_string()).collect();
+        all.extend(["--volume", "9"].iter().chain(more).map(|part| (*part).into()));
+        all
+    };
+    let said = text(&prism(&line(&[])).stderr);
+    let note = "prism: note: 2 series, took series-1 (Series 2: t1 sagittal); --series chooses";
+    assert!(said.lines().any(|one| one == note), "{said}");
+    let said = text(&prism(&line(&["--series", "series-2"])).stderr);
+    assert!(!said.contains("2 series"), "{said}");
+}

@@ -1,0 +1,97 @@
+"""Dice against the number of labelled patients, from the brain pack's weights and from random ones.
+
+    python -m training.learning_curve training/configs/cardiac.toml --patients 5 10 25 50 --steps 500
+
+Every run has the same number of steps, its rates falling to zero, and is scored with its last averaged weights on the
+scans that the pack is scored on (mean over structures; the labels as the network gives them, without the pack's
+second look and its clearing of islands). Writes training/results/learning_curve_NAME.json after every run and goes on
+where it stopped; draws NAME's curve beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import torch
+
+from training import labelled
+from training.model import Network
+from training.paths import REPOSITORY, data_folder, runs_folder
+
+PRETRAINED = "training/checkpoints/brain2mm.safetensors"
+STARTS = {"pretrained": f'start_from="{PRETRAINED}"', "scratch": 'start_from=""'}
+
+
+def per_patient(config: dict) -> int:
+    """Scans of one patient: the files of a split by patients hold two phases each."""
+    return 2 if "split" in config else 1
+
+
+def trained(config_path: Path, config: dict, start: str, patients: int, steps: int) -> Path:
+    run = runs_folder() / "curve" / f"{config['name']}-{start}-{patients}"
+    run.mkdir(parents=True, exist_ok=True)
+    settings = [STARTS[start], f"scans={patients * per_patient(config)}", "optimiser.decay=1.0"]
+    settings += [f"score_every={steps}", f"save_every={max(steps // 4, 1)}"]
+    if "split" in config:
+        # The development patients belong to the 50; nothing is chosen by them here.
+        settings.append(f"split.train=[1,{config['split']['development'][1]}]")
+    line = [sys.executable, "-m", "training.train", str(config_path), "--run", str(run), "--steps", str(steps)]
+    subprocess.run([*line, "--set", *settings], check=True, cwd=REPOSITORY)
+    return run / "checkpoint.pt"
+
+
+def draw(results: dict, out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(5, 3.5))
+    for start in STARTS:
+        rows = sorted((row["patients"], row["mean"]) for row in results["runs"] if row["start"] == start)
+        axes.plot(*zip(*rows), marker="o", label={"pretrained": "from the brain pack", "scratch": "from random weights"}[start])
+    axes.set_xscale("log")
+    axes.set_xticks(ticks := sorted({row["patients"] for row in results["runs"]}), [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="labelled patients", ylabel="mean Dice", title=f"{results['name']}, {results['steps']} steps each")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(out, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--patients", type=int, nargs="+", required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "training" / "results")
+    arguments = parser.parse_args()
+    config = tomllib.loads(arguments.config.read_text())
+    out = arguments.results / f"learning_curve_{config['name']}.json"
+    results = {"name": config["name"], "steps": arguments.steps, "runs": []}
+    if out.exists() and (before := json.loads(out.read_text()))["steps"] == arguments.steps:
+        results = before
+    scored = labelled.Development(config, arguments.data, "score")
+    for patients in arguments.patients:
+        for start in STARTS:
+            if any((row["start"], row["patients"]) == (start, patients) for row in results["runs"]):
+                continue
+            checkpoint = trained(arguments.config, config, start, patients, arguments.steps)
+            network = Network(labelled.network(config))
+            network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
+            row = {"start": start, "patients": patients, **scored.score(network)}
+            results["runs"].append(row)
+            out.write_text(json.dumps(results, indent=1) + "\n")
+            print(row, flush=True)
+    draw(results, out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
