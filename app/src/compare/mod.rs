@@ -135,6 +135,7 @@ pub struct Compare {
     pub years: RwSignal<String>,
     /// The change of each structure, and of lesions with what repeats show (mL).
     pub rows: RwSignal<Option<Vec<Change>>>,
+    /// Lesions that changed, and the largest spot (mL) of the first scan against its own repeats.
     pub findings: RwSignal<Option<(Vec<Finding>, f64)>>,
     /// Percent of local change that is noise, once the map was drawn.
     pub noise_percent: RwSignal<Option<f64>>,
@@ -186,18 +187,6 @@ impl Compare {
                 known.as_ref().filter(|(which, _)| *which == wanted).map(|(_, shown)| shown.clone())
             }),
         })
-    }
-}
-
-impl From<Row> for ChangeFacts {
-    fn from(row: Row) -> Self {
-        Self {
-            index: row.index,
-            name: row.name,
-            millilitres: row.millilitres.into(),
-            interval_ml: row.interval,
-            changed: row.changed,
-        }
     }
 }
 

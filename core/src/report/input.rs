@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CineReport;
+use crate::follow_up::Change;
 use crate::identify::Identification;
 use crate::lesions::{FalseAlarms, Lesion, Summary};
 use crate::measure::{Quality, StructureVolume};
@@ -166,6 +167,18 @@ pub struct ChangeFacts {
     pub interval_ml: f64,
     /// Whether the difference lies outside it.
     pub changed: bool,
+}
+
+impl From<Change> for ChangeFacts {
+    fn from(change: Change) -> Self {
+        Self {
+            index: change.index,
+            name: change.name,
+            millilitres: [change.baseline_ml, change.later_ml],
+            interval_ml: change.interval_ml,
+            changed: change.changed,
+        }
+    }
 }
 
 /// Output of a classification or regression head of the pack.
