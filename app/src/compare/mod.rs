@@ -133,7 +133,7 @@ pub struct Compare {
     pub dates: [RwSignal<String>; 2],
     /// Years between the scans, as typed; they go before the dates.
     pub years: RwSignal<String>,
-    /// The change of each structure, and of lesions with what repeats show (mL).
+    /// The change of each structure.
     pub rows: RwSignal<Option<Vec<Change>>>,
     /// Lesions that changed, and the largest spot (mL) of the first scan against its own repeats.
     pub findings: RwSignal<Option<(Vec<Finding>, f64)>>,
