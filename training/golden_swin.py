@@ -1,4 +1,5 @@
-"""Reference activations of the published network, which core/tests/swin.rs must reproduce.
+"""Reference activations of the published network, which core/tests/swin.rs and the self-test of devices
+(core/src/pipeline/self_test) must reproduce.
 
     python -m training.golden_swin
 
@@ -36,6 +37,7 @@ LATENT = 16 * DIM
 SIDES = (64, 96, 32)
 STYLE = 16
 EVERY = 3
+SELF_TEST_DEPTHS = (2, 1, 1, 1)
 
 
 def noise(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -86,9 +88,9 @@ class CornersMerging(RepeatedMerging):
     order = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
 
 
-def swin_unetr(merging) -> SwinUNETR:
+def swin_unetr(merging, depths=DEPTHS) -> SwinUNETR:
     options = dict(
-        in_channels=1, out_channels=CLASSES, depths=DEPTHS, num_heads=HEADS, feature_size=DIM,
+        in_channels=1, out_channels=CLASSES, depths=depths, num_heads=HEADS, feature_size=DIM,
         use_v2=True, downsample=merging,
     )  # fmt: skip
     try:
@@ -215,6 +217,12 @@ def styled() -> dict[str, Tensor]:
     }
 
 
+def self_test() -> dict[str, Tensor]:
+    """The deepest map of a shallow encoder, which a device must reproduce before it runs a Swin pack."""
+    x = torch.from_numpy(noise("input", (1, 1, 32, 32, 32))).double()
+    return {"maps.4": swin_unetr(RepeatedMerging, SELF_TEST_DEPTHS).swinViT(x)[4]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "golden" / "swin")
@@ -222,6 +230,7 @@ def main() -> None:
     torch.set_num_threads(2)
     with torch.no_grad():
         result = published() | styled()
+        tested = self_test()
     tensors = {}
     for name, value in result.items():
         if value.ndim == 5 and value.numel() > 20000:
@@ -231,6 +240,9 @@ def main() -> None:
     about = {"sides": SIDES, "dim": DIM, "depths": DEPTHS, "heads": HEADS, "window": WINDOW}
     path = arguments.out / "activations.safetensors"
     save_file(tensors, path, {"about": json.dumps(about)})
+    path.chmod(0o644)
+    path = arguments.out / "self_test.safetensors"
+    save_file({name: value.float().numpy() for name, value in tested.items()}, path)
     path.chmod(0o644)
 
 

@@ -47,9 +47,29 @@ impl Run<'_> {
             timings: times(self.open_seconds, self.segmentation, clock.elapsed().as_secs_f64()),
             software: SoftwareFacts::default(),
             started: self.started.to_owned(),
-            warnings: self.scan.warnings.clone(),
+            warnings: self
+                .scan
+                .warnings
+                .iter()
+                .cloned()
+                .chain(coarse_borders(self.segmentation, self.pack))
+                .collect(),
         }
     }
+}
+
+/// What to know of a run in several windows: its borders between structures are coarser.
+pub fn coarse_borders(run: &Segmentation, pack: &Pack) -> Option<String> {
+    run.coarse_borders.then(|| {
+        let spacing: Vec<f64> = pack.info.preprocessing.spacing_mm.into_iter().flatten().collect();
+        let coarsest = spacing.into_iter().reduce(f64::max);
+        let grid = coarsest.map_or(String::new(), |mm| format!(" of {mm} mm"));
+        format!(
+            "The network ran in {} windows, not in one pass: borders between structures lie on \
+             its own grid{grid} and were not decided on the scan's.",
+            run.timings.windows
+        )
+    })
 }
 
 fn answers(answers: &[Answer], pack: &Pack) -> Vec<HeadAnswer> {
@@ -123,5 +143,32 @@ fn device(device: &DeviceReport) -> DeviceFacts {
         adapter: device.adapter.clone(),
         software: device.software,
         fallback: device.note.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Timings;
+    use crate::volume::{Affine, LabelMap};
+
+    const TINY: &[u8] = include_bytes!("../../tests/golden/model/tiny.safetensors");
+
+    #[test]
+    fn a_run_in_windows_says_that_its_borders_are_coarser() {
+        let pack = Pack::read(TINY).unwrap();
+        let affine = Affine::from_spacing([1.0; 3]);
+        let mut run = Segmentation {
+            labels: LabelMap { data: vec![0], dims: [1; 3], affine },
+            answers: Vec::new(),
+            tissues: None,
+            island_voxels: 0,
+            coarse_borders: false,
+            timings: Timings { windows: 8, ..Timings::default() },
+        };
+        assert_eq!(coarse_borders(&run, &pack), None);
+        run.coarse_borders = true;
+        let line = coarse_borders(&run, &pack).unwrap();
+        assert!(line.contains("8 windows") && line.ends_with('.'), "{line}");
     }
 }

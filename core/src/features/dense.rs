@@ -121,11 +121,12 @@ pub async fn extract<W: Watch>(
     let encoder = &pack.info.architecture.encoder;
     let windows = Windows::new(&prepared, pack).aligned(encoder.multiple());
     let count = windows.count();
-    let mut pacer = Pacer { watch, done: 0, total: count * model.encoder_steps() };
+    let mut pacer = Pacer::new(watch, count * model.encoder_steps());
     let mut sums = kept(&encoder.maps(), prepared.dims)?;
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await.map_err(PipelineError::from)?;
+        let features =
+            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         for (map, tensor) in features.maps.into_iter().enumerate() {
             if let Some(sum) = sums.iter_mut().find(|sum| sum.level.map == map) {
                 sum.add(windows.start(index), tensor, count == 1).await?;

@@ -1,10 +1,18 @@
 //! What the network runs on: WebGPU first, the CPU as the fallback, tested before use.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use burn::tensor::Device;
 
 use super::self_test;
+use crate::model::{EncoderConfig, Pack};
+
+/// Most dispatches in one submission. The heaviest of ours has 2^30 multiplications
+/// (`kernels::gpu`), so four stay under half a second where an adapter does ten thousand
+/// million a second; systems take a device away that does not answer for some seconds.
+const TASKS: usize = 4;
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +28,7 @@ pub enum DeviceChoice {
 }
 
 /// Where the network runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
     /// Through WebGPU (natively: Vulkan, Metal or DirectX by wgpu).
@@ -32,7 +40,7 @@ pub enum DeviceKind {
 /// What runs and why; shown in the page and written into the run's manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceReport {
-    /// Where the network runs.
+    /// Where the network runs; it passed its self-test.
     pub kind: DeviceKind,
     /// Name of the adapter, or "CPU".
     pub adapter: String,
@@ -49,6 +57,8 @@ pub struct OpenedDevice {
     pub device: Device,
     /// What it is.
     pub report: DeviceReport,
+    /// Most bytes of one tensor; `None` without a limit.
+    pub largest_tensor: Option<u64>,
 }
 
 /// No device as asked for.
@@ -58,41 +68,90 @@ pub enum DeviceError {
     #[error("no GPU can be used here: {0}")]
     Unavailable(String),
     /// The known answer did not come out.
-    #[error(
-        "the GPU \"{adapter}\" computes wrong results (off by {error:.1e} in the self-test); use the CPU"
-    )]
+    #[error("\"{adapter}\" {} in the self-test; use another device", fault(*.error))]
     SelfTest {
+        /// The adapter, or "CPU".
+        adapter: String,
+        /// Largest deviation from the stored numbers, or NaN when nothing came back or a
+        /// class was wrong.
+        error: f32,
+    },
+    /// A weight is larger than what the adapter binds to a shader.
+    #[error(
+        "the model has a tensor of {} MiB where the GPU \"{adapter}\" takes {} MiB; use the CPU",
+        .bytes.div_ceil(1 << 20), .limit >> 20
+    )]
+    TensorTooLarge {
         /// The adapter.
         adapter: String,
-        /// Largest deviation from the stored numbers, or NaN when nothing came back.
-        error: f32,
+        /// Bytes of the model's largest tensor.
+        bytes: u64,
+        /// Bytes that the adapter takes.
+        limit: u64,
     },
 }
 
-/// Opens GPUs once: a wgpu runtime cannot be registered twice, so the device is kept.
+fn fault(error: f32) -> String {
+    if error.is_nan() {
+        "gave no answer or a wrong one".into()
+    } else {
+        format!("computed values that are off by {error:.1e}")
+    }
+}
+
+/// Opens and tests devices once: a wgpu runtime cannot be registered twice, so the device
+/// is kept.
 #[derive(Debug, Default)]
 pub struct Devices {
     gpu: Option<Result<OpenedDevice, DeviceError>>,
+    cpu: Option<Result<OpenedDevice, DeviceError>>,
+    /// By kind: whether it computes a transformer.
+    transformers: HashMap<DeviceKind, Result<(), DeviceError>>,
 }
 
 impl Devices {
     /// The device for a choice, self-tested.
     ///
     /// # Errors
-    /// [`DeviceError`] when a GPU was asked for and cannot be used. `Auto` falls back
+    /// [`DeviceError`] when the device that was asked for cannot be used. `Auto` falls back
     /// to the CPU and says why in [`DeviceReport::note`].
     pub async fn open(&mut self, choice: DeviceChoice) -> Result<OpenedDevice, DeviceError> {
         match choice {
-            DeviceChoice::Cpu => Ok(cpu(None)),
+            DeviceChoice::Cpu => self.cpu(None).await,
             DeviceChoice::Gpu => self.gpu().await,
-            DeviceChoice::Auto => Ok(match self.gpu().await {
-                Ok(opened) if !opened.report.software => opened,
-                Ok(opened) => cpu(Some(format!(
-                    "\"{}\" is a software GPU, slower than the CPU itself",
-                    opened.report.adapter
-                ))),
-                Err(error) => cpu(Some(error.to_string())),
-            }),
+            DeviceChoice::Auto => match self.gpu().await {
+                Ok(opened) if !opened.report.software => Ok(opened),
+                Ok(opened) => {
+                    let adapter = opened.report.adapter;
+                    let why =
+                        format!("\"{adapter}\" is a software GPU, slower than the CPU itself");
+                    self.cpu(Some(why)).await
+                }
+                Err(error) => self.cpu(Some(error.to_string())).await,
+            },
+        }
+    }
+
+    /// As [`Self::open`], the device also tested with what the pack needs besides, and large
+    /// enough for its tensors.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_for(
+        &mut self,
+        choice: DeviceChoice,
+        pack: &Pack,
+    ) -> Result<OpenedDevice, DeviceError> {
+        let opened = self.open(choice).await?;
+        let on_gpu = opened.report.kind == DeviceKind::Gpu;
+        match self.suits(&opened, pack).await {
+            Ok(()) => Ok(opened),
+            Err(error) if on_gpu && choice == DeviceChoice::Auto => {
+                let opened = self.cpu(Some(error.to_string())).await?;
+                self.suits(&opened, pack).await?;
+                Ok(opened)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -109,16 +168,59 @@ impl Devices {
         self.gpu = Some(result.clone());
         result
     }
+
+    async fn cpu(&mut self, note: Option<String>) -> Result<OpenedDevice, DeviceError> {
+        let tested = match &self.cpu {
+            Some(known) => known.clone(),
+            None => open_cpu().await,
+        };
+        self.cpu = Some(tested.clone());
+        let mut opened = tested?;
+        opened.report.note = note;
+        Ok(opened)
+    }
+
+    /// Whether the device can run the pack.
+    async fn suits(&mut self, opened: &OpenedDevice, pack: &Pack) -> Result<(), DeviceError> {
+        let DeviceReport { kind, adapter, .. } = &opened.report;
+        let bytes = largest_tensor(pack);
+        if let Some(limit) = opened.largest_tensor.filter(|&limit| bytes > limit) {
+            return Err(DeviceError::TensorTooLarge { adapter: adapter.clone(), bytes, limit });
+        }
+        if !matches!(pack.info.architecture.encoder, EncoderConfig::Swin(_)) {
+            return Ok(());
+        }
+        if let Some(known) = self.transformers.get(kind) {
+            return known.clone();
+        }
+        let result = self_test::check_transformer(&opened.device, adapter).await;
+        self.transformers.insert(*kind, result.clone());
+        result
+    }
 }
 
-fn cpu(note: Option<String>) -> OpenedDevice {
-    let report =
-        DeviceReport { kind: DeviceKind::Cpu, adapter: "CPU".into(), software: false, note };
-    OpenedDevice { device: Device::flex(), report }
+/// Bytes of the pack's largest tensor in single precision, as the GPU's convolutions keep
+/// it: outputs in eights, a bias before each.
+fn largest_tensor(pack: &Pack) -> u64 {
+    let bytes = |shape: &[usize]| {
+        let outputs = shape.first().map_or(1, |&outputs| outputs.next_multiple_of(8)) as u64;
+        let inputs = shape.iter().skip(1).map(|&side| side as u64).product::<u64>();
+        4 * outputs * (1 + inputs)
+    };
+    pack.tensors().map(|(_, shape)| bytes(shape)).max().unwrap_or(0)
+}
+
+async fn open_cpu() -> Result<OpenedDevice, DeviceError> {
+    let device = Device::flex();
+    let adapter = "CPU".to_owned();
+    self_test::check(&device, &adapter).await?;
+    let report = DeviceReport { kind: DeviceKind::Cpu, adapter, software: false, note: None };
+    Ok(OpenedDevice { device, report, largest_tensor: None })
 }
 
 async fn open_gpu() -> Result<OpenedDevice, DeviceError> {
     let (device, setup) = Device::wgpu_options()
+        .tasks_max(TASKS)
         .init_with_setup_async()
         .await
         .map_err(|error| DeviceError::Unavailable(error.to_string()))?;
@@ -133,6 +235,67 @@ async fn open_gpu() -> Result<OpenedDevice, DeviceError> {
             .iter()
             .any(|name| words.contains(name));
     self_test::check(&device, &adapter).await?;
+    let limits = setup.device.limits();
+    let largest_tensor = Some(limits.max_storage_buffer_binding_size.min(limits.max_buffer_size));
     let report = DeviceReport { kind: DeviceKind::Gpu, adapter, software, note: None };
-    Ok(OpenedDevice { device, report })
+    Ok(OpenedDevice { device, report, largest_tensor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &[u8] = include_bytes!("../../../tests/golden/model/tiny.safetensors");
+
+    impl Devices {
+        /// With a "GPU" that is the CPU in disguise and takes tensors of so many bytes.
+        pub(crate) fn disguised(limit: u64) -> Self {
+            let report = DeviceReport {
+                kind: DeviceKind::Gpu,
+                adapter: "Disguise".into(),
+                software: false,
+                note: None,
+            };
+            let gpu = OpenedDevice { device: Device::flex(), report, largest_tensor: Some(limit) };
+            Self { gpu: Some(Ok(gpu)), ..Self::default() }
+        }
+    }
+
+    #[test]
+    fn a_model_with_a_tensor_too_large_for_the_gpu_runs_on_the_cpu() {
+        let pack = Pack::read(TINY).unwrap();
+        let bytes = largest_tensor(&pack);
+        let most = pack.tensors().map(|(_, shape)| shape.iter().product::<usize>()).max();
+        assert!(bytes >= 4 * most.unwrap() as u64);
+        let open =
+            |limit, choice| pollster::block_on(Devices::disguised(limit).open_for(choice, &pack));
+        let fits = open(bytes, DeviceChoice::Auto).unwrap();
+        assert_eq!((fits.report.kind, fits.report.note), (DeviceKind::Gpu, None));
+        let falls_back = open(bytes - 1, DeviceChoice::Auto).unwrap();
+        assert_eq!(falls_back.report.kind, DeviceKind::Cpu);
+        assert!(falls_back.report.note.unwrap().contains("the GPU \"Disguise\" takes"));
+        let limit = bytes - 1;
+        let error = open(limit, DeviceChoice::Gpu).unwrap_err();
+        assert_eq!(error, DeviceError::TensorTooLarge { adapter: "Disguise".into(), bytes, limit });
+    }
+
+    #[test]
+    fn a_gpu_that_is_ruled_out_is_not_opened_again() {
+        let mut devices = Devices::disguised(u64::MAX);
+        devices.rule_out_gpu("it was lost");
+        let opened = pollster::block_on(devices.open(DeviceChoice::Auto)).unwrap();
+        assert_eq!(opened.report.kind, DeviceKind::Cpu);
+        assert!(opened.report.note.unwrap().contains("it was lost"));
+        assert!(pollster::block_on(devices.open(DeviceChoice::Gpu)).is_err());
+    }
+
+    #[test]
+    fn a_cpu_that_failed_its_test_is_not_used() {
+        let failed = DeviceError::SelfTest { adapter: "CPU".into(), error: 0.5 };
+        let mut devices =
+            Devices { cpu: Some(Err(failed.clone())), ..Devices::disguised(u64::MAX) };
+        let opened = pollster::block_on(devices.open(DeviceChoice::Auto)).unwrap();
+        assert_eq!(opened.report.kind, DeviceKind::Gpu);
+        assert_eq!(pollster::block_on(devices.open(DeviceChoice::Cpu)).unwrap_err(), failed);
+    }
 }

@@ -61,12 +61,13 @@ pub async fn encode<W: Watch>(
     let prepared = prepare_for(scan, pack)?;
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
-    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pacer = Pacer::new(watch, total);
     let mut pooled: Vec<PooledFeature> = Vec::new();
     let mut maps = Vec::new();
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await?;
+        let features =
+            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         add_pooled(&mut pooled, &features, model, windows.count()).await?;
         if windows.count() > 1 {
             continue;
@@ -109,12 +110,13 @@ pub async fn pooled<W: Watch>(
     let prepared = prepare_for(scan, pack)?;
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
-    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pacer = Pacer::new(watch, total);
     let mut sums = Vec::new();
     let mut keeper = Keeper::new(LARGEST);
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features = model.encode(input, &mut pacer).await?;
+        let features =
+            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         add_pooled(&mut sums, &features, model, windows.count()).await?;
         keeper.add(features);
     }

@@ -3,7 +3,7 @@
 //! [`preprocess`] brings a scan to the pack's grid and intensities, [`windows`]
 //! covers the grid with the network's windows, `run` drives the network over
 //! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. [`device`] opens
-//! and tests what it runs on.
+//! and tests what it runs on, [`run_on`] runs there and once more on the CPU.
 
 mod contrast;
 pub mod device;
@@ -12,6 +12,7 @@ pub mod encoded;
 pub mod postprocess;
 pub mod preprocess;
 mod run;
+mod run_on;
 mod self_test;
 mod sinks;
 mod sliding;
@@ -30,5 +31,6 @@ pub use run::{
     Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for,
     segment, segment_encoded, segment_stated,
 };
+pub use run_on::{Ran, run_on};
 pub(crate) use sliding::{Windows, read};
 pub use study::{StudyProbabilities, study_probabilities};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::contrast::contrast;
+use super::device::DeviceError;
 use super::encoded::Encoded;
 use super::postprocess::keep_largest;
 use super::preprocess::{Prepared, PreprocessError, at_usual_field, prepare};
@@ -87,6 +88,9 @@ pub struct Segmentation {
     pub tissues: Option<Vec<f32>>,
     /// Voxels that were small islands, on the pack's grid.
     pub island_voxels: usize,
+    /// Borders lie where the pack's grid has them: the scan did not go through in one pass,
+    /// so that no features were at hand to decide them on the scan's own grid.
+    pub coarse_borders: bool,
     /// Seconds of each stage.
     pub timings: Timings,
 }
@@ -106,6 +110,9 @@ pub enum PipelineError {
     /// Stopped from outside.
     #[error(transparent)]
     Cancelled(#[from] Stopped),
+    /// No device for the pack.
+    #[error(transparent)]
+    Open(#[from] DeviceError),
     /// The device gave nothing back: lost, or out of memory.
     #[error("the device stopped answering: {0}")]
     Device(String),
@@ -113,18 +120,35 @@ pub enum PipelineError {
 
 /// Ties the network's blocks to a [`Watch`].
 pub(crate) struct Pacer<'a, W> {
-    pub(crate) watch: &'a mut W,
-    pub(crate) done: usize,
-    pub(crate) total: usize,
+    pub(super) watch: &'a mut W,
+    pub(super) done: usize,
+    total: usize,
+    /// How the device failed.
+    failed: Option<PipelineError>,
+}
+
+impl<'a, W> Pacer<'a, W> {
+    /// For `total` blocks.
+    pub(crate) const fn new(watch: &'a mut W, total: usize) -> Self {
+        Self { watch, done: 0, total, failed: None }
+    }
+
+    /// Why the network stopped: a cancel, or the device.
+    pub(crate) fn reason(&mut self, stopped: Stopped) -> PipelineError {
+        self.failed.take().unwrap_or_else(|| stopped.into())
+    }
 }
 
 impl<W: Watch> Pace for Pacer<'_, W> {
     async fn step(&mut self, latest: &Tensor<5>) -> Result<(), Stopped> {
         // One value read back waits for the block, so that submissions stay short, the
         // progress is true and a cancel comes in time. It has to be looked at: natively
-        // nothing waits before. A lost device shows later, at the labels.
+        // nothing waits before. A lost device answers with an error.
         let corner = latest.clone().slice([0..1, 0..1, 0..1, 0..1, 0..1]);
-        let _ = read(corner).await;
+        if let Err(error) = read(corner).await {
+            self.failed = Some(error);
+            return Err(Stopped);
+        }
         self.done += 1;
         self.watch.progress(Stage::Network, self.done, self.total);
         self.watch.breathe().await;
@@ -190,11 +214,12 @@ async fn labels_of<W: Watch>(
     lap(&mut timings.network_seconds);
 
     let tissues = contrast(&prepared.input, &sink.labels, &pack.info.labels);
+    let coarse_borders = sink.features.is_none();
     watch.progress(Stage::Labels, 0, 1);
     let (labels, island_voxels) = to_scan(scan, &prepared, pack, sink, watch).await?;
     watch.progress(Stage::Labels, 1, 1);
     lap(&mut timings.labels_seconds);
-    Ok(Segmentation { labels, answers, tissues, island_voxels, timings })
+    Ok(Segmentation { labels, answers, tissues, island_voxels, coarse_borders, timings })
 }
 
 /// Segments a scan whose file states its unit of length or does not: then the network is

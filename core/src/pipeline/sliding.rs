@@ -57,7 +57,7 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
 ) -> Result<(Vec<Answer>, usize), PipelineError> {
     let count = windows.count();
     let total = count * model.steps() * sequences.len();
-    let mut pacer = Pacer { watch, done: 0, total };
+    let mut pacer = Pacer::new(watch, total);
     let mut blend = Blend::new(&windows.axes, model.device());
     let mut answers = Answers::new(pack);
     let mut encoded = encoded.into_iter();
@@ -69,12 +69,13 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
                 features
             } else {
                 let input = windows.input(prepared, index, model.device());
-                model.encode(input, &mut pacer).await?
+                model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?
             };
             if sequences.len() == 1 {
                 answers.add(model.answers(&features)).await?;
             }
-            let Some(decoded) = model.decode(features, &mut pacer).await? else { continue };
+            let decoded = model.decode(features, &mut pacer).await;
+            let Some(decoded) = decoded.map_err(|stopped| pacer.reason(stopped))? else { continue };
             fused = Some(match fused {
                 None => decoded,
                 Some(largest) => largest.max_pair(decoded),

@@ -56,7 +56,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     notes.sort();
     notes.dedup();
     notes.iter().for_each(|note| eprintln!("prism: note: {note}"));
-    let opened = Devices::default().open(arguments.model.device).await?;
+    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     if let Some(folder) = &arguments.output {
         std::fs::create_dir_all(folder).map_err(|error| files::unreadable(folder, &error))?;

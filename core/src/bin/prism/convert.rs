@@ -153,7 +153,7 @@ async fn compare(
     let window_mm =
         [0, 1, 2].map(|axis| p.window[axis] as f64 * p.spacing_mm[axis].unwrap_or(own[axis]));
     let middle = convert::middle(&scan.volume, window_mm)?;
-    let opened = Devices::default().open(device).await?;
+    let opened = Devices::default().open_for(device, &converted.pack).await?;
     let int8 = encode(&converted.pack, &middle, &opened.device).await?;
     let reference = converted.take_reference()?;
     let full = encode(&reference, &middle, &opened.device).await?;

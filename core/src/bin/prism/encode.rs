@@ -26,7 +26,7 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = arguments.model.pack()?;
     let scan = arguments.scan.load()?;
-    let opened = Devices::default().open(arguments.model.device).await?;
+    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let encoding = pipeline::encode(&scan.volume, &model, &pack, &mut Quiet).await?;
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = encoding

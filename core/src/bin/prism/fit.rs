@@ -55,7 +55,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let table = table(&arguments.classes)?;
     let pack = arguments.model.pack()?;
-    let opened = Devices::default().open(arguments.model.device).await?;
+    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let mut scans = Vec::new();
     for (scan, labels) in arguments.scans.iter().zip(&arguments.labels) {

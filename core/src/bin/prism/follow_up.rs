@@ -63,7 +63,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let years = arguments.years.or_else(|| between(&baseline, &later));
     let (baseline, later) = (baseline.volume, later.volume);
     let pack = arguments.model.pack()?;
-    let opened = Devices::default().open(arguments.model.device).await?;
+    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let with = (&model, &pack);
     let found = follow_up(&baseline, &later, years, with, &mut Quiet).await?;

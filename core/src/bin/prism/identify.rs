@@ -56,7 +56,7 @@ impl Known {
         let pack = self.model.pack()?;
         let heads = heads_for(&pack, self.heads.as_deref())?;
         let scan: Scan = self.scan.load()?;
-        let opened = Devices::default().open(self.model.device).await?;
+        let opened = Devices::default().open_for(self.model.device, &pack).await?;
         let model = Prism::load(&pack, &opened.device)?;
         let pass = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
         let mut pooled = pass.features;

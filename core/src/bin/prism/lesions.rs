@@ -63,9 +63,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         sequences.push(Sequence { file: name(path), moved_mm: placed.moved_mm });
         scans.push(placed.volume);
     }
-    let opened = Devices::default().open(arguments.device).await?;
+    let mut devices = Devices::default();
+    let opened = devices.open_for(arguments.device, &brain).await?;
     let model = Prism::load(&brain, &opened.device)?;
     let structures = pipeline::segment(&scans[0], &model, &brain, &mut Quiet).await?;
+    let opened = devices.open_for(arguments.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let regions = (&structures.labels, &brain.info.labels);
     let scans: Vec<&Volume> = scans.iter().collect();

@@ -183,7 +183,7 @@ async fn subjects(
         return Ok((Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?));
     }
     let pack = arguments.model.pack()?;
-    let opened = Devices::default().open(arguments.model.device).await?;
+    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let onto = Subject::through(fixed, &model, &pack, &mut Quiet).await?;
     let from = Subject::through(moving, &model, &pack, &mut Quiet).await?;

@@ -2,10 +2,10 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use clap::Args;
-use prism_core::facts::Run;
+use prism_core::facts::{Run, coarse_borders};
 use prism_core::formats::{self, Scan};
 use prism_core::identify::Identification;
 use prism_core::identify::geometry::extent_mm;
@@ -64,35 +64,38 @@ impl Finished {
         identify: bool,
     ) -> Result<Self, Box<dyn Error>> {
         let started = utc(SystemTime::now());
-        let clock = Instant::now();
         let pack = model.pack()?;
         let heads = identify.then(|| identify::heads_for(&pack, None)).transpose()?;
         let volume = scan.volume;
         let scan = scan.load()?;
-        let opened = Devices::default().open(model.device).await?;
-        if let Some(note) = &opened.report.note {
-            eprintln!("prism: note: runs on the CPU: {note}");
-        }
         let extent = extent_mm(&scan.volume.affine, scan.volume.dims);
         if let Some(why) = pack.info.fits.as_ref().and_then(|fits| fits.wrong_size(extent)) {
             eprintln!(
                 "prism: note: this scan is none for the pack, do not trust its labels: {why}"
             );
         }
-        let model = Prism::load(&pack, &opened.device)?;
-        let open_seconds = clock.elapsed().as_secs_f64();
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
             check_stack(scan.volume.dims, &scan.volume.affine)?;
         }
-        let (mut pooled, mut encoded) = (Vec::new(), None);
-        if heads.is_some() {
-            let pass = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
-            (pooled, encoded) = (pass.features, pass.encoded);
+        let work = async |model: &Prism| {
+            let (mut pooled, mut encoded) = (Vec::new(), None);
+            if heads.is_some() {
+                let pass = pipeline::pooled(&scan.volume, model, &pack, &mut Quiet).await?;
+                (pooled, encoded) = (pass.features, pass.encoded);
+            }
+            let given = (&scan.volume, scan.series.unit_stated);
+            let segmentation =
+                pipeline::segment_encoded(given, encoded, model, &pack, &mut Quiet).await?;
+            Ok((pooled, segmentation))
+        };
+        let note = |line: &str| eprintln!("prism: note: {line}");
+        let ran =
+            pipeline::run_on(&mut Devices::default(), model.device, &pack, work, note).await?;
+        let (mut pooled, segmentation) = ran.value;
+        if let Some(line) = coarse_borders(&segmentation, &pack) {
+            eprintln!("prism: note: {line}");
         }
-        let given = (&scan.volume, scan.series.unit_stated);
-        let segmentation =
-            pipeline::segment_encoded(given, encoded, &model, &pack, &mut Quiet).await?;
         if let Some(chambers) = chambers {
             check_labels(&segmentation.labels, chambers)?;
         }
@@ -103,16 +106,15 @@ impl Finished {
                 Some(identify::shown_with(heads, &mut pooled, tissues, &scan)?)
             }
         };
-        let device = opened.report;
         Ok(Self {
             pack,
             scan,
             volume,
-            model,
-            device,
+            model: ran.model,
+            device: ran.opened.report,
             segmentation,
             identification,
-            open_seconds,
+            open_seconds: ran.open_seconds,
             started,
         })
     }

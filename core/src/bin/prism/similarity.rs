@@ -52,7 +52,7 @@ fn point(text: &str) -> Result<[f64; 3], String> {
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = arguments.model.pack()?;
     let scan = arguments.scan.load()?;
-    let opened = Devices::default().open(arguments.model.device).await?;
+    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = Prism::load(&pack, &opened.device)?;
     let features = extract(&scan.volume, &model, &pack, &mut Quiet).await?;
     let queries = arguments
