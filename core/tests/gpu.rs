@@ -2,14 +2,16 @@
 //! PyTorch: all channel counts, odd sides, batches, and as many voxels as a whole head has.
 //!
 //! A software Vulkan driver (Mesa's lavapipe) is enough. Where there is no adapter at all the test
-//! says so and compares nothing.
+//! says so and compares nothing, or fails where `PRISM_REQUIRE_GPU=1`.
 
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod adapter;
+
 use burn::tensor::{Distribution, Int, Tensor};
 use prism_core::kernels;
-use prism_core::pipeline::{Device, DeviceChoice, Devices};
+use prism_core::pipeline::Device;
 
 /// Allowed difference in standard deviations of the expected values.
 const TOLERANCE: f32 = 1e-4;
@@ -120,13 +122,7 @@ impl Comparison {
 
 #[test]
 fn operations_agree_with_the_cpu() {
-    let opened = match pollster::block_on(Devices::default().open(DeviceChoice::Gpu)) {
-        Ok(opened) => opened,
-        Err(error) => {
-            eprintln!("no comparison was made: {error}");
-            return;
-        }
-    };
+    let Some(opened) = adapter::gpu(None) else { return };
     let mut check = Comparison { gpu: opened.device, cpu: Device::flex(), wrong: Vec::new() };
 
     // The compact network level by level, on a grid of 48 x 56 x 48.

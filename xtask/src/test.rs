@@ -4,6 +4,7 @@
 //! profile), once for wasm32 (release profile), and checked once for each of the two.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -17,6 +18,13 @@ use crate::steps::{Steps, capture, execute};
 const BROWSERS: [&str; 4] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
+/// Tells native tests that there is an adapter (core/tests/adapter).
+const REQUIRE_GPU: &str = "PRISM_REQUIRE_GPU";
+
+/// Where the Vulkan loader finds drivers (Vulkan-Loader, "LoaderDriverInterface").
+const VULKAN_DRIVERS: [&str; 3] =
+    ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
+
 /// Runs all checks and prints how long each took.
 ///
 /// # Errors
@@ -29,6 +37,7 @@ pub fn run() -> TaskResult {
     })?;
     let tools = setup::run(&mut steps)?;
     let browser = steps.run("browser", browser)?;
+    let vulkan = steps.run("Vulkan driver in software", || Ok(vulkan_driver()))?;
     steps.run("lints, native", || {
         component("clippy", "clippy")?;
         let mut command = project::cargo();
@@ -44,7 +53,12 @@ pub fn run() -> TaskResult {
     })?;
     steps.run("native tests", || {
         // The browser's cases are compiled here and run below: without a browser named they only say so.
-        execute(project::cargo().args(["test", "--locked", "--workspace"]))
+        let mut command = project::cargo();
+        if vulkan {
+            // Without an adapter the tests that compare GPU and CPU then fail.
+            command.env(REQUIRE_GPU, "1");
+        }
+        execute(command.args(["test", "--locked", "--workspace"]))
     })?;
     build::run(&mut steps, &tools)?;
     steps.run("browser tests", || browser_tests(&browser))?;
@@ -78,13 +92,8 @@ pub fn browser() -> TaskResult<PathBuf> {
         eprintln!("   already there: {}", browser.display());
         return Ok(browser);
     }
-    let root = capture(Command::new("id").arg("-u")).is_some_and(|user| user == "0");
-    let debian = capture(Command::new("apt-get").arg("--version")).is_some();
-    if root && debian {
-        execute(Command::new("apt-get").args(["update", "-qq"]))?;
-        let mut install = Command::new("apt-get");
-        install.args(["install", "-y", "-qq", "--no-install-recommends", "chromium"]);
-        execute(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+    if may_install() {
+        install("chromium")?;
     }
     installed_browser().ok_or_else(|| TaskError::Missing {
         what: "Chromium or Chrome".into(),
@@ -92,6 +101,47 @@ pub fn browser() -> TaskResult<PathBuf> {
             "install it (Debian: `sudo apt-get install chromium`) or name its executable in CHROME"
                 .into(),
     })
+}
+
+/// Whether packages may be installed here: by root, on Debian and what comes of it.
+fn may_install() -> bool {
+    let root = capture(Command::new("id").arg("-u")).is_some_and(|user| user == "0");
+    root && capture(Command::new("apt-get").arg("--version")).is_some()
+}
+
+fn install(package: &str) -> TaskResult {
+    execute(Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends", package]);
+    execute(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Whether Mesa's software driver (lavapipe) is there, freshly installed where this may be
+/// done. Native tests go on without.
+fn vulkan_driver() -> bool {
+    if !has_lavapipe(&VULKAN_DRIVERS)
+        && may_install()
+        && let Err(error) = install("mesa-vulkan-drivers")
+    {
+        eprintln!("   {error}");
+    }
+    let there = has_lavapipe(&VULKAN_DRIVERS);
+    let line = if there {
+        "there: native tests compare the GPU's results with the CPU's"
+    } else {
+        "not there: native tests compare nothing with a GPU unless there is a real one \
+         (Debian: `sudo apt-get install mesa-vulkan-drivers`)"
+    };
+    eprintln!("   {line}");
+    there
+}
+
+/// Whether one of the folders describes lavapipe to the Vulkan loader.
+fn has_lavapipe(folders: &[&str]) -> bool {
+    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    files
+        .map(|file| file.file_name().to_string_lossy().into_owned())
+        .any(|name| name.starts_with("lvp_icd") && name.ends_with(".json"))
 }
 
 fn installed_browser() -> Option<PathBuf> {
@@ -104,4 +154,21 @@ fn installed_browser() -> Option<PathBuf> {
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
         .find(|candidate| candidate.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lavapipe_is_known_by_the_file_that_describes_it() {
+        let folder = env::temp_dir().join(format!("prism-vulkan-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let folders = [folder.to_str().unwrap(), "/there/is/no/such/folder"];
+        fs::write(folder.join("intel_icd.x86_64.json"), "{}").unwrap();
+        assert!(!has_lavapipe(&folders));
+        fs::write(folder.join("lvp_icd.x86_64.json"), "{}").unwrap();
+        assert!(has_lavapipe(&folders));
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
