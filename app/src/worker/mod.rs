@@ -17,6 +17,7 @@
 //! | `cine` | the phases of a heartbeat |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
+//! | [`memory`] | the allocator, which notes what was refused |
 
 mod cine;
 mod compare;
@@ -24,6 +25,7 @@ mod features;
 mod half;
 mod identify;
 mod lesions;
+pub mod memory;
 mod packs;
 mod post;
 mod read;
@@ -105,6 +107,7 @@ struct Desk {
 /// Starts to listen and says so.
 pub fn start() {
     post::report_panics();
+    post::report_refused_memory();
     let desk =
         Rc::new(Desk { holdings: RefCell::new(Some(Holdings::default())), ..Desk::default() });
     let listen = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -168,6 +171,7 @@ async fn work(desk: Rc<Desk>) {
         desk.current.set(Some(id));
         desk.ending.set(false);
         post::set_current(Some(id));
+        memory::forget();
         let ending = Rc::clone(&desk.ending);
         match answer(&mut holdings, id, body, &parts, &ending).await {
             Ok((body, parts)) => post(Some(id), body, &parts),

@@ -1,19 +1,29 @@
 //! What the worker says, and the small services of the browser it uses to say it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use js_sys::Promise;
+use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, WorkerGlobalScope};
+use web_sys::{DedicatedWorkerGlobalScope, Event, WorkerGlobalScope};
 
+use super::memory;
 use crate::protocol::{FailureKind, FromWorker, Reply, RequestId};
 use crate::wire::pack;
 
 thread_local! {
     /// The request being worked on, so that a panic can be told to belong to it.
     static CURRENT: Cell<Option<RequestId>> = const { Cell::new(None) };
+    /// Given back when memory was refused, so that a message finds room.
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Bytes of [`SPARE`].
+const SPARE_BYTES: usize = 256 << 10;
+
+/// What the page says of memory that was refused.
+const NO_MEMORY: &str = "there was not enough memory";
 
 /// The worker's global object.
 pub fn scope() -> DedicatedWorkerGlobalScope {
@@ -51,6 +61,28 @@ pub fn report_panics() {
     }));
 }
 
+/// Tells the page when the worker ends because an allocation was refused: Rust traps then
+/// without a panic. Other traps go on to the page as they are.
+pub fn report_refused_memory() {
+    SPARE.with(|spare| spare.replace(vec![0; SPARE_BYTES]));
+    let listen = Closure::<dyn FnMut(Event)>::new(move |event: Event| {
+        if memory::refused().is_none() {
+            return;
+        }
+        SPARE.with(|spare| drop(spare.take()));
+        // Handled here: the page hears of it once.
+        event.prevent_default();
+        let message = NO_MEMORY.to_owned();
+        let id = CURRENT.with(Cell::get);
+        post(id, FromWorker::Failed { kind: FailureKind::Crash, message }, &[]);
+    });
+    let heard = scope().add_event_listener_with_callback("error", listen.as_ref().unchecked_ref());
+    if heard.is_ok() {
+        // Lives as long as the worker.
+        listen.forget();
+    }
+}
+
 /// What a panic means to the user, as far as its words tell.
 fn panic_sentence(words: &str) -> &'static str {
     let words = words.to_lowercase();
@@ -58,7 +90,7 @@ fn panic_sentence(words: &str) -> &'static str {
         || words.contains("allocation")
         || words.contains("capacity overflow")
     {
-        "there was not enough memory"
+        NO_MEMORY
     } else if words.contains("lost") || words.contains("destroyed") {
         "the browser took the graphics card away"
     } else {
@@ -94,10 +126,7 @@ mod tests {
 
     #[test]
     fn panics_are_told_apart() {
-        assert_eq!(
-            panic_sentence("memory allocation of 4 bytes failed"),
-            "there was not enough memory"
-        );
+        assert_eq!(panic_sentence("wgpu error: Out of Memory"), NO_MEMORY);
         assert_eq!(panic_sentence("Device lost"), "the browser took the graphics card away");
         assert_eq!(panic_sentence("index out of bounds"), "the computation stopped unexpectedly");
     }
