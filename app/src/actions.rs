@@ -153,9 +153,17 @@ impl App {
         self.desk.update_value(|desk| desk.opening = Some((id, files, selection)));
     }
 
+    /// The device that is asked for: the chosen one, unless it failed.
+    pub fn wanted_device(&self) -> DeviceChoice {
+        let choice = self.device_choice.get_untracked();
+        self.desk.with_value(|desk| desk.known.wanted(choice))
+    }
+
     /// Wants another device. A run in progress starts again on it.
     pub fn choose_device(&self, choice: DeviceChoice) {
         self.device_choice.set(choice);
+        // Who chooses wants it tried again.
+        self.desk.update_value(|desk| desk.known.gpu_failed = false);
         store_choice(choice);
         if let Some((id, _)) = self.desk.with_value(|desk| desk.running) {
             self.end_worker();
@@ -206,7 +214,10 @@ impl App {
         }
         self.run.set(Some(begin("Getting ready")));
         // Not a request yet, but a second start must not come between.
-        self.desk.update_value(|desk| desk.running = Some((PENDING, device)));
+        self.desk.update_value(|desk| {
+            desk.running = Some((PENDING, device));
+            desk.known.second_try = false;
+        });
         let app = *self;
         leptos::task::spawn_local(async move {
             let files = files.await;

@@ -276,7 +276,7 @@ impl App {
             };
             app.give_scan(&client);
             let parts: Vec<JsValue> = std::iter::once(pack).chain(parts).collect();
-            let device = app.device_choice.get_untracked();
+            let device = app.wanted_device();
             asked(client.send(request(device, key), &parts));
         });
     }

@@ -313,6 +313,13 @@ pub enum FailureKind {
     Crash,
 }
 
+impl FailureKind {
+    /// Whether the worker is of no use afterwards: it keeps a device that is gone.
+    pub const fn ends_worker(self) -> bool {
+        matches!(self, Self::Device | Self::Crash)
+    }
+}
+
 impl FromWorker {
     /// Whether this message ends its request.
     pub const fn is_final(&self) -> bool {

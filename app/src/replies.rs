@@ -1,7 +1,7 @@
 //! What the page makes of the worker's replies.
 //!
 //! Whatever fails, the scan that is shown stays. A device that failed is answered
-//! with the same run on the CPU.
+//! with the same run on the CPU, once.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use wasm_bindgen::JsValue;
 
 use crate::actions::sentence;
 use crate::download;
-use crate::facts::{DeviceChoice, DeviceReport};
+use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
 use crate::panels::device_words;
 use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
 use crate::state::{App, Choice, Tone};
+use crate::text::by;
 use crate::viewer::{DisplayLabels, DisplayVolume, Pane};
 
 impl App {
@@ -57,6 +58,9 @@ impl App {
             FromWorker::Loaded { facts } => self.loaded(id, *facts, &parts),
             FromWorker::Prepared { device, pack } => {
                 self.tell_fallback(&device);
+                if device.kind == DeviceKind::Gpu && !device.software {
+                    self.desk.update_value(|desk| desk.known.gpu_passed = true);
+                }
                 self.device.set(Some(device));
                 self.pack.set(Some(*pack));
             }
@@ -172,7 +176,7 @@ impl App {
         // What was shown of the features of the last scan is shown of this one.
         self.show_features(self.features.mode.get_untracked());
         if self.automatic.get_untracked() {
-            self.identify(self.device_choice.get_untracked(), true);
+            self.identify(self.wanted_device(), true);
         }
     }
 
@@ -228,30 +232,60 @@ impl App {
         });
     }
 
+    /// A question failed: says so, and makes the next one possible where the worker cannot go on.
+    pub(crate) fn ask_failed(&self, kind: FailureKind, message: &str) {
+        let before = self.wanted_device();
+        if kind.ends_worker() {
+            self.end_worker_after(kind, before);
+        }
+        let line = sentence(&if kind.ends_worker() { brief(message) } else { message.to_owned() });
+        if self.wanted_device() == before {
+            self.notify(Tone::Problem, line);
+        } else {
+            self.notify(Tone::Problem, format!("{line} The next try uses the CPU."));
+        }
+    }
+
+    /// Ends a worker that cannot go on after work for `device`; a GPU that failed is not
+    /// asked for again.
+    pub(crate) fn end_worker_after(&self, kind: FailureKind, device: DeviceChoice) {
+        self.end_worker();
+        if kind == FailureKind::Device && device != DeviceChoice::Cpu {
+            self.desk.update_value(|desk| desk.known.gpu_failed = true);
+        }
+    }
+
     fn failed(&self, id: Option<RequestId>, kind: FailureKind, message: &str) {
         let running = self.desk.with_value(|desk| desk.running);
         let opening = self.desk.with_value(|desk| desk.opening.is_some());
         let of_run = self.is_running(id) || (id.is_none() && running.is_some());
-        match (kind, running) {
-            (FailureKind::Device | FailureKind::Crash, Some((_, device)))
-                if of_run && device != DeviceChoice::Cpu =>
-            {
-                self.end_worker();
+        let second = running.filter(|_| of_run && kind.ends_worker()).and_then(|(_, failed)| {
+            Some((failed, self.desk.with_value(|desk| desk.known.second(failed))?))
+        });
+        match (kind, second) {
+            (_, Some((failed, device))) => {
+                self.end_worker_after(kind, failed);
+                let on = if device == DeviceChoice::Cpu { "CPU" } else { "graphics card" };
                 self.notify(
                     Tone::Calm,
-                    format!("{} The run starts again on the CPU.", sentence(&brief(message))),
+                    format!("{} The run starts again on the {on}.", sentence(&brief(message))),
                 );
-                match self.take_identifying(id) {
-                    Some((_, _, run)) => self.identify(DeviceChoice::Cpu, run),
-                    None => self.segment(DeviceChoice::Cpu),
+                match self.take_identifying(running.map(|(running, _)| running)) {
+                    Some((_, _, run)) => self.identify(device, run),
+                    None => self.segment(device),
                 }
+                self.desk.update_value(|desk| desk.known.second_try = true);
             }
-            (FailureKind::Crash, _) => {
+            (FailureKind::Crash, None) => {
                 self.end_worker();
                 self.desk.update_value(|desk| desk.opening = None);
                 self.reading.set(None);
-                let rest =
-                    if opening { "The files were not opened." } else { "The scan stays loaded." };
+                let dims = self.scan.with_untracked(|s| s.as_ref().map(|scan| scan.grid.dims));
+                let rest = match dims.filter(|_| of_run) {
+                    _ if opening => "The files were not opened.".to_owned(),
+                    Some(dims) => short_of_memory(dims),
+                    None => "The scan stays loaded.".to_owned(),
+                };
                 self.notify(Tone::Problem, format!("{} {rest}", sentence(message)));
                 if opening {
                     self.resume_run();
@@ -264,10 +298,11 @@ impl App {
                 }
                 let opened = self.is_opening(id);
                 self.finish(id);
-                self.notify(Tone::Problem, sentence(message));
-                if let Some((_, device, true)) = self.take_identifying(id) {
+                let identifying = self.take_identifying(id);
+                self.ask_failed(kind, message);
+                if let Some((_, device, true)) = identifying {
                     // A scan that nobody can name may still be segmented.
-                    self.segment(device);
+                    self.segment(self.desk.with_value(|desk| desk.known.wanted(device)));
                 }
                 if opened {
                     self.resume_run();
@@ -275,6 +310,15 @@ impl App {
             }
         }
     }
+}
+
+/// What to say of a run that ended without a second try, whatever the cause was called.
+fn short_of_memory(dims: [usize; 3]) -> String {
+    format!(
+        "A scan of {} voxels may need more memory than the browser gives: close other pages, or \
+         open a smaller scan. This one stays loaded.",
+        by(dims)
+    )
 }
 
 /// The first line of a message, cut where it is long: drivers write pages.
@@ -296,5 +340,11 @@ mod tests {
     fn long_messages_are_cut() {
         assert_eq!(brief("lost\nCaused by:\n  a driver"), "lost");
         assert_eq!(brief(&"ä".repeat(400)).chars().count(), 161);
+    }
+
+    #[test]
+    fn a_run_without_a_second_try_names_the_size_of_the_scan() {
+        let line = short_of_memory([512, 512, 400]);
+        assert!(line.contains("512 × 512 × 400") && line.contains("memory"), "{line}");
     }
 }

@@ -164,6 +164,36 @@ pub struct Desk {
     pub worker_has_labels: bool,
     /// Id of the next notice.
     pub next_notice: u32,
+    /// Which devices are known to work or not.
+    pub known: KnownDevices,
+}
+
+/// What was seen of the devices since the user chose one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownDevices {
+    /// A hardware GPU passed its self-test.
+    pub gpu_passed: bool,
+    /// The GPU failed: it is not asked for again.
+    pub gpu_failed: bool,
+    /// The run is the second try of one that failed, or must not be tried again.
+    pub second_try: bool,
+}
+
+impl KnownDevices {
+    /// What to ask for, given the user's choice.
+    pub fn wanted(self, choice: DeviceChoice) -> DeviceChoice {
+        if self.gpu_failed { DeviceChoice::Cpu } else { choice }
+    }
+
+    /// Where a run that failed on `device` is tried once more: on the CPU, or on a GPU that
+    /// worked.
+    pub fn second(self, device: DeviceChoice) -> Option<DeviceChoice> {
+        match device {
+            _ if self.second_try => None,
+            DeviceChoice::Auto | DeviceChoice::Gpu => Some(DeviceChoice::Cpu),
+            DeviceChoice::Cpu => (self.gpu_passed && !self.gpu_failed).then_some(DeviceChoice::Gpu),
+        }
+    }
 }
 
 /// Everything the page knows.
@@ -264,6 +294,7 @@ impl App {
                 worker_has_scan: false,
                 worker_has_labels: false,
                 next_notice: 0,
+                known: KnownDevices::default(),
             }),
         };
         let client = Client::new(move |reply, parts| app.hear(reply, parts));
@@ -363,6 +394,20 @@ pub fn store_automatic(automatic: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_tried_twice_at_most() {
+        use DeviceChoice::{Auto, Cpu, Gpu};
+        let fresh = KnownDevices::default();
+        assert_eq!([Auto, Gpu, Cpu].map(|d| fresh.second(d)), [Some(Cpu), Some(Cpu), None]);
+        let passed = KnownDevices { gpu_passed: true, ..fresh };
+        assert_eq!(passed.second(Cpu), Some(Gpu));
+        let failed = KnownDevices { gpu_failed: true, ..passed };
+        assert_eq!(failed.second(Cpu), None);
+        assert_eq!([fresh.wanted(Gpu), failed.wanted(Gpu), failed.wanted(Auto)], [Gpu, Cpu, Cpu]);
+        let again = KnownDevices { second_try: true, ..passed };
+        assert_eq!([Auto, Gpu, Cpu].map(|d| again.second(d)), [None; 3]);
+    }
 
     #[test]
     fn tabs_go_around() {

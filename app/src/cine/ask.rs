@@ -49,7 +49,7 @@ impl App {
         };
         cine.desk.update_value(desk);
         let (ask, parts) = self.opening(true);
-        let device = self.device_choice.get_untracked();
+        let device = self.wanted_device();
         let id = client.send(ToWorker::Cine { device, pack: None, ask }, &parts);
         cine.desk.update_value(|desk| desk.asking = Some(id));
     }
@@ -83,7 +83,7 @@ impl App {
             .rev()
             .collect();
         cine.busy.set(Some("Fetching the model".into()));
-        let device = self.device_choice.get_untracked();
+        let device = self.wanted_device();
         cine.desk.update_value(|desk| {
             desk.waiting = waiting;
             desk.device = device;
@@ -275,11 +275,8 @@ impl App {
             })
             .unwrap_or_default();
         self.cine_over();
-        if kind == FailureKind::Crash {
-            self.end_worker();
-        }
-        let of_device = matches!(kind, FailureKind::Device | FailureKind::Crash);
-        if of_device && model.is_some() && device != DeviceChoice::Cpu {
+        if kind.ends_worker() && model.is_some() && device != DeviceChoice::Cpu {
+            self.end_worker_after(kind, device);
             self.notify(
                 Tone::Calm,
                 format!("{} Measuring goes on with the CPU.", sentence(message)),
@@ -295,7 +292,7 @@ impl App {
             self.measure_next();
             return;
         }
-        self.notify(Tone::Problem, sentence(message));
+        self.ask_failed(kind, message);
     }
 
     /// No question is open any more.

@@ -10,8 +10,8 @@ use web_sys::File;
 
 use super::messages::{Answer, Ask, Picture, Standard};
 use super::{Mode, Outcome};
-use crate::actions::{fetch_file, sentence};
-use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::actions::fetch_file;
+use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::{Displacements, DisplayColours, StandardSpace};
 
@@ -160,11 +160,8 @@ impl App {
             }
             FromWorker::Failed { kind, message } => {
                 self.comparison_ended();
-                if kind == FailureKind::Crash {
-                    self.end_worker();
-                }
                 self.leave_what_is_not_drawn();
-                self.notify(Tone::Problem, sentence(&message));
+                self.ask_failed(kind, &message);
             }
             body if body.is_final() => {
                 self.comparison_ended();

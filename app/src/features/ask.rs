@@ -11,8 +11,7 @@ use super::messages::{Answer, Ask, Place};
 use super::{Found, Mode};
 use crate::actions::{begin, sentence};
 use crate::download;
-use crate::facts::DeviceChoice;
-use crate::protocol::{FailureKind, FromWorker, Grid, Reply, RequestId, ToWorker};
+use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::DisplayColours;
 
@@ -97,11 +96,14 @@ impl App {
             return;
         }
         self.run.set(Some(begin("Getting ready")));
-        let device = self.device_choice.get_untracked();
+        let device = self.wanted_device();
         let id = client.send(ToWorker::Features { device, pack: None, ask }, &[]);
-        // Kept as a run on the CPU: a worker that ends takes the head with it, so
-        // there is nothing to start again on another device.
-        self.desk.update_value(|desk| desk.running = Some((id, DeviceChoice::Cpu)));
+        // A worker that ends takes the head with it, so there is nothing to start again
+        // on another device.
+        self.desk.update_value(|desk| {
+            desk.running = Some((id, device));
+            desk.known.second_try = true;
+        });
     }
 
     fn ask(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {
@@ -146,12 +148,7 @@ impl App {
                 self.features_answered(answer, parts);
                 self.ask_what_waits();
             }
-            FromWorker::Failed { kind, message } => {
-                if kind == FailureKind::Crash {
-                    self.end_worker();
-                }
-                self.notify(Tone::Problem, sentence(&message));
-            }
+            FromWorker::Failed { kind, message } => self.ask_failed(kind, &message),
             _ => {}
         }
     }

@@ -90,7 +90,7 @@ impl App {
     /// Uses another pack for the scan that is shown.
     pub(crate) fn run_pack(&self, sha256: &str) {
         self.choose_pack(self.key_of(sha256));
-        self.segment(self.device_choice.get_untracked());
+        self.segment(self.wanted_device());
     }
 
     /// What stands for a pack in the choice: nothing for the first one beside the page.

@@ -23,7 +23,7 @@ pub fn Identified(
                 type="button"
                 class="button"
                 data-test="identify"
-                on:click=move |_| app.identify(app.device_choice.get_untracked(), false)
+                on:click=move |_| app.identify(app.wanted_device(), false)
             >
                 "Identify this scan"
             </button>

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::compare::Mode as Comparison;
 use crate::download;
 use crate::features::Mode as Features;
-use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, ToWorker};
+use crate::protocol::{FromWorker, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::DisplayLabels;
 
@@ -97,7 +97,7 @@ impl App {
                 app.give_sequences(&client);
             }
             let parts: Vec<JsValue> = fetched.into_iter().chain(parts).collect();
-            let device = app.device_choice.get_untracked();
+            let device = app.wanted_device();
             let id = client.send(ToWorker::Lesions { device, ask }, &parts);
             lesions.desk.update_value(|desk| desk.asking = Some(id));
         });
@@ -106,7 +106,7 @@ impl App {
     /// Makes sure that the worker holds the sequences.
     fn give_sequences(&self, client: &Client) {
         let lesions = self.lesions;
-        let device = self.device_choice.get_untracked();
+        let device = self.wanted_device();
         for sequence in lesions.sequences.get_untracked() {
             let files = lesions.desk.with_value(|desk| {
                 let held = desk.held.contains(&sequence.key);
@@ -153,10 +153,7 @@ impl App {
             }
             FromWorker::Failed { kind, message } => {
                 self.lesion_reply_ended(reply.id);
-                if kind == FailureKind::Crash {
-                    self.end_worker();
-                }
-                self.notify(Tone::Problem, sentence(&message));
+                self.ask_failed(kind, &message);
             }
             body if body.is_final() => self.lesion_reply_ended(reply.id),
             _ => {}

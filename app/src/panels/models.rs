@@ -172,7 +172,7 @@ fn ModelRow(app: App, card: PackCard, key: Option<String>, kept: bool) -> impl I
                         data-test="model-run"
                         on:click=move |_| {
                             app.show_models(false);
-                            app.segment(app.device_choice.get_untracked());
+                            app.segment(app.wanted_device());
                         }
                     >
                         {icon(Icon::Start)}

@@ -7,7 +7,7 @@ use super::card::Card;
 use super::header::device_words;
 use super::icons::{Icon, icon};
 use super::scan::Facts;
-use crate::facts::{Answer, DeviceKind, DeviceReport, PackCard};
+use crate::facts::{Answer, DeviceReport, PackCard};
 use crate::packs::abilities;
 use crate::protocol::RunResult;
 use crate::state::App;
@@ -50,7 +50,7 @@ pub fn RunPanel(
                 type="button"
                 class="button"
                 data-test="run-button"
-                on:click=move |_| app.segment(app.device_choice.get_untracked())
+                on:click=move |_| app.segment(app.wanted_device())
             >
                 {icon(Icon::Start)}
                 <span>"Segment again"</span>
@@ -61,13 +61,7 @@ pub fn RunPanel(
 
 fn device_rows(device: &DeviceReport) -> Vec<(&'static str, String)> {
     let mut rows = vec![("Runs on", device_words(device))];
-    rows.push((
-        "Self-test",
-        match device.kind {
-            DeviceKind::Gpu => "passed: a known network gave its known answer".into(),
-            DeviceKind::Cpu => "not needed on the CPU, which is the reference".into(),
-        },
-    ));
+    rows.push(("Self-test", "passed: a known network gave its known answer".into()));
     if let Some(note) = &device.note {
         rows.push(("Note", text::capitalised(note)));
     }

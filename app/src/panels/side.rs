@@ -127,7 +127,7 @@ fn Outcome(app: App) -> impl IntoView {
                     type="button"
                     class="button primary"
                     data-test="run-button"
-                    on:click=move |_| app.segment(app.device_choice.get_untracked())
+                    on:click=move |_| app.segment(app.wanted_device())
                 >
                     {icon(Icon::Start)}
                     <span>"Segment this scan"</span>

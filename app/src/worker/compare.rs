@@ -175,7 +175,7 @@ fn failure(error: RegistrationError) -> Failure {
     match error {
         RegistrationError::Pipeline(PipelineError::Cancelled(_)) => Failure::Cancelled,
         RegistrationError::Pipeline(PipelineError::Device(_)) => {
-            Failure::device("the graphics card stopped answering; choose the CPU")
+            Failure::device("the graphics card stopped answering")
         }
         other => Failure::input(other.to_string()),
     }

@@ -125,7 +125,7 @@ fn failure(error: FeatureError) -> Failure {
     match error {
         FeatureError::Pipeline(PipelineError::Cancelled(_)) => Failure::Cancelled,
         FeatureError::Pipeline(PipelineError::Device(_)) => {
-            Failure::device("the graphics card stopped answering; choose the CPU")
+            Failure::device("the graphics card stopped answering")
         }
         other => Failure::input(other.to_string()),
     }

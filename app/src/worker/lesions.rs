@@ -211,8 +211,9 @@ fn failure(error: LesionError) -> Failure {
         | LesionError::Registration(RegistrationError::Pipeline(PipelineError::Cancelled(_))) => {
             Failure::Cancelled
         }
-        LesionError::Pipeline(PipelineError::Device(_)) => {
-            Failure::device("the graphics card stopped answering; choose the CPU")
+        LesionError::Pipeline(PipelineError::Device(_))
+        | LesionError::Registration(RegistrationError::Pipeline(PipelineError::Device(_))) => {
+            Failure::device("the graphics card stopped answering")
         }
         other => Failure::input(other.to_string()),
     }

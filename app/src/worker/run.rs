@@ -64,12 +64,7 @@ impl Engine {
         choice: DeviceChoice,
         wanted: WantedPack<'_>,
     ) -> Result<(DeviceReport, PackCard), Failure> {
-        let opened = self
-            .devices
-            .open(translate::choice(choice))
-            .await
-            .map_err(|error| Failure::device(error.to_string()))?;
-        let card = self.load(&opened, wanted).await?;
+        let (opened, card) = self.load(choice, wanted).await?;
         Ok((translate::device(&opened.report), card))
     }
 
@@ -89,22 +84,15 @@ impl Engine {
         let started = now_utc();
         let begin = now_ms();
         let mut watch = PageWatch::new(id, Rc::clone(ending), "Segmenting");
-        watch.say("Opening and testing the device", 0, 0);
-        let opened = self
-            .devices
-            .open(translate::choice(choice))
-            .await
-            .map_err(|error| Failure::device(error.to_string()))?;
-        watch.end()?;
-        watch.say("Loading the model", 0, 0);
+        watch.say("Testing the device and loading the model", 0, 0);
         // A fitted head is small and its encoder may be another's: built for each run.
         let mut built = None;
-        let card = match (weights, &self.fitted) {
-            (Weights::Pack(wanted), _) => self.load(&opened, wanted).await?,
+        let (opened, card) = match (weights, &self.fitted) {
+            (Weights::Pack(wanted), _) => self.load(choice, wanted).await?,
             (Weights::Fitted, Some((pack, card))) => {
-                let card = card.clone();
+                let opened = open_for(&mut self.devices, choice, pack).await?;
                 built = Some(loaded(pack, &opened)?);
-                card
+                (opened, card.clone())
             }
             (Weights::Fitted, None) => {
                 return Err(Failure::missing("nothing is fitted any more; fit again"));
@@ -234,12 +222,12 @@ impl Engine {
         Ok(bytes)
     }
 
-    /// Has the model on the opened device.
+    /// Has the model on a device that fits it.
     async fn load(
         &mut self,
-        opened: &OpenedDevice,
+        choice: DeviceChoice,
         (key, blob): WantedPack<'_>,
-    ) -> Result<PackCard, Failure> {
+    ) -> Result<(OpenedDevice, PackCard), Failure> {
         if self.pack.as_ref().is_none_or(|opened| opened.key != key) {
             // The old one first: two would not fit on small devices.
             self.pack = None;
@@ -253,13 +241,23 @@ impl Engine {
         let Some(OpenedPack { pack, card, .. }) = &self.pack else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
+        let opened = open_for(&mut self.devices, choice, pack).await?;
         let kind = opened.report.kind;
         if self.model.as_ref().is_none_or(|(on, _)| *on != kind) {
             self.encoded = None;
-            self.model = Some((kind, loaded(pack, opened)?));
+            self.model = Some((kind, loaded(pack, &opened)?));
         }
-        Ok(card.clone())
+        Ok((opened, card.clone()))
     }
+}
+
+async fn open_for(
+    devices: &mut Devices,
+    choice: DeviceChoice,
+    pack: &Pack,
+) -> Result<OpenedDevice, Failure> {
+    let opened = devices.open_for(translate::choice(choice), pack).await;
+    opened.map_err(|error| Failure::device(error.to_string()))
 }
 
 fn loaded(pack: &Pack, opened: &OpenedDevice) -> Result<Prism, Failure> {
