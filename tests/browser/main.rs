@@ -9,6 +9,7 @@
 mod broken;
 mod cine;
 mod compare;
+mod device;
 mod features;
 mod identify;
 mod keyboard;
@@ -59,6 +60,11 @@ fn main() -> ExitCode {
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_run_is_cancelled_within_a_second,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
+        device::without_webgpu_the_cpu_runs_and_one_notice_says_so,
+        device::a_gpu_that_is_lost_is_replaced_by_the_cpu,
+        device::a_question_whose_gpu_is_lost_is_answered_at_the_next_try,
+        device::a_gpu_without_memory_is_replaced_by_the_cpu,
+        device::a_run_without_memory_ends_in_words_and_the_next_one_runs,
         report::a_changed_sentence_is_told_apart_and_nothing_is_lost,
         segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,
         segmenting::the_sample_is_segmented_on_the_cpu_with_the_network_gone,
