@@ -31,11 +31,9 @@ COVERAGE = 0.9
 
 # What is shipped, as the scores decided.
 SHIPPED_INPUTS = ["sequence", "structure"]
-AGE_CAUTION = (
-    "Not read from this scan: nothing that was tried on 48 people beat their mean age beyond chance (best 6.4 "
-    "against 7.5 years of mean error), so this is their mean with the interval that held nine tenths of them."
-)
-SEX_CAUTION = "Learnt from 33 women and 15 men of one study; 41 of 48 were right when left out."
+SEX = "ridge, vectors: structure and sequence"
+RESULTS = REPOSITORY / "training/results/estimate.json"
+MEAN = "the mean of the others"
 
 
 @dataclass
@@ -181,9 +179,24 @@ def class_scores(labels: np.ndarray, scores: np.ndarray) -> dict:
             "AUC": round(auc(labels, scores), 3)}  # fmt: skip
 
 
+def cautions(results: dict) -> dict[str, str]:
+    """What is to be known of age and sex, by head, with the figures of `results/estimate.json`.
+
+    The age that ships is the mean: `prism` shows no number of a head that reads nothing, only this sentence.
+    """
+    ages, people = results["age"], results["people"]
+    best = min(row["MAE"] for name, row in ages.items() if name != MEAN)
+    women, men = results["women, men"]
+    return {
+        "age": f"Nothing that was tried on {people} people beat guessing their mean age beyond chance "
+               f"(mean error {best:.1f} years at best, {ages[MEAN]['MAE']:.1f} by the mean).",
+        "sex": f"Learnt from {women} women and {men} men of one study; {results['sex'][SEX]['right']} were right when left out.",
+    }  # fmt: skip
+
+
 def shipped(table: rows.Table, data: Path):
     """(name, linear model, description) of the heads that go into the pack: `AGE`, `SEX` say which."""
-    who = people(data)
+    who, known = people(data), cautions(json.loads(RESULTS.read_text()))
     table = table.where((table.known["data_set"] == "t1_wholehead") & (table.known["variant"] == ""))
     order = [int(np.flatnonzero(table.known["subject"] == name)[0]) for name in who.names]
     common = {"inputs": SHIPPED_INPUTS, "body_parts": ["head"]}
@@ -192,7 +205,7 @@ def shipped(table: rows.Table, data: Path):
     weight = getattr(age, "weight", np.zeros(x.shape[1]))
     yield "age", rows.Linear(x.mean(0), x.std(0) + 1e-4, weight[None], np.array([age.centre])), common | {
         "name": "age", "kind": "regression", "outputs": ["years"], "half_width": half_width(age.errors),
-        "coverage": COVERAGE, "range": [float(who.age.min()), float(who.age.max())], "caution": AGE_CAUTION,
+        "coverage": COVERAGE, "range": [float(who.age.min()), float(who.age.max())], "caution": known["age"],
     }  # fmt: skip
     sex = Ridge(x, who.male.astype(float))
     labels = np.where(who.male, "male", "female")
@@ -203,7 +216,7 @@ def shipped(table: rows.Table, data: Path):
     weight, bias = slope[:, None] * sex.weight[None], slope * sex.centre + offset
     yield "sex", rows.Linear(sex.mean, sex.deviation, weight, bias), common | {
         "name": "sex", "kind": "classification", "outputs": ["female", "male"], "temperature": 1.0,
-        "least_probability": 0.8, "most_distance": None, "caution": SEX_CAUTION,
+        "least_probability": 0.8, "most_distance": None, "caution": known["sex"],
     }  # fmt: skip
 
 
@@ -212,7 +225,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--features", type=Path, help="folder of the vectors [the newest in the cache]")
     parser.add_argument("--cache", type=Path, default=cache_folder())
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/estimate.json")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     table = rows.load(arguments.features or rows.newest(arguments.cache))
     table = table.where((table.known["data_set"] == "t1_wholehead") & (table.known["variant"] == ""))
@@ -223,7 +236,7 @@ def main() -> None:
     if (measured := volumes(arguments.cache, arguments.data, who.names)) is not None:
         x["volumes of the brain pack"] = measured
     base, widths = left_out(Mean, who.age[:, None], who.age)
-    ages = {"the mean of the others": regression_scores(who.age, base, widths, base)}
+    ages = {MEAN: regression_scores(who.age, base, widths, base)}
     sexes = {"the more frequent sex": {"accuracy": round(float(max(who.male.mean(), 1 - who.male.mean())), 3)}}
     for name, values in x.items():
         for kind, model in (("ridge", Ridge), ("Gaussian process", GaussianProcess)):

@@ -4,6 +4,7 @@
     python -m training.identification.tissues                         # contrasts between tissues
     python -m training.identify                                       # the pack, and results/identify.json
     python -m training.routing                                        # the pack scored by the command
+    python -m training.identify --requantised OLD                     # the brain pack was only rounded again
 
 Learnt from training scans, synthetic ones, and the `develop` sets, three people whose scans are the only
 real T2w and FLAIR to learn from; the hand-labelled set, ms_lesions, dicom_study1 and what the registries
@@ -32,7 +33,7 @@ import torch
 from safetensors.numpy import save as serialise
 
 from training import estimate, pack
-from training.identification import rows, scans, tissues
+from training.identification import rebind, rows, scans, tissues
 from training.identification.rows import Linear, Table
 from training.paths import REPOSITORY, cache_folder, data_folder
 
@@ -46,6 +47,15 @@ DIRECTIONS = 24
 SEQUENCES = ["T1w", "T2w", "FLAIR", scans.CINE]
 PARTS = [scans.HEAD, scans.HEART, scans.OTHER]
 BY_TISSUES = "sequence_by_tissues"
+DATA = [
+    {"name": "OpenNeuro ds002748, 48 T1w heads", "licence": "CC0"},
+    {"name": "ACDC, 50 patients' cine", "licence": "ACDC, non-commercial"},
+    {"name": "Medical Segmentation Decathlon, 140 hippocampus crops", "licence": "CC BY-SA 4.0"},
+    {"name": "multi_sequence: kirby113 and glioma00001, seven scans of two people", "licence": "public research data"},
+    {"name": "ms_longitudinal: one patient with multiple sclerosis, six scans", "licence": "CC BY"},
+    {"name": "SynthSeg label maps, synthetic scans", "licence": "Apache-2.0"},
+    {"name": "SPL atlases of abdomen, knee, head and neck, synthetic scans", "licence": "3D Slicer licence"},
+]
 HEADS = {
     "sequence": {"column": "sequence", "outputs": SEQUENCES, "inputs": ["centre"], "body_parts": [scans.HEAD, scans.HEART]},
     BY_TISSUES: {"column": "sequence", "outputs": ["T1w", "T2w", "FLAIR"], "inputs": ["tissues"], "body_parts": [scans.HEAD]},
@@ -277,8 +287,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/identify.safetensors")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training/results/identify.json")
     parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--requantised", type=Path, metavar="OLD", help="bind the heads to the pack, which is OLD rounded again")
+    parser.add_argument("--registry", type=Path, default=cache_folder() / "registry", help="scans for --requantised")
+    parser.add_argument("--every", type=int, default=40, help="for --requantised: one of so many scans of the large sets")
+    parser.add_argument("--sets", nargs="+", help="for --requantised: these data sets alone [all]")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.requantised:
+        wanted = scans.some(arguments.data, arguments.registry, arguments.every)
+        wanted = [scan for scan in wanted if not arguments.sets or scan.data_set in arguments.sets]
+        words = rebind.Words(DATA, estimate.cautions(json.loads(estimate.RESULTS.read_text())))
+        found = rebind.rebind(arguments.out, arguments.results, arguments.requantised, arguments.pack, wanted, words)
+        print(json.dumps(found, indent=1))
+        return
     _, document = pack.read(arguments.pack)
     table = rows.load(arguments.features or arguments.cache / "identify" / document["sha256"][:12])
     contrasts = rows.load(tissues.folder(arguments.cache, document))
@@ -307,11 +328,7 @@ def main() -> None:
         "encoder": {"name": document["name"], "sha256": document["sha256"]}, "whole_head_mm": WHOLE_HEAD_MM,
         "heads": heads,
         "provenance": {
-            "data": [{"name": "OpenNeuro ds002748, 48 T1w heads", "licence": "CC0"},
-                     {"name": "ACDC, 50 patients' cine", "licence": "ACDC, non-commercial"},
-                     {"name": "Medical Segmentation Decathlon, 140 hippocampus crops", "licence": "CC BY-SA 4.0"},
-                     {"name": "SynthSeg label maps, synthetic scans", "licence": "Apache-2.0"},
-                     {"name": "SPL atlases of abdomen, knee, head and neck, synthetic scans", "licence": "3D Slicer licence"}],
+            "data": DATA,
             "commit": commit.stdout.strip() or "unknown", "trained": time.strftime("%Y-%m-%d"),
             "note": "linear heads on the frozen encoder of the brain pack",
         },

@@ -82,13 +82,19 @@ def documents(folder: Path) -> dict[Path, dict]:
     return found
 
 
-def describe(path: Path, **changes) -> None:
-    """Changes a pack's description; its tensors, and so its SHA-256, stay."""
+def document(path: Path) -> dict:
+    """A pack's description, its tensors unread."""
+    with safe_open(path, framework="np") as file:
+        return json.loads(file.metadata()["prism"])
+
+
+def describe(path: Path, entry: str = "prism", **changes) -> None:
+    """Changes a pack's description, or that of heads (`prism_heads`); the tensors, and so the SHA-256, stay."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
-    document = json.loads(header["__metadata__"]["prism"]) | changes
-    header["__metadata__"]["prism"] = json.dumps(document, ensure_ascii=False)
+    changed = json.loads(header["__metadata__"][entry]) | changes
+    header["__metadata__"][entry] = json.dumps(changed, ensure_ascii=False)
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     path.write_bytes(struct.pack("<Q", len(text)) + text + data_section(content))

@@ -18,7 +18,6 @@ from training import pack
 from training.identification import scans
 from training.paths import REPOSITORY, cache_folder, data_folder
 
-LARGE = ("t1_wholehead", "hippocampus", "cardiac_acdc")  # learnt from, but for the subjects kept back
 KNOWN = ("sequence", "body_part", "skull")
 
 
@@ -55,13 +54,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/routing.json")
     arguments = parser.parse_args()
     there = {document["name"] for document in pack.documents(arguments.packs).values()}
-    wrong, counts, seen = [], {}, {}
+    wrong, counts = [], {}
     heads = {head: {} for head in KNOWN}
-    registry = [scan for scan in scans.of_registry(arguments.registry) if scan.path.exists()]
-    for scan in [*scans.of_data(arguments.data), *scans.label_maps(arguments.data), *registry]:
-        seen[scan.data_set] = seen.get(scan.data_set, -1) + 1
-        if scan.data_set in LARGE and seen[scan.data_set] % arguments.every:
-            continue
+    for scan in scans.some(arguments.data, arguments.registry, arguments.every):
         found = asked(arguments.command, arguments.packs, scan)
         if scan.use == "test" and "error" not in found:
             count(heads, scan, found)
@@ -75,7 +70,7 @@ def main() -> None:
             wrong.append({"scan": scan.name, "wanted": wanted, "given": given})
             print(wrong[-1], flush=True)
     for head in heads.values():
-        unseen = [row for name, row in head.items() if name not in LARGE]
+        unseen = [row for name, row in head.items() if name not in scans.LARGE]
         head["data sets not learnt from"] = {
             "scans": sum(row["scans"] for row in unseen), "answered": sum(row["answered"] for row in unseen),
             "right": sum(row["right"] for row in unseen), "wrong": sum((row["wrong"] for row in unseen), []),

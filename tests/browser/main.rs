@@ -18,6 +18,7 @@ mod policy;
 mod reading;
 mod report;
 mod segmenting;
+mod viewer;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         models::another_pack_of_the_page_is_fetched_when_it_is_chosen,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::slices_move_by_key,
+        viewer::the_cursor_reads_what_the_file_holds_on_the_side_that_is_labelled,
+        viewer::wheel_and_drags_move_slices_crosshair_window_and_image,
+        viewer::structures_light_up_fade_and_are_hidden_one_by_one,
+        viewer::nothing_is_wider_than_a_small_screen,
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
         features::a_few_strokes_teach_a_segmentation,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,

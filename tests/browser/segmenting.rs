@@ -89,12 +89,20 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
     let expected = scans::read("command", &stage.segment_by_command(&scan));
     assert_same(&agreement(&found, &expected));
 
+    // Every row says what the downloaded labels hold.
     let table = page.download("download-csv");
     let text = String::from_utf8(table.bytes).expect("text");
     let mut lines = text.lines();
-    let columns = lines.next().expect("a heading").split(',').count();
-    let rows: Vec<&str> = lines.collect();
-    assert!(columns >= 4 && !rows.is_empty(), "{text}");
+    let columns: Vec<&str> = lines.next().expect("a heading").split(',').collect();
+    let column = |name| columns.iter().position(|&column| column == name).expect(name);
+    let (id, voxels) = (column("id"), column("voxels"));
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert!(rows.len() > 30, "{text}");
+    for row in &rows {
+        let label: f32 = row[id].parse().expect("a number of a structure");
+        let count = found.data.iter().filter(|&&value| value == label).count();
+        assert_eq!(row[voxels], count.to_string(), "voxels of {label}: {row:?}");
+    }
 
     let report = page.download("download-report");
     let html = String::from_utf8(report.bytes).expect("text");
@@ -107,15 +115,24 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
 
     let manifest = page.download("download-manifest");
     let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
-    let manifest = manifest.to_string();
     let pack = fs::read(project::root().join("public/packs/brain.safetensors")).expect("the pack");
     let header = String::from_utf8_lossy(&pack[8..pack.len().min(60_000)]).into_owned();
     let hash = header.split("sha256").nth(1).expect("a hash in the pack");
     let hash: String = hash.chars().filter(char::is_ascii_hexdigit).take(64).collect();
-    assert!(manifest.contains(&hash), "the manifest names the pack by its hash {hash}");
+    assert_eq!(manifest["pack"]["sha256"], hash);
+    assert_eq!(manifest["input"]["dims"], serde_json::json!([48, 48, 48]));
+    assert_eq!(manifest["device"]["kind"], "gpu", "{}", manifest["device"]);
+    let timings = manifest["timings"].as_array().expect("timings");
+    assert!(timings.len() >= 4, "{timings:?}");
+    let total = manifest["total_seconds"].as_f64().expect("seconds");
+    assert!(total > 0.0 && total <= took.as_secs_f64() + 1.0, "{total} s of {took:?}");
+    assert_eq!(manifest["results"]["structures"].as_array().map(Vec::len), Some(rows.len()));
 
     let picture = page.download("download-screenshot");
     assert_eq!(&picture.bytes[..8], b"\x89PNG\r\n\x1a\n");
+    let side =
+        |at: usize| u32::from_be_bytes(picture.bytes[at..at + 4].try_into().expect("four bytes"));
+    assert!(side(16) >= 600 && side(20) >= 400, "a picture of {} x {}", side(16), side(20));
     assert_content(&page);
 }
 

@@ -175,6 +175,56 @@ impl<'browser> Page<'browser> {
         }
     }
 
+    /// Where an element is at shares of its width and height, in pixels of the window.
+    fn place(&self, hook: &str, [across, down]: [f64; 2]) -> Value {
+        self.evaluate(&format!(
+            "(() => {{ const box = {}.getBoundingClientRect();
+               return [box.x + box.width * {across}, box.y + box.height * {down}]; }})()",
+            Self::element(hook)
+        ))
+    }
+
+    /// Moves the mouse over an element, without a button.
+    pub fn point_at(&self, hook: &str, at: [f64; 2]) {
+        let place = self.place(hook, at);
+        self.call(
+            "Input.dispatchMouseEvent",
+            json!({ "type": "mouseMoved", "x": place[0], "y": place[1], "button": "none" }),
+        );
+    }
+
+    /// Drags with a mouse button (`left`, `middle`, `right`) from one share of an element to another.
+    pub fn drag(&self, hook: &str, button: &str, from: [f64; 2], to: [f64; 2]) {
+        let (first, last) = (self.place(hook, from), self.place(hook, to));
+        for (kind, place, held) in [
+            ("mouseMoved", &first, "none"),
+            ("mousePressed", &first, button),
+            ("mouseMoved", &last, button),
+            ("mouseReleased", &last, button),
+        ] {
+            self.call(
+                "Input.dispatchMouseEvent",
+                json!({ "type": kind, "x": place[0], "y": place[1], "button": held, "clickCount": 1 }),
+            );
+        }
+    }
+
+    /// Turns the wheel over the middle of an element by some pixels, down for positive ones.
+    pub fn wheel(&self, hook: &str, pixels: f64) {
+        let place = self.place(hook, [0.5, 0.5]);
+        self.call(
+            "Input.dispatchMouseEvent",
+            json!({ "type": "mouseWheel", "x": place[0], "y": place[1], "deltaX": 0, "deltaY": pixels }),
+        );
+    }
+
+    /// Gives the window another size, in pixels.
+    pub fn resize(&self, width: u32, height: u32) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": true });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+    }
+
     /// Presses and releases a key, named as in `KeyboardEvent.key`.
     pub fn press(&self, key: &str) {
         let (code, number, text) = match key {

@@ -79,6 +79,12 @@ def without_skull(network: Network, image: np.ndarray, rng: np.random.Generator,
     return image * brain
 
 
+def as_it_is(scan: scans.Scan, settings: dict) -> np.ndarray:
+    """The network input of a scan, without variants."""
+    volume, affine = scans.read(scan.path)
+    return boxed(preprocess.normalise(conformed(volume, affine, settings), settings["intensity"]))
+
+
 def inputs(scan: scans.Scan, cache: Path, settings: dict, network: Network):
     """(variant, network input, stripped) of a scan: itself, and of what may be learnt from its variants."""
     volume, affine = scans.read(scan.path)

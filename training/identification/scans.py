@@ -20,6 +20,7 @@ import numpy as np
 
 HEAD, HEART, OTHER = "head", "heart", "other"
 CINE = "cine"
+LARGE = ("t1_wholehead", "hippocampus", "cardiac_acdc")  # learnt from, but for the subjects kept back
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,16 @@ def of_registry(folder: Path) -> list[Scan]:
         for path, part in outside
     ]
     return rows
+
+
+def some(data: Path, registry: Path, every: int) -> list[Scan]:
+    """One of `every` scans of the large sets, and all of the others that are there."""
+    seen, kept = {}, []
+    for scan in [*of_data(data), *label_maps(data), *of_registry(registry)]:
+        seen[scan.data_set] = seen.get(scan.data_set, -1) + 1
+        if scan.path.exists() and not (scan.data_set in LARGE and seen[scan.data_set] % every):
+            kept.append(scan)
+    return kept
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -116,6 +116,15 @@ fn write_precache(version: &str) -> TaskResult {
 }
 
 /// One hash over the names and contents of everything in [`INPUTS`].
+/// What the compiler says of itself; nothing where it cannot be asked (the build will say so).
+fn compiler() -> Vec<u8> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    std::process::Command::new(rustc)
+        .arg("-vV")
+        .output()
+        .map_or_else(|_| vec![], |done| done.stdout)
+}
+
 fn hash_of_inputs() -> TaskResult<String> {
     let root = project::root();
     let mut files = Vec::new();
@@ -128,6 +137,7 @@ fn hash_of_inputs() -> TaskResult<String> {
         }
     }
     let mut hash = Sha256::new();
+    hash.update(compiler());
     for file in files {
         let content = fs::read(&file).map_err(|source| TaskError::file("read", &file, source))?;
         hash.update(file.strip_prefix(&root).unwrap_or(&file).as_os_str().as_encoded_bytes());

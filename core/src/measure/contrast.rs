@@ -132,7 +132,8 @@ pub(super) fn measures(tissues: &Tissues, background: &Background) -> Vec<Measur
             ("", 2),
             "Mean intensity of white matter over that of the cortex: above 1 as in T1-weighted, \
              below 1 as in T2-weighted scans.",
-            "mean(white matter) / mean(cortex)",
+            "mean(white matter) / mean(cortex); Salat et al., NeuroImage 48, 2009, 21-28, who give grey \
+             over white",
         )
         .result(ratio),
         Measure::new(

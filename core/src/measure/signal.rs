@@ -58,7 +58,8 @@ pub(super) fn signal_measures(
             "Noise in air",
             ("scan units", 2),
             "Spread of the intensities in the air around the head, where there is no signal.",
-            "standard deviation (n - 1) of air at least 6 mm from the head",
+            "standard deviation (n - 1) of air at least 6 mm from the head; Henkelman, Med Phys 12, 1985, \
+             232-233",
         )
         .result(air.clone().map(|air| air.deviation)),
         Measure::new(
@@ -105,7 +106,8 @@ pub(super) fn signal_measures(
                 "Mean of {of} divided by the noise inside the head. Higher is better; interpolated \
                  or filtered scans give too high a value."
             ),
-            "mean(signal) / (median |HHH| / 0.6745)",
+            "mean(signal) / (median |HHH| / 0.6745); noise as in Donoho, IEEE Trans Inf Theory 41, 1995, \
+             613-627",
         )
         .result(ratio),
         Measure::new(
