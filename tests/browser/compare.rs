@@ -93,7 +93,8 @@ pub fn an_alignment_is_saved_as_the_command_line_writes_it(stage: &Stage) {
     let level = mean(&mut head.data.iter().copied());
     let away = mean(&mut head.data.iter().zip(&warped.data).map(|(a, b)| (a - b).abs()));
     assert!(away < 0.1 * level, "{away} of {level}");
-    for (hook, gzip) in [("compare-save-field", [0x1f, 0x8b]), ("compare-save-labels", [0x1f, 0x8b])]
+    for (hook, gzip) in
+        [("compare-save-field", [0x1f, 0x8b]), ("compare-save-labels", [0x1f, 0x8b])]
     {
         assert_eq!(page.download(hook).bytes[..2], gzip, "{hook}");
     }
