@@ -132,8 +132,9 @@ pub struct Compare {
     pub dates: [RwSignal<String>; 2],
     /// Years between the scans, as typed; they go before the dates.
     pub years: RwSignal<String>,
-    /// The change of each structure, and of lesions with what repeats show (mL).
+    /// The change of each structure.
     pub rows: RwSignal<Option<Vec<Change>>>,
+    /// Lesions that changed, and the largest spot that repeats show, millilitres.
     pub findings: RwSignal<Option<(Vec<Finding>, f64)>>,
     /// Percent of local change that is noise, once the map was drawn.
     pub noise_percent: RwSignal<Option<f64>>,
