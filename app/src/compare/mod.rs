@@ -135,7 +135,7 @@ pub struct Compare {
     pub years: RwSignal<String>,
     /// The change of each structure.
     pub rows: RwSignal<Option<Vec<Change>>>,
-    /// Lesions that changed, and the largest spot (mL) of the first scan against its own repeats.
+    /// Lesions that changed, and the largest spot that repeats show, millilitres.
     pub findings: RwSignal<Option<(Vec<Finding>, f64)>>,
     /// Percent of local change that is noise, once the map was drawn.
     pub noise_percent: RwSignal<Option<f64>>,
