@@ -4,12 +4,16 @@
         --checkpoint training/checkpoints/brain2mm.safetensors
 
 The weights are those of the checkpoint, or without one the pack's own. The scores in the pack are dropped: score it
-again (training.evaluate, training.labelled), and bind the heads of training.identify to the new brain pack.
+again (training.evaluate, training.labelled), write them in, and bind the heads of training.identify to the new brain
+pack.
+
+    python -m training.requantise public/packs/brain.safetensors --scores training/results/brain.json
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -22,9 +26,18 @@ OWN = ("schema", "architecture", "sha256")  # pack.write sets these
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pack", type=Path)
-    parser.add_argument("--version", required=True)
+    parser.add_argument("--version")
+    parser.add_argument("--scores", type=Path, help="write these into the pack and leave the rest as it is")
     parser.add_argument("--checkpoint", type=Path, help="float weights of the same training step")
     arguments = parser.parse_args()
+    if arguments.scores:
+        scored = json.loads(arguments.scores.read_text())
+        if scored["sha256"] != pack.document(arguments.pack)["sha256"]:
+            raise SystemExit(f"{arguments.scores}: of another pack, {scored['sha256'][:12]}")
+        pack.describe(arguments.pack, "prism", scores=scored["summary"])
+        return
+    if not arguments.version:
+        parser.error("--version says what the pack is called from now on")
     network, document = pack.read(arguments.pack)
     if arguments.checkpoint:
         wanted, found = network.state_dict(), load_file(arguments.checkpoint)
