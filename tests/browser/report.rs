@@ -138,7 +138,7 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     });
     page.click("reset-sentence");
     page.click("edit-report");
-    page.wait_until("the plain words", PATIENCE, &|page| page.text("report") == before);
+    page.wait_until("the plain words again", PATIENCE, &|page| page.text("report") == before);
 
     // A sum leads to the structures that it adds up.
     page.click("[data-source=total-brain]");

@@ -121,7 +121,7 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
     let hash: String = hash.chars().filter(char::is_ascii_hexdigit).take(64).collect();
     assert_eq!(manifest["pack"]["sha256"], hash);
     assert_eq!(manifest["input"]["dims"], serde_json::json!([48, 48, 48]));
-    assert_eq!(manifest["device"]["kind"], "gpu", "{}", manifest["device"]);
+    assert_eq!(manifest["device"]["kind"], "GPU", "{}", manifest["device"]);
     let timings = manifest["timings"].as_array().expect("timings");
     assert!(timings.len() >= 4, "{timings:?}");
     let total = manifest["total_seconds"].as_f64().expect("seconds");
