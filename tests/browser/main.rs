@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         cine::measuring_phases_is_cancelled_and_goes_on_later,
         cine::phases_in_files_of_their_own_are_added,
         compare::the_cursor_reads_mni_coordinates_as_the_command_line_finds_them,
-        compare::a_scan_against_itself_shows_no_change_and_is_dated,
+        compare::a_map_of_local_change_comes_with_its_scale,
         identify::a_scan_is_identified_when_asked,
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_run_is_cancelled_within_a_second,
