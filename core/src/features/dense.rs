@@ -5,13 +5,12 @@
 //! maps are blended with the Gaussian of the segmentation; windows then start at
 //! multiples of the coarsest stride, so that every map has one grid.
 
-use burn::tensor::Tensor;
-
 use super::FeatureError;
 use crate::model::{MapShape, Pack, Prism};
 use crate::pipeline::preprocess::{FOREGROUND, Prepared, conform};
-use crate::pipeline::windows::gaussian;
-use crate::pipeline::{Pacer, PipelineError, Watch, Windows, input_affine, prepare_for, read};
+use crate::pipeline::{
+    Blended, Layout, Pacer, PipelineError, Watch, Windows, input_affine, prepare_for,
+};
 use crate::volume::{Affine, IntensityRule, Volume, offset};
 
 /// Most numbers held of one scan (384 MiB); the finest maps beyond are left out.
@@ -99,10 +98,12 @@ impl DenseFeatures {
 
     /// Whether both come from encoders of the same shape.
     pub(super) fn same_encoder(&self, other: &Self) -> bool {
-        let shape = |features: &Self| -> Vec<(usize, usize, usize)> {
-            features.levels.iter().map(|l| (l.map, l.stride, l.channels)).collect()
-        };
-        shape(self) == shape(other)
+        self.shape() == other.shape()
+    }
+
+    /// Map, stride and channels of each level.
+    pub(super) fn shape(&self) -> Vec<(usize, usize, usize)> {
+        self.levels.iter().map(|level| (level.map, level.stride, level.channels)).collect()
     }
 }
 
@@ -129,7 +130,7 @@ pub async fn extract<W: Watch>(
             model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         for (map, tensor) in features.maps.into_iter().enumerate() {
             if let Some(sum) = sums.iter_mut().find(|sum| sum.level.map == map) {
-                sum.add(windows.start(index), tensor, count == 1).await?;
+                sum.blended.add(windows.start(index), tensor, count == 1).await?;
             }
         }
     }
@@ -148,7 +149,8 @@ fn kept(maps: &[MapShape], dims: [usize; 3]) -> Result<Vec<Sum>, FeatureError> {
             break;
         }
         let level = Level { map, stride, channels, dims: sides, values: Vec::new() };
-        sums.insert(0, Sum { level, weights: Vec::new() });
+        let blended = Blended::new(stride, channels, sides, Layout::ChannelsLast);
+        sums.insert(0, Sum { level, blended });
     }
     if sums.is_empty() { Err(FeatureError::NoMaps) } else { Ok(sums) }
 }
@@ -156,49 +158,12 @@ fn kept(maps: &[MapShape], dims: [usize; 3]) -> Result<Vec<Sum>, FeatureError> {
 /// A level that windows are added to.
 struct Sum {
     level: Level,
-    /// Sum of the windows' weights, a value a voxel; empty for a single window.
-    weights: Vec<f32>,
+    blended: Blended,
 }
 
 impl Sum {
-    async fn add(
-        &mut self,
-        start: [usize; 3],
-        map: Tensor<5>,
-        only: bool,
-    ) -> Result<(), PipelineError> {
-        let level = &mut self.level;
-        let [_, channels, nx, ny, nz] = map.dims();
-        let voxels = nx * ny * nz;
-        let values = read(map).await?;
-        let [_, sy, sz] = level.dims;
-        let total = level.dims.iter().product::<usize>();
-        level.values.resize(total * channels, 0.0);
-        if !only {
-            self.weights.resize(total, 0.0);
-        }
-        let [wx, wy, wz] = [nx, ny, nz].map(gaussian);
-        let start = start.map(|place| place / level.stride);
-        for voxel in 0..voxels {
-            let [x, y, z] = [voxel / (ny * nz), voxel / nz % ny, voxel % nz];
-            let at = ((start[0] + x) * sy + start[1] + y) * sz + start[2] + z;
-            let weight = if only { 1.0 } else { wx[x] * wy[y] * wz[z] };
-            let target = &mut level.values[at * channels..(at + 1) * channels];
-            for (channel, value) in target.iter_mut().enumerate() {
-                *value += weight * values[channel * voxels + voxel];
-            }
-            if !only {
-                self.weights[at] += weight;
-            }
-        }
-        Ok(())
-    }
-
     fn finish(mut self) -> Level {
-        let rows = self.level.values.chunks_exact_mut(self.level.channels);
-        for (row, weight) in rows.zip(self.weights) {
-            row.iter_mut().for_each(|value| *value /= weight);
-        }
+        self.level.values = self.blended.finish();
         self.level
     }
 }

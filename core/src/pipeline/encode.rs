@@ -1,14 +1,18 @@
-//! The encoder alone: pooled features of a scan, and its maps where one pass holds it.
+//! The encoder alone: pooled features of a scan, and its maps.
 
 use burn::tensor::Tensor;
 
+use super::blended::{Blended, Layout};
 use super::encoded::{Encoded, Keeper, LARGEST};
 use super::preprocess::Prepared;
 use super::run::{Pacer, PipelineError, Watch, prepare_for};
 use super::sliding::{Windows, read};
 use crate::model::disentangle::Disentangled;
-use crate::model::{Features, Pack, PooledInput, Prism};
+use crate::model::{Features, MapShape, Pack, PooledInput, Prism};
 use crate::volume::{Affine, Volume};
+
+/// Most numbers in the maps of a scan (1 GiB).
+const MOST_VALUES: usize = 256 << 20;
 
 /// The features that stand for a whole scan.
 const POOLED: [(&str, PooledInput); 3] = [
@@ -42,13 +46,18 @@ pub struct PooledFeature {
 pub struct Encoding {
     /// Structure and sequence, of an encoder without branches neither, fused, and centre.
     pub pooled: Vec<PooledFeature>,
-    /// The maps, empty when the scan needs more than one window.
+    /// The maps; of several windows blended, as those of the segmentation.
     pub maps: Vec<FeatureMap>,
+    /// Names of the finest maps that are left out, for together they would hold more than
+    /// [`MOST_VALUES`] numbers.
+    pub left_out: Vec<String>,
     /// World from voxel of the network's input.
     pub affine: Affine,
 }
 
-/// Encodes a scan.
+/// Encodes a scan. Blended maps come from windows that start at multiples of the coarsest
+/// stride, the pooled features from those of [`pooled`], so that heads read the same from
+/// both; where these windows differ, the encoder runs over each.
 ///
 /// # Errors
 /// [`PipelineError`].
@@ -59,33 +68,79 @@ pub async fn encode<W: Watch>(
     watch: &mut W,
 ) -> Result<Encoding, PipelineError> {
     let prepared = prepare_for(scan, pack)?;
+    let encoder = &pack.info.architecture.encoder;
     let windows = Windows::new(&prepared, pack);
-    let total = windows.count() * model.encoder_steps();
-    let mut pacer = Pacer::new(watch, total);
-    let mut pooled: Vec<PooledFeature> = Vec::new();
-    let mut maps = Vec::new();
-    for index in windows.indices() {
-        let input = windows.input(&prepared, index, model.device());
-        let features =
-            model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
-        add_pooled(&mut pooled, &features, model, windows.count()).await?;
-        if windows.count() > 1 {
-            continue;
-        }
-        let Disentangled { structure, sequence, fused } = features.deepest;
-        let deepest: Vec<(&str, Tensor<5>)> =
-            [("structure", structure), ("sequence", sequence), ("fused", Some(fused))]
-                .into_iter()
-                .filter_map(|(name, map)| Some((name, map?)))
-                .collect();
-        for (level, map) in features.maps.into_iter().enumerate() {
-            maps.push(read_map(format!("maps.{level}"), map).await?);
-        }
-        for (name, map) in deepest {
-            maps.push(read_map(name.into(), map).await?);
+    let aligned = Windows::new(&prepared, pack).aligned(encoder.multiple());
+    let same = windows.indices().all(|index| windows.start(index) == aligned.start(index));
+    let passes = if same {
+        vec![(&windows, true, true)]
+    } else {
+        vec![(&windows, true, false), (&aligned, false, true)]
+    };
+    let count = windows.count();
+    let left_out = left_out(&encoder.maps(), prepared.dims);
+    let mut pacer = Pacer::new(watch, passes.len() * count * model.encoder_steps());
+    let mut sums: Vec<PooledFeature> = Vec::new();
+    let mut maps: Vec<(String, Blended, [usize; 4])> = Vec::new();
+    for (windows, for_pooled, for_maps) in passes {
+        for index in windows.indices() {
+            let input = windows.input(&prepared, index, model.device());
+            let side = input.dims()[2];
+            let features =
+                model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
+            if for_pooled {
+                add_pooled(&mut sums, &features, model, count).await?;
+            }
+            if !for_maps {
+                continue;
+            }
+            for (name, map) in named(features) {
+                if left_out.contains(&name) {
+                    continue;
+                }
+                let at = maps.iter().position(|(held, ..)| *held == name).unwrap_or(maps.len());
+                if at == maps.len() {
+                    let [_, channels, across, ..] = map.dims();
+                    let stride = side / across;
+                    let [x, y, z] = prepared.dims.map(|side| side / stride);
+                    let sum = Blended::new(stride, channels, [x, y, z], Layout::ChannelsFirst);
+                    maps.push((name, sum, [channels, x, y, z]));
+                }
+                maps[at].1.add(windows.start(index), map, count == 1).await?;
+            }
         }
     }
-    Ok(Encoding { pooled, maps, affine: input_affine(&prepared) })
+    let maps = maps
+        .into_iter()
+        .map(|(name, sum, shape)| FeatureMap { name, shape, values: sum.finish() })
+        .collect();
+    Ok(Encoding { pooled: sums, maps, left_out, affine: input_affine(&prepared) })
+}
+
+/// The encoder's maps, finest first, and the deepest by its branches.
+fn named(features: Features) -> Vec<(String, Tensor<5>)> {
+    let Disentangled { structure, sequence, fused } = features.deepest;
+    let levels = features.maps.into_iter().enumerate();
+    let levels = levels.map(|(level, map)| (level_name(level), map));
+    let deepest = [("structure", structure), ("sequence", sequence), ("fused", Some(fused))];
+    levels.chain(deepest.into_iter().filter_map(|(name, map)| Some((name.into(), map?)))).collect()
+}
+
+fn level_name(level: usize) -> String {
+    format!("maps.{level}")
+}
+
+/// The finest maps, from where all together hold more than [`MOST_VALUES`] numbers.
+fn left_out(maps: &[MapShape], dims: [usize; 3]) -> Vec<String> {
+    let mut held = 0;
+    let mut names = Vec::new();
+    for (level, &MapShape { channels, stride }) in maps.iter().enumerate().rev() {
+        held += channels * dims.map(|side| side / stride).iter().product::<usize>();
+        if held > MOST_VALUES {
+            names.insert(0, level_name(level));
+        }
+    }
+    names
 }
 
 /// What small heads read of a scan, and the pass itself for a decoder.
@@ -151,7 +206,17 @@ pub fn input_affine(prepared: &Prepared) -> Affine {
     prepared.grid_affine.rescaled([1.0; 3], shift)
 }
 
-async fn read_map(name: String, map: Tensor<5>) -> Result<FeatureMap, PipelineError> {
-    let [_, channels, x, y, z] = map.dims();
-    Ok(FeatureMap { name, shape: [channels, x, y, z], values: read(map).await? })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_finest_maps_of_a_huge_scan_are_left_out() {
+        let maps = [(16, 1), (32, 2), (64, 4)];
+        let maps = maps.map(|(channels, stride)| MapShape { channels, stride });
+        assert!(left_out(&maps, [128; 3]).is_empty());
+        // 16 * 256 ** 3 = 268 million numbers alone.
+        assert_eq!(left_out(&maps, [256; 3]), ["maps.0"]);
+        assert_eq!(left_out(&maps, [512; 3]), ["maps.0", "maps.1"]);
+    }
 }

@@ -5,6 +5,7 @@
 //! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. [`device`] opens
 //! and tests what it runs on, [`run_on`] runs there and once more on the CPU.
 
+mod blended;
 mod contrast;
 pub mod device;
 mod encode;
@@ -20,6 +21,7 @@ mod study;
 mod to_scan;
 pub mod windows;
 
+pub(crate) use blended::{Blended, Layout};
 pub use contrast::{contrast, tissue_contrast};
 pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,

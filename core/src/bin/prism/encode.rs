@@ -56,6 +56,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .map(|feature| format!("{} {} features", feature.values.len(), feature.name))
         .collect();
     println!("{}: {} maps, {}", arguments.output.display(), encoding.maps.len(), pooled.join(", "));
+    if !encoding.left_out.is_empty() {
+        println!("  too large and left out: {}", encoding.left_out.join(", "));
+    }
     Ok(())
 }
 
