@@ -4,8 +4,8 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use prism_core::features::{
-    DenseFeatures, FeatureError, Labelled, Naming, extract, fit_painted, fit_scans,
-    principal_components, query, similarity,
+    DenseFeatures, FeatureError, Labelled, LeftOut, Naming, Painted, extract, fit_painted,
+    fit_scans, principal_components, query, similarity,
 };
 use prism_core::formats::{InputFile, Selection, load};
 use prism_core::model::{HeadConfig, Pack, PackError, Prism};
@@ -120,8 +120,8 @@ fn left_out_blobs_are_scored_without_their_own_voxels() {
         balls.push((centre, 1.5, 1 + [0, 1, 1, 0, 1, 0, 0, 1, 1, 0, 0, 1][usize::from(at)]));
     }
     let labels = labels(&balls);
-    let example = Labelled { features: &features, labels: &labels };
-    let fitted = pollster::block_on(fit_painted(&[example], 2)).expect("fit");
+    let painted = Painted::of(&features, &labels).expect("examples");
+    let fitted = pollster::block_on(fit_painted(&[painted], 2)).expect("fit");
     let recall = fitted.scores.mean.expect("six blobs a class");
     assert!((0.1..=0.9).contains(&recall), "recall {recall} where there is nothing to learn");
     assert_eq!(fitted.scores.folds, 5);
@@ -133,14 +133,41 @@ fn too_few_blobs_are_fitted_but_not_scored() {
     let scan = scan(3);
     let features = features(&scan, &network);
     let fit = |balls: &[([f64; 3], f64, u8)]| {
-        let labels = labels(balls);
-        let example = Labelled { features: &features, labels: &labels };
-        pollster::block_on(fit_painted(&[example], 2))
+        let painted = Painted::of(&features, &labels(balls)).expect("examples");
+        pollster::block_on(fit_painted(&[painted], 2))
     };
     let two = fit(&[([12.0, 18.0, 22.0], 2.0, 1), ([28.0, 18.0, 22.0], 2.0, 2)]).expect("fit");
     assert_eq!((two.scores.folds, two.scores.mean), (0, None));
     assert!(two.scores.note.is_some_and(|note| note.contains("too few examples")));
     assert!(matches!(fit(&[([12.0, 18.0, 22.0], 2.0, 1)]), Err(FeatureError::Examples(_))));
+}
+
+#[test]
+fn examples_of_two_scans_outlive_them_and_leave_scans_out() {
+    let network = network();
+    // The x coordinate is written into the grey values, so left and right can be told.
+    let balls = [([10.0, 18.0, 22.0], 2.5, 1), ([30.0, 18.0, 22.0], 2.5, 2)];
+    let kept: Vec<Vec<u8>> = [4, 5]
+        .map(|seed| {
+            let features = features(&scan(seed), &network);
+            let painted = Painted::of(&features, &labels(&balls)).expect("examples");
+            assert_eq!(painted.places(2), [1, 1]);
+            painted.to_bytes().expect("a file")
+        })
+        .to_vec();
+    let scans: Vec<Painted> =
+        kept.iter().map(|bytes| Painted::read(bytes).expect("examples")).collect();
+    let fitted = pollster::block_on(fit_painted(&scans, 2)).expect("fit");
+    // One blob a class and scan: only another scan can be left out.
+    assert_eq!((fitted.scores.left_out, fitted.scores.folds), (LeftOut::Scans, 2));
+    let recall = fitted.scores.mean.expect("two scans");
+    assert!(recall > 0.8, "recall {recall} of what the grey values say");
+    let bytes = fitted
+        .to_pack(&network.0, naming(2), scans.len())
+        .and_then(|pack| pack.to_bytes())
+        .expect("pack");
+    let pack = Pack::read(&bytes).expect("a fitted pack is a pack");
+    assert_eq!(pack.info.provenance["examples"], 2);
 }
 
 #[test]

@@ -11,7 +11,10 @@
 //! | [`similarity`] | where in this or another scan it looks like here |
 //! | `samples` | features at labelled or painted voxels, drawn by strata |
 //! | `ridge` | linear classifiers and regressions in closed form |
-//! | [`few_shot`] | a head fitted on a handful of examples, with cross-validated scores |
+//! | [`few_shot`] | a head fitted on a handful of examples |
+//! | `painted` | examples painted in one or several scans |
+//! | `folds`, `scores` | cross-validation: what is left out, what is counted |
+//! | `classifier`, `dual` | a head on the pooled features of labelled scans |
 //! | `fitted` | a fitted head as a pack |
 //! | `linalg` | the two solvers: Cholesky, leading eigenvectors |
 //!
@@ -20,23 +23,32 @@
 //!
 //! Inside this module voxels lie as the network's do: `[x, y, z]`, z fastest.
 
+mod classifier;
 mod dense;
+mod dual;
 pub mod few_shot;
 mod fitted;
+mod folds;
 pub(crate) mod linalg;
+mod painted;
 pub mod principal;
 mod readout;
 mod ridge;
 mod samples;
+mod scores;
 pub mod similarity;
 
+pub use classifier::{Taught, teach};
 pub use dense::{DenseFeatures, Level, extract};
-pub use few_shot::{Fitted, Labelled, Metric, Scores, fit_painted, fit_scans};
+pub use few_shot::{Fitted, Labelled, fit_scans};
 pub use fitted::Naming;
+pub use painted::{Painted, fit_painted};
 pub use principal::{Principal, principal_components};
 pub use readout::Readout;
+pub use scores::{LeftOut, Metric, Scores};
 pub use similarity::{Query, Similarity, query, similarity};
 
+use crate::identify::HeadsError;
 use crate::model::PackError;
 use crate::pipeline::PipelineError;
 use crate::volume::AffineError;
@@ -50,6 +62,12 @@ pub enum FeatureError {
     /// Labels that lie nowhere in the world.
     #[error(transparent)]
     Affine(#[from] AffineError),
+    /// The fitted head of whole scans cannot be written.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
+    /// Kept examples cannot be read or written.
+    #[error("the kept examples cannot be used: {0}")]
+    Kept(String),
     /// The fitted pack cannot be written.
     #[error(transparent)]
     Pack(#[from] PackError),

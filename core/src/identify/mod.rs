@@ -5,6 +5,7 @@
 //! affine ([`geometry`]), never from a network. Once the pack has labelled a head, the
 //! contrast between its tissues ([`TISSUES`]) decides the sequence. What the file says of itself is held
 //! against the image ([`fields`]), and [`routing`] asks every pack whether it fits.
+//! [`taught`] are heads that a person fitted on scans of their own.
 //! [`estimate`] reads age and sex from the same vectors, with the interval they deserve.
 
 pub mod estimate;
@@ -13,6 +14,7 @@ pub mod geometry;
 pub mod heads;
 pub mod pack;
 pub mod routing;
+pub mod taught;
 
 use serde::{Deserialize, Serialize};
 

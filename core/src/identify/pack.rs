@@ -5,6 +5,8 @@
 //! another one is an error. Nothing is filled in: a missing or extra tensor, a wrong shape
 //! or hash is an error, too.
 
+mod write;
+
 use std::collections::BTreeMap;
 
 use safetensors::{Dtype, SafeTensors};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::heads::{Head, HeadInfo, HeadKind};
+pub use write::LinearHead;
 
 /// The layout that this version reads.
 pub const SCHEMA: u64 = 1;
