@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use prism_core::formats::nifti::write_volume;
+use prism_core::volume::{Affine, Volume};
+use safetensors::SafeTensors;
 use serde_json::Value;
 
 const TINY: &str = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
@@ -196,4 +199,129 @@ fn a_series_that_nobody_chose_is_named() {
     assert!(said.lines().any(|one| one == note), "{said}");
     let said = text(&prism(&line(&["--series", "series-2"])).stderr);
     assert!(!said.contains("2 series"), "{said}");
+}
+
+/// A box of this many voxels of 1 mm with a bright part of the given size, as a file.
+fn bright_box(folder: &Path, name: &str, sides: [usize; 3], seed: u32, bright: f32) -> PathBuf {
+    let mut state = seed;
+    let noise = |state: &mut u32| {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (*state >> 8) as f32 / (1 << 24) as f32
+    };
+    let inside = |at: usize, side: usize| (side / 4..3 * side / 4).contains(&at);
+    let mut data = Vec::with_capacity(sides.iter().product());
+    for z in 0..sides[2] {
+        for y in 0..sides[1] {
+            for x in 0..sides[0] {
+                let part = inside(x, sides[0]) && inside(y, sides[1]) && inside(z, sides[2]);
+                let level = if part { bright } else { 100.0 };
+                data.push(level * (1.0 + 0.2 * noise(&mut state)));
+            }
+        }
+    }
+    let affine = Affine::from_spacing([1.0; 3]);
+    let volume = Volume::new(data, sides, affine).expect("a volume");
+    let path = folder.join(name);
+    fs::write(&path, write_volume(&volume).expect("NIfTI")).expect("a file");
+    path
+}
+
+fn converted(folder: &Path) -> PathBuf {
+    let pack = folder.join("pack.safetensors");
+    let checkpoint = golden(&["convert", "flat.pt"]);
+    let line = ["convert".as_ref(), checkpoint.as_os_str(), "-o".as_ref(), pack.as_os_str()];
+    let more = ["--arch", TINY, "--licence", "CC0-1.0"].map(OsStr::new);
+    let output = prism(&[&line[..], &more[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    pack
+}
+
+#[test]
+fn a_scan_of_several_windows_has_blended_maps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = converted(folder.path());
+    // Windows have 96 voxels a side; 150 are padded to 160: three windows, one of which
+    // is moved to a multiple of the coarsest stride.
+    let scan = bright_box(folder.path(), "long.nii.gz", [150, 40, 40], 1, 300.0);
+    let output = folder.path().join("features.safetensors");
+    let said = prism(&[
+        OsStr::new("encode"),
+        scan.as_os_str(),
+        OsStr::new("-o"),
+        output.as_os_str(),
+        OsStr::new("--pack"),
+        pack.as_os_str(),
+        OsStr::new("--device"),
+        OsStr::new("cpu"),
+    ]);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    let bytes = fs::read(&output).expect("the features");
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let deepest = tensors.tensor("fused").expect("the deepest map");
+    let [channels, x, y, z] = deepest.shape()[..] else { panic!("{:?}", deepest.shape()) };
+    assert!(x > 3 && x > y && y == z, "several windows: {:?}", deepest.shape());
+    for level in 0..5 {
+        let map = tensors.tensor(&format!("maps.{level}")).expect("a map");
+        assert_eq!(map.shape()[1..], [x, y, z].map(|side| side << (4 - level)), "maps.{level}");
+        let values = map.data().chunks_exact(4);
+        let mut values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        assert!(values.all(f32::is_finite), "maps.{level} has a voxel that no window covers");
+    }
+    let pooled = tensors.tensor("pooled.fused").expect("the pooled vector");
+    assert_eq!(pooled.shape(), [channels]);
+}
+
+#[test]
+fn whole_scans_with_labels_make_a_classifier() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = converted(folder.path());
+    let scan =
+        |name: &str, seed: u32, bright: f32| bright_box(folder.path(), name, [40; 3], seed, bright);
+    let examples: Vec<PathBuf> = (0..6)
+        .map(|n| scan(&format!("{n}.nii.gz"), n, if n % 2 == 0 { 30.0 } else { 400.0 }))
+        .collect();
+    let new = scan("new.nii.gz", 9, 400.0);
+    let head = folder.path().join("head.safetensors");
+    let json = folder.path().join("scores.json");
+    let run = |line: &[&OsStr], more: &[&str]| {
+        let model = [OsStr::new("--pack"), pack.as_os_str(), "--device".as_ref(), "cpu".as_ref()];
+        let more: Vec<&OsStr> = more.iter().map(OsStr::new).collect();
+        prism(&[line, &more[..], &model[..]].concat())
+    };
+    let mut fit: Vec<&OsStr> = vec!["fit-classifier".as_ref()];
+    fit.extend(examples.iter().map(|path| path.as_os_str()));
+    fit.extend([OsStr::new("-o"), head.as_os_str(), "--json".as_ref(), json.as_os_str()]);
+    let output = run(&fit, &["--labels", "dark", "bright", "dark", "bright", "dark", "bright"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("6 of 6 scans recognised when left out"), "{said}");
+    let scores: Value = serde_json::from_slice(&fs::read(&json).expect("scores")).expect("JSON");
+    assert_eq!(scores["scores"]["majority"], 0.5);
+    let low = scores["scores"]["interval"][0].as_f64().expect("an interval");
+    assert!((low - 0.6097).abs() < 1e-3, "Wilson's interval of 6 of 6: {low}");
+
+    let ask = |scan: &Path| {
+        let line = ["classify".as_ref(), scan.as_os_str(), "--head".as_ref(), head.as_os_str()];
+        run(&line, &["--json"])
+    };
+    let output = ask(&new);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer[0]["given"], "bright");
+    let share = answer[0]["probabilities"][0][1].as_f64().expect("a probability");
+    assert!(share > 0.5 && share < 0.99, "{share}");
+
+    // Features that `prism encode` wrote say the same.
+    let features = folder.path().join("new.safetensors");
+    let line = ["encode".as_ref(), new.as_os_str(), "-o".as_ref(), features.as_os_str()];
+    assert!(run(&line, &[]).status.success());
+    let again: Value = serde_json::from_slice(&ask(&features).stdout).expect("JSON");
+    assert_eq!(again, answer);
+
+    // One line each: a label with one scan, labels that are not as many, another encoder.
+    let labels = |line: &[&str]| text(&run(&fit, &[&["--labels"], line].concat()).stderr);
+    assert!(labels(&["a", "a", "a", "a", "a", "b"]).contains("\"b\", 2 are needed"));
+    assert!(labels(&["a", "b"]).contains("6 scans and 2 labels"));
+    let line = ["classify".as_ref(), new.as_os_str(), "--head".as_ref(), head.as_os_str()];
+    assert!(failure(&line).contains("belong to the encoder of"));
 }

@@ -4,11 +4,13 @@
 //! their target and renamed, so nothing half-written is left.
 
 mod cine;
+mod classify;
 mod convert;
 mod encode;
 mod estimate;
 mod files;
 mod fit;
+mod fit_classifier;
 mod follow_up;
 mod identify;
 mod info;
@@ -62,6 +64,10 @@ enum Command {
     Wording(wording::Arguments),
     /// Fit a segmentation on a few labelled scans and save it as a pack
     Fit(fit::Arguments),
+    /// Fit a classifier on a few whole scans with a label each
+    FitClassifier(fit_classifier::Arguments),
+    /// Say which of the labels of a fitted classifier scans have
+    Classify(classify::Arguments),
     /// Say which sequence and body part a scan shows, and which pack fits it
     Identify(identify::Arguments),
     /// Estimate age and sex from a T1w scan without skull
@@ -100,6 +106,8 @@ fn main() -> ExitCode {
         Command::FollowUp(arguments) => pollster::block_on(follow_up::run(&arguments)),
         Command::Wording(arguments) => wording::run(&arguments),
         Command::Fit(arguments) => pollster::block_on(fit::run(&arguments)),
+        Command::FitClassifier(arguments) => pollster::block_on(fit_classifier::run(&arguments)),
+        Command::Classify(arguments) => pollster::block_on(classify::run(&arguments)),
         Command::Identify(arguments) => pollster::block_on(identify::run(&arguments)),
         Command::Estimate(arguments) => pollster::block_on(estimate::run(&arguments)),
     };
