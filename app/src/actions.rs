@@ -120,7 +120,10 @@ impl App {
     /// Ends the reading of files.
     pub fn cancel_reading(&self) {
         self.end_worker();
-        self.desk.update_value(|desk| desk.opening = None);
+        self.desk.update_value(|desk| {
+            desk.next = None;
+            desk.opening = None;
+        });
         self.reading.set(None);
         self.wake();
         self.resume_run();
@@ -134,7 +137,9 @@ impl App {
         }
     }
 
-    fn read(&self, files: Vec<File>, selection: Option<Selection>) {
+    /// Reads files; first the painted examples of the shown scan are kept, if there are new
+    /// ones.
+    pub(crate) fn read(&self, files: Vec<File>, selection: Option<Selection>) {
         let Some(client) = self.client() else { return };
         self.cancel_cine();
         if let Some((_, device)) = self.desk.with_value(|desk| desk.running) {
@@ -147,10 +152,7 @@ impl App {
         self.notices.update(|notices| notices.retain(|notice| notice.tone == Tone::Calm));
         self.reading
             .set(Some(begin(&format!("Reading {}", text::counted(files.len(), "file", "files")))));
-        let parts: Vec<JsValue> = files.iter().map(JsValue::from).collect();
-        let id =
-            client.send(ToWorker::Read { selection: selection.clone(), display: true }, &parts);
-        self.desk.update_value(|desk| desk.opening = Some((id, files, selection)));
+        self.read_after_examples(client, files, selection);
     }
 
     /// The device that is asked for: the chosen one, unless it failed.

@@ -14,6 +14,7 @@ use wasm_bindgen::JsValue;
 use crate::actions::sentence;
 use crate::download;
 use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
+use crate::features::messages as features;
 use crate::panels::device_words;
 use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
 use crate::state::{App, Choice, Tone};
@@ -42,6 +43,12 @@ impl App {
         }
         match reply.body {
             FromWorker::Ready => self.ready.set(true),
+            FromWorker::Features { answer: features::Answer::Taught(taught) }
+                if self.is_checking(id) =>
+            {
+                self.finish(id);
+                self.use_head(taught, &parts);
+            }
             FromWorker::Restored
             | FromWorker::Features { .. }
             | FromWorker::Compare { .. }

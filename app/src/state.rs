@@ -148,6 +148,8 @@ pub struct Desk {
     pub files: Vec<web_sys::File>,
     /// What was loaded of them.
     pub selection: Selection,
+    /// Files to be opened once the painted examples of the shown scan were asked for.
+    pub next: Option<(Vec<web_sys::File>, Option<Selection>)>,
     /// Files being opened: the request, the files, and the selection.
     pub opening: Option<(RequestId, Vec<web_sys::File>, Option<Selection>)>,
     /// The run that was ended to open files: it starts again if they cannot be opened.
@@ -286,6 +288,7 @@ impl App {
                 packs: Vec::new(),
                 files: Vec::new(),
                 selection: Selection::default(),
+                next: None,
                 opening: None,
                 interrupted: None,
                 rereading: None,

@@ -7,8 +7,9 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::File;
 
+use super::examples::nothing;
 use super::messages::{Answer, Ask, Place};
-use super::{Found, Mode};
+use super::{Desk, Found, Mode};
 use crate::actions::{begin, sentence};
 use crate::download;
 use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
@@ -56,12 +57,23 @@ impl App {
         self.ask("Keeping the place", Ask::Keep(place), Vec::new());
     }
 
-    /// Fits a head on what was painted.
+    /// Fits a head on what was painted in this and earlier scans.
     pub fn ask_fit(&self) {
-        let Some(painted) = self.features.painted.get_untracked() else { return };
-        let copy = painted.indices.slice(0, painted.indices.length());
-        let table = self.features.table();
-        self.ask("Fitting", Ask::Fit { table }, vec![copy.buffer().into()]);
+        let features = self.features;
+        // While another scan is read, strokes of this one would be taken for its own.
+        if self.reading.with_untracked(Option::is_some) {
+            return;
+        }
+        let here = features.strokes.get_untracked() > 0;
+        if !here {
+            features.examples.update(|all| all.retain(|kept| !kept.open));
+        }
+        let here = here.then(|| features.painted_values()).flatten().unwrap_or_else(nothing);
+        let key = self.models.chosen.get_untracked();
+        let earlier = features.earlier_examples(key.as_ref());
+        let parts = std::iter::once(here).chain(earlier).collect();
+        features.desk.update_value(Desk::asked);
+        self.ask("Fitting", Ask::Fit { table: features.table() }, parts);
     }
 
     /// Segments the scan with the head that was fitted last.
@@ -106,7 +118,7 @@ impl App {
         });
     }
 
-    fn ask(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {
+    pub(super) fn ask(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {
         let features = self.features;
         self.ask_with_pack(
             (features.busy, words),
@@ -127,11 +139,16 @@ impl App {
     /// Whether a reply belongs to a question about features.
     pub fn is_about_features(&self, id: Option<RequestId>) -> bool {
         id.is_some() && self.features.desk.with_value(|desk| desk.asking) == id
+            || self.is_about_examples(id)
     }
 
     /// What the page makes of a reply to a question about features.
     pub fn hear_features(&self, reply: Reply, parts: &[JsValue]) {
         let features = self.features;
+        if self.is_about_examples(reply.id) {
+            self.hear_examples(reply, parts);
+            return;
+        }
         if !reply.body.is_final() {
             match reply.body {
                 FromWorker::Progress { stage, done, total } if total > 1 => {
@@ -160,6 +177,7 @@ impl App {
         match features.mode.get_untracked() {
             Mode::Similar if moved == Some(true) => self.ask_similar(),
             Mode::Colours if features.colours.with_untracked(Option::is_none) => self.ask_colours(),
+            Mode::Label => self.teach_or_classify(),
             _ => {}
         }
     }
@@ -167,7 +185,10 @@ impl App {
     /// No question is open any more.
     pub fn features_ended(&self) {
         self.features.busy.set(None);
-        self.features.desk.update_value(|desk| desk.asking = None);
+        self.features.desk.update_value(|desk| {
+            desk.asking = None;
+            desk.taking = None;
+        });
     }
 
     fn features_answered(&self, answer: Answer, parts: &[JsValue]) {
@@ -189,11 +210,18 @@ impl App {
                     "The place is kept: open another scan and look for it there.",
                 );
             }
+            Answer::Taken(examples) => self.keep_examples(examples, parts.first()),
             Answer::Fitted(fit) => {
                 let bytes = parts.first().and_then(|part| part.dyn_ref::<ArrayBuffer>().cloned());
                 features.pack.set_value(bytes);
+                if let Some(examples) = fit.here.clone() {
+                    self.keep_examples(examples, parts.get(1));
+                }
                 features.fit.set(Some(fit));
             }
+            Answer::Pooled(vectors) => self.keep_label(vectors),
+            Answer::Taught(taught) => self.keep_head(taught, parts),
+            Answer::Classified(answer) => features.labels.answer.set(Some(answer)),
         }
     }
 }

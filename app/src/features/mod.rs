@@ -1,5 +1,6 @@
 //! What can be done with the encoder's features in the page: see them as colours,
-//! find places that look alike, teach a new segmentation with a brush.
+//! find places that look alike, teach a new segmentation with a brush, or a label of
+//! whole scans.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -7,9 +8,13 @@
 //! | `ask` | questions to the worker, and what the page makes of the answers |
 //! | `paint` | classes, strokes, undo |
 //! | `brush` | which voxels a touch covers |
+//! | `examples` | what was painted in earlier scans |
+//! | `labels` | labelled scans and the head fitted on them |
 
 mod ask;
 mod brush;
+mod examples;
+mod labels;
 pub mod messages;
 mod paint;
 
@@ -21,6 +26,8 @@ use prism_core::volume::Label;
 use crate::protocol::RequestId;
 use crate::viewer::{ColoursSignal, DisplayColours, DisplayLabels, LabelsSignal};
 use brush::Stroke;
+pub use examples::Kept;
+pub use labels::{Labelled, Labels};
 use messages::Fit;
 
 /// What the planes show of the features.
@@ -35,11 +42,13 @@ pub enum Mode {
     Similar,
     /// What was painted.
     Paint,
+    /// The structures; the panel labels whole scans.
+    Label,
 }
 
 impl Mode {
     /// All, in the order of the switch.
-    pub const ALL: [Self; 4] = [Self::Off, Self::Colours, Self::Similar, Self::Paint];
+    pub const ALL: [Self; 5] = [Self::Off, Self::Colours, Self::Similar, Self::Paint, Self::Label];
 
     /// The word on the switch.
     pub const fn title(self) -> &'static str {
@@ -48,6 +57,7 @@ impl Mode {
             Self::Colours => "Colours",
             Self::Similar => "Similar places",
             Self::Paint => "Teach",
+            Self::Label => "Label scans",
         }
     }
 
@@ -58,6 +68,7 @@ impl Mode {
             Self::Colours => "colours",
             Self::Similar => "similar",
             Self::Paint => "paint",
+            Self::Label => "label",
         }
     }
 }
@@ -80,10 +91,23 @@ pub struct Desk {
     asking: Option<RequestId>,
     /// Whether the crosshair moved while it was at one about similarity.
     moved: bool,
+    /// The request for the examples of a scan that is about to be replaced.
+    taking: Option<RequestId>,
+    /// How often what is painted changed, when it was last asked for, and what of it is
+    /// among the examples.
+    changes: Changes,
     /// What can be taken back, oldest first.
     strokes: Vec<Stroke>,
     /// Last point of the stroke being drawn.
     last_mm: Option<[f64; 3]>,
+}
+
+/// Counts changes of what is painted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Changes {
+    made: u32,
+    asked: u32,
+    taken: u32,
 }
 
 /// Everything the page knows about features. `Copy`: a bundle of signals.
@@ -113,6 +137,10 @@ pub struct Features {
     pub brush_mm: RwSignal<f64>,
     /// How many strokes can be taken back.
     pub strokes: RwSignal<usize>,
+    /// What was painted in this and earlier scans, as the worker gave it.
+    pub examples: RwSignal<Vec<Kept>, LocalStorage>,
+    /// Scans with a label.
+    pub labels: Labels,
     /// The last fit.
     pub fit: RwSignal<Option<Fit>>,
     /// The pack it made, a buffer.
@@ -136,6 +164,8 @@ impl Features {
             value: RwSignal::new(2),
             brush_mm: RwSignal::new(6.0),
             strokes: RwSignal::new(0),
+            examples: RwSignal::new_local(Vec::new()),
+            labels: Labels::new(),
             fit: RwSignal::new(None),
             pack: StoredValue::new_local(None),
             desk: StoredValue::new_local(Desk::default()),
@@ -147,7 +177,7 @@ impl Features {
         Signal::derive_local(move || match self.mode.get() {
             Mode::Colours => self.colours.get(),
             Mode::Similar => self.heat.get(),
-            Mode::Off | Mode::Paint => None,
+            Mode::Off | Mode::Paint | Mode::Label => None,
         })
     }
 
@@ -162,21 +192,27 @@ impl Features {
         })
     }
 
-    /// Forgets what an encoder said, when another one is chosen; what was painted stays.
+    /// Forgets what an encoder said, when another one is chosen; what was painted stays,
+    /// and examples and labelled scans for when the first is chosen again.
     pub fn forget_encoder(self) {
+        self.labels.answer.set(None);
         self.colours.set(None);
         self.explained.set(None);
         self.heat.set(None);
         self.found.set(None);
     }
 
-    /// Forgets what belongs to a scan that is replaced; a kept place and classes stay.
+    /// Forgets what belongs to a scan that is replaced; a kept place, classes, examples and
+    /// labelled scans stay.
     pub fn forget_scan(self) {
         self.forget_encoder();
+        self.examples.update(|all| all.iter_mut().for_each(|kept| kept.open = false));
+        self.labels.close_scan();
         self.painted.set(None);
         self.strokes.set(0);
         self.desk.update_value(|desk| {
             desk.strokes.clear();
+            desk.changes = Changes::default();
             desk.last_mm = None;
             desk.moved = false;
         });

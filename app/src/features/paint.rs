@@ -7,9 +7,9 @@ use leptos::prelude::*;
 use prism_core::volume::{Label, LabelTable, class_color};
 
 use super::brush::{MOST_STROKES, along, bounds, disc};
-use super::{Features, Mode};
+use super::{Desk, Features, Mode};
 use crate::state::App;
-use crate::viewer::{DisplayLabels, Pane, Plane, SolidMode, Tool, Touch};
+use crate::viewer::{BrushKey, DisplayLabels, Pane, Plane, SolidMode, Tool, Touch};
 
 /// Most classes, background counted, that the worker fits.
 pub const MOST_CLASSES: usize = 16;
@@ -21,6 +21,11 @@ fn class(index: u8, name: String) -> Label {
         _ => class_color(usize::from(index - 2)),
     };
     Label { index, id: u16::from(index), name, color, side: None, pair: None }
+}
+
+/// The value after this one: classes in their order, then 0, which erases.
+fn next_value(value: u8, classes: usize) -> u8 {
+    if usize::from(value) < classes { value + 1 } else { 0 }
 }
 
 /// Background and one class.
@@ -37,6 +42,26 @@ impl App {
             match touch {
                 Some(touch) => app.paint(touch),
                 None => app.features.desk.update_value(|desk| desk.last_mm = None),
+            }
+        });
+    }
+
+    /// Listens to the keys of the brush, which mean something while something is taught.
+    /// Called once.
+    pub fn watch_brush_keys(&self) {
+        let app = *self;
+        Effect::new(move |_| {
+            let Some(key) = app.view.brush_key.get() else { return };
+            if app.features.mode.get_untracked() != Mode::Paint {
+                return;
+            }
+            match key {
+                BrushKey::Here => app.paint_at_crosshair(),
+                BrushKey::Undo => app.undo_stroke(),
+                BrushKey::Next => {
+                    let classes = app.features.classes.with_untracked(Vec::len);
+                    app.features.value.update(|value| *value = next_value(*value, classes));
+                }
             }
         });
     }
@@ -59,18 +84,28 @@ impl App {
         match mode {
             Mode::Colours if features.colours.with_untracked(Option::is_none) => self.ask_colours(),
             Mode::Similar => self.ask_similar(),
+            Mode::Label => self.teach_or_classify(),
             _ => {}
         }
     }
 
     fn begin_painting(&self) {
-        let features = self.features;
         self.view.tool.set(Tool::Brush);
         // Strokes are flat, there is nothing to see of them in three dimensions.
         self.view.solid.set(SolidMode::Projection);
-        if features.painted.with_untracked(Option::is_some) {
-            return;
+        if self.features.painted.with_untracked(Option::is_none) {
+            self.wipe_painting();
         }
+    }
+
+    /// Begins with nothing painted in the shown scan.
+    pub(super) fn wipe_painting(&self) {
+        let features = self.features;
+        features.desk.update_value(|desk| {
+            desk.strokes.clear();
+            desk.changes = Default::default();
+        });
+        features.strokes.set(0);
         let Some(scan) = self.scan.get_untracked() else { return };
         let voxels = scan.grid.dims.iter().product::<usize>() as u32;
         features.painted.set(Some(Rc::new(DisplayLabels {
@@ -117,6 +152,7 @@ impl App {
             if let Some(stroke) = desk.strokes.last_mut() {
                 stroke.extend(changed);
             }
+            desk.changed();
         });
         features.strokes.set(features.desk.with_value(|desk| desk.strokes.len()));
     }
@@ -137,6 +173,7 @@ impl App {
         let Some(painted) = features.painted.get_untracked() else { return };
         let stroke = features.desk.try_update_value(|desk| desk.strokes.pop()).flatten();
         let Some(stroke) = stroke else { return };
+        features.desk.update_value(Desk::changed);
         // Backwards: a voxel may have changed twice.
         for &(voxel, before) in stroke.iter().rev() {
             painted.indices.set_index(voxel, before);
@@ -209,6 +246,11 @@ impl Features {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_go_through_the_classes_and_the_eraser() {
+        assert_eq!([0, 1, 2].map(|value| next_value(value, 2)), [1, 2, 0]);
+    }
 
     #[test]
     fn fitted_classes_count_from_one_without_background() {

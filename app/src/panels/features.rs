@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::label_scans::LabelScans;
 use super::teach::Teach;
 use crate::features::{Found, Mode};
 use crate::state::App;
@@ -38,6 +39,7 @@ pub fn FeaturesPanel(
                 Mode::Colours => view! { <Colours app /> }.into_any(),
                 Mode::Similar => view! { <Similar app /> }.into_any(),
                 Mode::Paint => view! { <Teach app /> }.into_any(),
+                Mode::Label => view! { <LabelScans app /> }.into_any(),
             }}
         </div>
     }
@@ -64,8 +66,9 @@ fn Introduction() -> impl IntoView {
     view! {
         <p class="aside">
             "The network describes every place of the scan by some hundred numbers before it names any "
-            "structure. They can be seen as colours, searched for places that look alike, and taught to name "
-            "something new from a few strokes of a brush. Nothing leaves this device."
+            "structure. They can be seen as colours, searched for places that look alike, taught to name "
+            "something new from a few strokes of a brush, or to tell whole scans apart by your labels. Nothing "
+            "leaves this device."
         </p>
     }
 }

@@ -7,7 +7,7 @@
 //! | `picker` | files from the device; what takes time, with Cancel |
 //! | `models` | which model runs, packs that are kept |
 //! | `series` | choice of series and volume |
-//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report` (sentences in `editable`), `scan`, `run` (with the model's `card`), `features` (with `teach`) |
+//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report` (sentences in `editable`), `scan`, `run` (with the model's `card`), `features` (with `teach` and `label_scans`) |
 //! | `progress`, `notices` | what takes time, what has to be said |
 //! | `icons` | line icons |
 
@@ -16,6 +16,7 @@ mod editable;
 mod features;
 mod header;
 mod icons;
+mod label_scans;
 mod models;
 mod notices;
 mod picker;
@@ -58,6 +59,7 @@ pub fn Page() -> impl IntoView {
     app.obey_address();
     app.keep_for_offline();
     app.watch_brush();
+    app.watch_brush_keys();
     app.watch_crosshair();
     files::guard_window();
     // Counts entered minus left elements: a drag over children leaves and enters.

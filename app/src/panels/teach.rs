@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use prism_core::volume::Label;
 
+use crate::features::Kept;
 use crate::features::messages::Fit;
 use crate::state::App;
 use crate::text;
@@ -18,16 +19,22 @@ pub fn Teach(
     view! {
         <p class="aside">
             "Paint each class in two places at least, a few strokes each, background too: what is around "
-            "counts as much as what is wanted."
+            "counts as much as what is wanted. Open another scan to paint there, too: its examples are added. "
+            "Keys in a plane: D paints at the crosshair, U takes back, C goes to the next class."
         </p>
         <Classes app />
         <BrushTools app />
+        <Examples app />
         <div class="features-row">
             <button
                 type="button"
                 class="button primary"
                 data-test="teach-fit"
-                disabled=move || features.strokes.get() == 0 || features.busy.with(Option::is_some)
+                disabled=move || {
+                    app.models.chosen.with(|key| features.scans_with_examples(key.as_ref())) == 0
+                        || features.busy.with(Option::is_some)
+                        || app.reading.with(Option::is_some)
+                }
                 on:click=move |_| app.ask_fit()
             >
                 "Fit"
@@ -167,6 +174,59 @@ fn BrushTools(app: App) -> impl IntoView {
     }
 }
 
+/// The scans that examples are of, each with the way to drop them.
+#[component]
+fn Examples(app: App) -> impl IntoView {
+    let features = app.features;
+    let row = move |kept: Kept| {
+        let places: usize = kept.examples.places.iter().sum();
+        let goes = {
+            let kept = kept.clone();
+            move || app.models.chosen.with(|key| kept.goes_with(key.as_ref()))
+        };
+        let scan = if kept.open { "This scan".to_owned() } else { kept.title.clone() };
+        let label = format!("Drop the examples of {scan}");
+        let id = kept.id;
+        view! {
+            <li class="teach-class" data-test="teach-scan">
+                <span class="teach-scan">
+                    {scan}
+                    <span class="aside">
+                        {format!(
+                            " {}, {}",
+                            text::counted(places, "place", "places"),
+                            text::counted(kept.examples.voxels, "voxel", "voxels"),
+                        )}
+                        {move || if goes() { "" } else { "; of another model, not used" }}
+                    </span>
+                </span>
+                <button
+                    type="button"
+                    class="button quiet"
+                    data-test="teach-drop"
+                    aria-label=label
+                    on:click=move |_| app.drop_examples(id)
+                >
+                    "Drop"
+                </button>
+            </li>
+        }
+    };
+    let scans = Memo::new(move |_| {
+        app.models.chosen.with(|key| features.scans_with_examples(key.as_ref()))
+    });
+    view! {
+        <Show when=move || features.examples.with(|all| !all.is_empty())>
+            <p data-test="teach-scans" data-scans=move || scans.get().to_string()>
+                {move || format!("Examples of {}", text::counted(scans.get(), "scan", "scans"))}
+            </p>
+            <ul class="teach-classes" aria-label="Scans with examples">
+                {move || features.examples.get().into_iter().map(row).collect_view()}
+            </ul>
+        </Show>
+    }
+}
+
 /// How the fit went, and what is done with it.
 #[component]
 fn Fitted(app: App, fit: Fit) -> impl IntoView {
@@ -179,14 +239,25 @@ fn Fitted(app: App, fit: Fit) -> impl IntoView {
         })
         .collect_view();
     view! {
-        <section class="facts" data-test="teach-scores" data-folds=fit.folds.to_string()>
-            <h3>"Recognised in places left out"</h3>
+        <section
+            class="facts"
+            data-test="teach-scores"
+            data-folds=fit.folds.to_string()
+            data-left-out=if fit.by_scan { "scans" } else { "places" }
+        >
+            <h3>
+                {if fit.by_scan { "Recognised in scans left out" } else { "Recognised in places left out" }}
+            </h3>
             <dl>
                 {scores}
                 {fit.mean.map(|mean| view! { <div><dt>"Mean"</dt><dd>{percent(mean)}</dd></div> })}
             </dl>
             <p class="aside">
-                {format!("Fitted on {}. ", text::counted(fit.voxels, "voxel", "voxels"))}
+                {format!(
+                    "Fitted on {} of {}. ",
+                    text::counted(fit.voxels, "voxel", "voxels"),
+                    text::counted(fit.scans, "scan", "scans"),
+                )}
                 {fit.note.as_deref().map(crate::actions::sentence)}
             </p>
         </section>

@@ -5,7 +5,7 @@
 
 use super::geometry::Plane;
 use super::shown::Shown;
-use super::state::{Layout, Pane, Tool};
+use super::state::{BrushKey, Layout, Pane, Tool};
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +46,8 @@ pub enum Command {
     Blend,
     /// The next tool for the left button.
     NextTool,
+    /// Something about the brush.
+    Brush(BrushKey),
     /// The list of keys.
     Help,
     /// Closes the list of keys.
@@ -161,6 +163,15 @@ pub const BINDINGS: &[Binding] = &[
     plain("X", "Crosshair on and off", &[("x", Command::Crosshair)]),
     plain("B", "Blend thick slices, or show each as measured", &[("b", Command::Blend)]),
     plain("T", "Next tool for the left button", &[("t", Command::NextTool)]),
+    plain(
+        "D  U  C",
+        "Teaching: paint at the crosshair, undo, next class",
+        &[
+            ("d", Command::Brush(BrushKey::Here)),
+            ("u", Command::Brush(BrushKey::Undo)),
+            ("c", Command::Brush(BrushKey::Next)),
+        ],
+    ),
     // Handled by the cine panel while it is open; here so that no other command takes them.
     plain("P  ,  .", "Cine: play, previous and next phase", &[]),
     plain("H  ?", "This list", &[("h", Command::Help), ("?", Command::Help)]),
@@ -228,6 +239,7 @@ pub fn perform(command: Command, shown: &Shown) {
                 Tool::Zoom | Tool::Brush => Tool::Crosshair,
             };
         }),
+        Command::Brush(key) => state.brush_key.set(Some(key)),
         Command::Help => state.help.update(|on| *on = !*on),
         Command::Close => state.help.set(false),
     }
@@ -267,7 +279,9 @@ mod tests {
         assert_eq!(command("o", false, false), Some(Command::Overlay));
         assert_eq!(command("O", true, false), Some(Command::Overlay));
         assert_eq!(command("?", true, false), Some(Command::Help));
+        assert_eq!(command("d", false, false), Some(Command::Brush(BrushKey::Here)));
         assert_eq!(command("w", false, true), None, "ctrl + W closes the tab");
+        assert_eq!(command("c", false, true), None, "ctrl + C copies");
         assert_eq!(command("0", false, true), None, "ctrl + 0 is the browser's zoom");
     }
 }

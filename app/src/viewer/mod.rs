@@ -46,7 +46,7 @@ pub use painter::Painter;
 pub use readout::{Readout, Structure};
 pub use screenshot::screenshot;
 pub use standard::{Displacements, StandardSpace};
-pub use state::{Layout, Pane, SolidMode, Tool, Touch, ViewState, Window};
+pub use state::{BrushKey, Layout, Pane, SolidMode, Tool, Touch, ViewState, Window};
 
 use leptos::ev::{keydown, keyup};
 use leptos::html::Section;

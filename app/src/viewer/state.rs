@@ -105,6 +105,17 @@ pub enum Tool {
     Brush,
 }
 
+/// What a key does to the brush, where the page listens to [`ViewState::brush_key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrushKey {
+    /// Paints at the crosshair, in the active plane.
+    Here,
+    /// Takes the last stroke back.
+    Undo,
+    /// The next class, after the last one the eraser.
+    Next,
+}
+
 /// Where the brush touches a plane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Touch {
@@ -194,6 +205,8 @@ pub struct ViewState {
     pub tool: RwSignal<Tool>,
     /// Where the brush is, while it is down.
     pub brush: RwSignal<Option<Touch>>,
+    /// The key of the brush that was pressed last; set again for every press.
+    pub brush_key: RwSignal<Option<BrushKey>>,
     /// Box of the labels, `[first, end)` along x, y, z, whose indices were changed in
     /// place and are drawn anew.
     pub touched_labels: RwSignal<Option<[[usize; 2]; 3]>>,
@@ -233,6 +246,7 @@ impl ViewState {
             layout: RwSignal::new(Layout::Grid),
             tool: RwSignal::new(Tool::Crosshair),
             brush: RwSignal::new(None),
+            brush_key: RwSignal::new(None),
             touched_labels: RwSignal::new(None),
             active: RwSignal::new(Pane::Plane(Plane::Axial)),
             help: RwSignal::new(false),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use prism_core::features::{
-    DenseFeatures, FeatureError, Labelled, Naming, Query, extract, fit_painted,
+    DenseFeatures, FeatureError, LeftOut, Naming, Painted, Query, extract, fit_painted,
     principal_components, query, similarity,
 };
 use prism_core::pipeline::PipelineError;
@@ -15,7 +15,7 @@ use wasm_bindgen::JsValue;
 use super::run::PageWatch;
 use super::{Failure, Holdings};
 use crate::facts::DeviceChoice;
-use crate::features::messages::{Answer, Ask, Fit, Place};
+use crate::features::messages::{Answer, Ask, Examples, Fit, Place};
 use crate::protocol::{FromWorker, Grid, RequestId};
 
 /// Radius of the ring around the best place, and its thickness, in millimetres.
@@ -35,6 +35,8 @@ pub struct Held {
     key: Option<String>,
     /// Of the loaded scan.
     features: Option<DenseFeatures>,
+    /// Its pooled features by name.
+    pub(super) pooled: Option<Vec<(String, Vec<f32>)>>,
     /// The place to look for in other scans.
     kept: Option<Query>,
 }
@@ -43,10 +45,19 @@ impl Held {
     /// Forgets what belongs to a scan that is replaced.
     pub fn forget_scan(&mut self) {
         self.features = None;
+        self.pooled = None;
+    }
+
+    /// Forgets what another encoder said: features of two have nothing to do with each other.
+    pub(super) fn of_encoder(&mut self, key: Option<&String>) {
+        if self.key.as_ref() != key {
+            *self = Self { key: key.cloned(), ..Self::default() };
+        }
     }
 }
 
-/// Answers a question. [`Ask::Segment`] is not one: see [`super::run`].
+/// Answers a question about features of places. [`Ask::Segment`] is none (see
+/// [`super::run`]), and those about whole scans are [`super::labels`]'.
 pub async fn answer(
     holdings: &mut Holdings,
     (device, key): (DeviceChoice, Option<String>),
@@ -59,10 +70,7 @@ pub async fn answer(
         .as_ref()
         .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Computing features");
-    if holdings.held.key != key {
-        // Features of two encoders have nothing to do with each other.
-        holdings.held = Held { key: key.clone(), ..Held::default() };
-    }
+    holdings.held.of_encoder(key.as_ref());
     if holdings.held.features.is_none() {
         let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
         let found = extract(&scan.volume, model, pack, &mut watch).await.map_err(failure)?;
@@ -73,14 +81,14 @@ pub async fn answer(
         return Err(Failure::missing("the features could not be computed"));
     };
     let grid = Grid { dims: features.dims, affine: features.affine };
-    let (answer, buffer) = match ask {
+    let (answer, buffers) = match ask {
         Ask::Colours => {
             let found = principal_components(features).map_err(failure)?;
-            (Answer::Colours { grid, explained: found.explained }, Some(found.rgba))
+            (Answer::Colours { grid, explained: found.explained }, vec![found.rgba])
         }
         Ask::Keep(point) => {
             held.kept = Some(query(features, point).map_err(failure)?);
-            (Answer::Kept, None)
+            (Answer::Kept, Vec::new())
         }
         Ask::Similar(place) => {
             let wanted = match (place, &held.kept) {
@@ -93,35 +101,66 @@ pub async fn answer(
             let found = similarity(&wanted, features).map_err(failure)?;
             let heat = heat(&found.map, found.best_mm);
             let (best_mm, score) = (found.best_mm, found.score);
-            (Answer::Similar { grid, place, best_mm, score }, Some(heat))
+            (Answer::Similar { grid, place, best_mm, score }, vec![heat])
+        }
+        Ask::Take { classes } => {
+            let painted = painted(features, &scan.volume, parts.get(1))?;
+            let bytes = painted.to_bytes().map_err(failure)?;
+            (Answer::Taken(examples(&painted, classes)), vec![bytes])
         }
         Ask::Fit { table } => {
-            let painted = parts.get(1).map(|part| Uint8Array::new(part).to_vec());
-            let volume = &scan.volume;
-            let painted = LabelMap::new(painted.unwrap_or_default(), volume.dims, volume.affine)
-                .map_err(|error| Failure::input(error.to_string()))?;
+            let here = parts.get(1).filter(|part| Uint8Array::new(part).length() > 0);
+            let here = here.map(|part| painted(features, &scan.volume, Some(part))).transpose()?;
+            let mut scans: Vec<Painted> = Vec::new();
+            for part in parts.iter().skip(2) {
+                scans.push(Painted::read(&Uint8Array::new(part).to_vec()).map_err(failure)?);
+            }
             let classes = table.labels.len() + 1;
-            let example = Labelled { features, labels: &painted };
-            let fitted = fit_painted(&[example], classes).await.map_err(failure)?;
+            let kept = here.as_ref().map(Painted::to_bytes).transpose().map_err(failure)?;
+            let counted = here.as_ref().map(|painted| examples(painted, classes));
+            scans.extend(here);
+            scans.retain(|painted| painted.voxels() > 0);
+            let fitted = fit_painted(&scans, classes).await.map_err(failure)?;
             let scores = &fitted.scores;
             let names = names(&table);
             let fit = Fit {
                 classes: names.into_iter().zip(scores.classes.iter().copied()).collect(),
                 mean: scores.mean,
                 folds: scores.folds,
+                by_scan: scores.left_out == LeftOut::Scans,
+                scans: scans.len(),
                 note: scores.note.clone(),
                 voxels: fitted.voxels,
+                here: counted,
             };
-            let bytes = holdings.engine.keep_fitted(&fitted, naming(table))?;
-            (Answer::Fitted(fit), Some(bytes))
+            let bytes = holdings.engine.keep_fitted(&fitted, naming(table), scans.len())?;
+            (Answer::Fitted(fit), std::iter::once(bytes).chain(kept).collect())
         }
-        Ask::Segment => return Err(Failure::missing("a run is asked for as a run")),
+        Ask::Segment | Ask::Pool | Ask::Teach { .. } | Ask::Classify => {
+            return Err(Failure::missing("this is asked for in another way"));
+        }
     };
-    let parts = buffer.map(|bytes| Uint8Array::from(bytes.as_slice()).buffer().into());
-    Ok((FromWorker::Features { answer }, parts.into_iter().collect()))
+    let parts = buffers.iter().map(|bytes| Uint8Array::from(bytes.as_slice()).buffer().into());
+    Ok((FromWorker::Features { answer }, parts.collect()))
 }
 
-fn failure(error: FeatureError) -> Failure {
+/// What was painted in the loaded scan, as features.
+fn painted(
+    features: &DenseFeatures,
+    volume: &Volume,
+    part: Option<&JsValue>,
+) -> Result<Painted, Failure> {
+    let values = part.map(|part| Uint8Array::new(part).to_vec()).unwrap_or_default();
+    let labels = LabelMap::new(values, volume.dims, volume.affine)
+        .map_err(|error| Failure::input(error.to_string()))?;
+    Painted::of(features, &labels).map_err(failure)
+}
+
+fn examples(painted: &Painted, classes: usize) -> Examples {
+    Examples { places: painted.places(classes), voxels: painted.voxels() }
+}
+
+pub(super) fn failure(error: FeatureError) -> Failure {
     match error {
         FeatureError::Pipeline(PipelineError::Cancelled(_)) => Failure::Cancelled,
         FeatureError::Pipeline(PipelineError::Device(_)) => {

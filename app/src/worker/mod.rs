@@ -11,6 +11,7 @@
 //! | `run` | device, pack, segmentation, measures, report |
 //! | `packs` | models that are kept on the device |
 //! | `features` | colours, similar places, fitted heads |
+//! | `labels` | heads on whole scans |
 //! | `identify` | sequence, body part, age |
 //! | `compare` | a second scan |
 //! | `lesions` | further sequences of the study, lesions |
@@ -24,6 +25,7 @@ mod compare;
 mod features;
 mod half;
 mod identify;
+mod labels;
 mod lesions;
 pub mod memory;
 mod packs;
@@ -208,6 +210,11 @@ async fn answer(
         ToWorker::Features { device, ask: Ask::Segment, .. } => {
             segment(holdings, device, Weights::Fitted, (id, ending)).await
         }
+        ToWorker::Features {
+            device,
+            pack,
+            ask: ask @ (Ask::Pool | Ask::Teach { .. } | Ask::Classify),
+        } => labels::answer(holdings, (device, pack), ask, parts, (id, ending)).await,
         ToWorker::Features { device, pack, ask } => {
             features::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
@@ -225,7 +232,7 @@ async fn answer(
             cine::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
         ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
-        ToWorker::KeepPack => Ok((packs::keep(parts.first()).await?, Vec::new())),
+        ToWorker::KeepPack => packs::keep(parts.first()).await,
         ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
         ToWorker::Restore { table } => restore(holdings, table, parts),
         ToWorker::ExportSegmentation => {

@@ -200,16 +200,22 @@ impl Engine {
         self.encoded = None;
     }
 
-    /// Keeps a head that was fitted on the pack's encoder; returns the new pack's file.
+    /// Keeps a head that was fitted on the pack's encoder from examples in `scans` scans;
+    /// returns the new pack's file.
     ///
     /// # Errors
     /// [`Failure`] when there is no pack or the new one cannot be written.
-    pub fn keep_fitted(&mut self, fitted: &Fitted, naming: Naming) -> Result<Vec<u8>, Failure> {
+    pub fn keep_fitted(
+        &mut self,
+        fitted: &Fitted,
+        naming: Naming,
+        scans: usize,
+    ) -> Result<Vec<u8>, Failure> {
         let encoder = self
             .pack
             .as_ref()
             .ok_or_else(|| Failure::missing("the model is not loaded any more; reload the page"))?;
-        let written = fitted.to_pack(&encoder.pack, naming, 1).and_then(|pack| {
+        let written = fitted.to_pack(&encoder.pack, naming, scans).and_then(|pack| {
             let bytes = pack.to_bytes()?;
             Ok((pack, bytes))
         });
