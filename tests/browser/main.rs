@@ -56,6 +56,8 @@ fn main() -> ExitCode {
         keyboard::a_series_is_picked_by_key,
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
         features::a_few_strokes_teach_a_segmentation,
+        features::painted_examples_are_kept_over_scans_and_dropped,
+        features::labelled_scans_make_a_classifier_that_the_command_reads,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,
         compare::an_alignment_is_saved_as_the_command_line_writes_it,
         compare::an_alignment_is_cancelled_and_the_scan_stays,

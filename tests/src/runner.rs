@@ -102,6 +102,20 @@ impl Stage {
         fs::read_to_string(&map).expect("the map")
     }
 
+    /// Classifies a scan with the command line on the CPU and returns what it says (JSON).
+    pub fn classify_by_command(&self, scan: &Path, head: &Path) -> Value {
+        let output = Command::new(command_line_program())
+            .arg("classify")
+            .arg(scan)
+            .arg("--head")
+            .arg(head)
+            .args(["--device", "cpu", "--json"])
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
     /// Makes a pack of a checkpoint with the command line, given `more` arguments, and returns its path.
     pub fn convert_by_command(&self, checkpoint: &Path, arch: &str, more: &[&str]) -> PathBuf {
         let pack = self.folder.join("converted.safetensors");

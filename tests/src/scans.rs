@@ -52,6 +52,17 @@ pub fn small(folder: &Path) -> PathBuf {
     path
 }
 
+/// The small scan with its grey values changed, under another name.
+pub fn changed(folder: &Path, name: &str, change: impl Fn(f32) -> f32) -> PathBuf {
+    let path = small(folder);
+    let mut volume = read("small", &fs::read(&path).expect("the small scan"));
+    volume.data.iter_mut().for_each(|value| *value = change(*value));
+    let path = folder.join(name);
+    let bytes = formats::nifti::write_volume(&volume).expect("a NIfTI file");
+    fs::write(&path, bytes).expect("writing the changed scan");
+    path
+}
+
 /// The sample on 256 x 256 x 256 voxels of 0.75 mm around its middle (nearest voxel, zero outside).
 pub fn large(folder: &Path) -> PathBuf {
     const SIDE: usize = 256;
