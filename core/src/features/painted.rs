@@ -56,7 +56,7 @@ impl Painted {
 
     /// How many places of each of `classes` classes were painted, background first.
     pub fn places(&self, classes: usize) -> Vec<usize> {
-        let of = |class| self.blobs.iter().filter(|(found, _)| usize::from(*found) == class);
+        let of = |class| self.blobs.iter().filter(move |(found, _)| usize::from(*found) == class);
         (0..classes).map(|class| of(class).count()).collect()
     }
 
