@@ -110,10 +110,8 @@ fn write_precache(version: &str) -> TaskResult {
         .filter(|name| kept(name))
         .map(|name| format!("\"./{name}\""))
         .collect();
-    let script = format!(
-        "const PRECACHE = {{ version: \"{version}\", files: [{}] }};\n",
-        files.join(", ")
-    );
+    let script =
+        format!("const PRECACHE = {{ version: \"{version}\", files: [{}] }};\n", files.join(", "));
     let path = dist.join("precache.js");
     fs::write(&path, script).map_err(|source| TaskError::file("write", &path, source))
 }

@@ -70,7 +70,10 @@ impl Beside {
         let out = File::create(&log).map_err(unwritable)?;
         let errors = out.try_clone().map_err(unwritable)?;
         let line = command_line(command);
-        eprintln!("\n== {name}: runs beside what follows\n   $ {line}\n   prints into {}", log.display());
+        eprintln!(
+            "\n== {name}: runs beside what follows\n   $ {line}\n   prints into {}",
+            log.display()
+        );
         // A group of its own, so that whatever the command starts can be ended with it.
         let child = command
             .stdin(Stdio::null())
