@@ -66,6 +66,8 @@ fn main() -> ExitCode {
         cine::phases_in_files_of_their_own_are_added,
         compare::the_cursor_reads_mni_coordinates_as_the_command_line_finds_them,
         compare::a_map_of_local_change_comes_with_its_scale,
+        compare::a_scan_against_itself_shows_no_change_and_is_dated,
+        compare::lesions_of_a_scan_against_itself_did_not_change,
         identify::a_scan_is_identified_when_asked,
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
