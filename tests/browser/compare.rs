@@ -172,19 +172,13 @@ pub fn a_map_of_local_change_comes_with_its_scale(stage: &Stage) {
     assert_content(&page);
 }
 
-/// The small scan beside itself, moved, and the change between them measured.
-fn measured<'stage>(stage: &'stage Stage) -> Page<'stage> {
+pub fn a_scan_against_itself_shows_no_change_and_no_new_lesion(stage: &Stage) {
     let page = open_small(stage);
     page.choose("compare-kind", "rigid");
     page.choose_files("compare-input", &[moved(&stage.folder)]);
     page.wait_until("the alignment", TIMEOUT, &|page| page.has("compare-outcome"));
     page.click("compare-measure");
     page.wait_until("the changes", LONG, &|page| page.has("compare-timeline"));
-    page
-}
-
-pub fn a_scan_against_itself_shows_no_change_and_is_dated(stage: &Stage) {
-    let page = measured(stage);
     let rows = |which: &str| {
         page.evaluate(&format!(
             "document.querySelectorAll('[data-test=compare-timeline] .course{which}').length"
@@ -212,11 +206,7 @@ pub fn a_scan_against_itself_shows_no_change_and_is_dated(stage: &Stage) {
     page.wait_until("the wrong order to be said", PATIENCE, &|page| {
         page.text("compare-span").contains("older")
     });
-    assert_content(&page);
-}
 
-pub fn lesions_of_a_scan_against_itself_did_not_change(stage: &Stage) {
-    let page = measured(stage);
     page.click("compare-lesions");
     page.wait_until("the lesions", LONG, &|page| page.has("compare-lesion-words"));
     assert!(page.text("compare-lesion-words").contains("none changed"));
