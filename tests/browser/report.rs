@@ -137,6 +137,10 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
         page.texts("[data-sentence=edited]").contains(OWN)
     });
     page.click("reset-sentence");
+    // The focus follows, and scrolls.
+    page.wait_until("the sentence's own button", PATIENCE, &|page| {
+        page.evaluate("document.activeElement.dataset.test === 'edit-sentence'") == true
+    });
     page.click("edit-report");
     page.wait_until("the plain words again", PATIENCE, &|page| page.text("report") == before);
 
