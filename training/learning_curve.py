@@ -45,7 +45,8 @@ def trained(config_path: Path, config: dict, start: str, patients: int, steps: i
     return run / "checkpoint.pt"
 
 
-def draw(results: dict, out: Path) -> None:
+def draw(results: dict, out: Path, axis: str, words: dict) -> None:
+    """Mean Dice over `axis` ("patients", "steps"), a line a start; `words` names axis, starts and title."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -53,12 +54,12 @@ def draw(results: dict, out: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(5, 3.5))
     for start in STARTS:
-        rows = sorted((row["patients"], row["mean"]) for row in results["runs"] if row["start"] == start)
-        axes.plot(*zip(*rows), marker="o", label={"pretrained": "from the brain pack", "scratch": "from random weights"}[start])
+        rows = sorted((row[axis], row["mean"]) for row in results["runs"] if row["start"] == start)
+        axes.plot(*zip(*rows), marker="o", label=words[start])
     axes.set_xscale("log")
-    axes.set_xticks(ticks := sorted({row["patients"] for row in results["runs"]}), [str(n) for n in ticks])
+    axes.set_xticks(ticks := sorted({row[axis] for row in results["runs"]}), [str(n) for n in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="labelled patients", ylabel="mean Dice", title=f"{results['name']}, {results['steps']} steps each")
+    axes.set(xlabel=words["axis"], ylabel="mean Dice", title=words["title"])
     axes.grid(alpha=0.3)
     axes.legend()
     figure.tight_layout()
@@ -90,7 +91,9 @@ def main() -> None:
             results["runs"].append(row)
             out.write_text(json.dumps(results, indent=1) + "\n")
             print(row, flush=True)
-    draw(results, out.with_suffix(".png"))
+    words = {"axis": "labelled patients", "title": f"{results['name']}, {results['steps']} steps each"}
+    words |= {"pretrained": "from the brain pack", "scratch": "from random weights"}
+    draw(results, out.with_suffix(".png"), "patients", words)
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) 
             judged = judge_losses(model, batch, rendered, device)
         weighted(judged, config["weights"]).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip"])
-        # A bf16 convolution on a map two voxels wide may answer with garbage on some CPUs: no step then.
+        # A step without sound gradients would spoil the weights (training/__init__.py names one cause): none then.
         sound = bool(norm < LARGEST_GRADIENT)
         for opt in optimisers:
             if sound:

@@ -179,10 +179,14 @@ def save(path: Path, state: dict) -> None:
 def earlier(source: str, device: str) -> tuple[dict, dict | None, int, float]:
     """Averaged weights, auxiliary heads, steps and seconds of an earlier run.
 
-    Of its checkpoint, or of its float16 export (training.export --half), which has no auxiliary heads.
+    Of its checkpoint, or of its float16 export (training.export --half), which has no auxiliary heads; or
+    of a checkpoint of the pretraining, which has neither decoder nor heads.
     """
     if source.endswith(".pt"):
         state = torch.load(source, map_location=device, weights_only=True)
+        if "average" not in state:
+            own = {n.removeprefix("network."): v for n, v in state["model"].items() if n.startswith("network.")}
+            return own, None, state["step"], state["seconds"]
         before, spent = state.get("before", {"steps": 0, "seconds": 0.0}).values()
         steps, seconds = before + state["step"], spent + state["seconds"]
         return state["average"], state.get("auxiliary"), steps, seconds
@@ -193,10 +197,14 @@ def earlier(source: str, device: str) -> tuple[dict, dict | None, int, float]:
 
 
 def load_matching(network: Network, weights: dict) -> None:
-    """Loads what has the same shape; only heads may differ (another task, another pooled feature)."""
+    """Loads what has the same shape; only heads may differ (another task, another pooled feature).
+
+    The decoder stays as it is where the weights have none.
+    """
     own = network.state_dict()
     fits = {n: v for n, v in weights.items() if n in own and own[n].shape == v.shape}
-    missing = [n for n in own if n not in fits and not n.startswith("heads.")]
+    free = ["heads."] if any(n.startswith("decoder.") for n in weights) else ["heads.", "decoder."]
+    missing = [n for n in own if n not in fits and not n.startswith(tuple(free))]
     if missing:
         raise ValueError(f"weights do not fit the network: {missing[0]} is missing or has another shape")
     network.load_state_dict(fits, strict=False)

@@ -166,5 +166,52 @@ pub fn a_map_of_local_change_comes_with_its_scale(stage: &Stage) {
     page.wait_until("the map", LONG, &|page| page.text("compare-busy").is_empty());
     assert_eq!(page.attribute("compare", "data-mode"), "change", "{}", page.texts("notice"));
     assert!(words(&page, "compare-legend").contains("has no colour"));
+    let map: Volume = scans::read("map", &page.download("compare-save-local").bytes);
+    assert!(map.data.iter().all(|factor| (0.5..2.0).contains(factor)));
+    page.click("compare-off");
+    assert_content(&page);
+}
+
+pub fn a_scan_against_itself_shows_no_change_and_no_new_lesion(stage: &Stage) {
+    let page = open_small(stage);
+    page.choose("compare-kind", "rigid");
+    page.choose_files("compare-input", &[moved(&stage.folder)]);
+    page.wait_until("the alignment", TIMEOUT, &|page| page.has("compare-outcome"));
+    page.click("compare-measure");
+    page.wait_until("the changes", LONG, &|page| page.has("compare-timeline"));
+    let rows = |which: &str| {
+        page.evaluate(&format!(
+            "document.querySelectorAll('[data-test=compare-timeline] .course{which}').length"
+        ))
+    };
+    assert!(rows("").as_u64().is_some_and(|rows| rows > 0), "nothing is drawn");
+    assert_eq!(rows("[data-changed=true]"), 0, "{}", words(&page, "compare-timeline"));
+    assert!(words(&page, "compare-timeline").contains("no change outside"));
+    assert!(words(&page, "compare-timeline").contains("first scan"));
+
+    page.choose("compare-date-0", "2019-03-07");
+    page.choose("compare-date-1", "2024-02-29");
+    // 1820 days.
+    page.wait_until("the years between", PATIENCE, &|page| {
+        words(page, "compare-timeline").contains("4.98 years")
+    });
+    let saved = page.download("compare-save-timeline");
+    let svg = String::from_utf8(saved.bytes).expect("text");
+    assert!(svg.starts_with("<svg") && svg.contains("2024-02-29"), "{svg:.300}");
+    let csv = String::from_utf8(page.download("compare-save-change").bytes).expect("text");
+    assert!(csv.starts_with("id,structure,") && csv.contains("interval_percent_a_year"), "{csv}");
+    assert!(csv.lines().skip(1).all(|line| line.ends_with("false")), "{csv}");
+
+    page.choose("compare-date-1", "2018-02-28");
+    page.wait_until("the wrong order to be said", PATIENCE, &|page| {
+        page.text("compare-span").contains("older")
+    });
+
+    page.click("compare-lesions");
+    page.wait_until("the lesions", LONG, &|page| page.has("compare-lesion-words"));
+    assert!(page.text("compare-lesion-words").contains("none changed"));
+    assert!(!page.has("compare-lesion-table"));
+    let mask: Volume = scans::read("mask", &page.download("compare-save-lesions").bytes);
+    assert!(mask.data.iter().all(|&value| value == 0.0));
     assert_content(&page);
 }

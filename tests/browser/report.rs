@@ -136,5 +136,18 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     page.wait_until("the sentence", PATIENCE, &|page| {
         page.texts("[data-sentence=edited]").contains(OWN)
     });
+    page.click("reset-sentence");
+    // The focus follows, and scrolls.
+    page.wait_until("the sentence's own button", PATIENCE, &|page| {
+        page.evaluate("document.activeElement.dataset.test === 'edit-sentence'") == true
+    });
+    page.click("edit-report");
+    page.wait_until("the plain words again", PATIENCE, &|page| page.text("report") == before);
+
+    // A sum leads to the structures that it adds up.
+    page.click("[data-source=total-brain]");
+    page.wait_until("the structures of the sum", PATIENCE, &|page| {
+        count(page, "[data-test=volumes-table] tr[data-summed].lit") > 5
+    });
     assert_content(&page);
 }

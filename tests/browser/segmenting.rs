@@ -120,6 +120,9 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
     let hash = header.split("sha256").nth(1).expect("a hash in the pack");
     let hash: String = hash.chars().filter(char::is_ascii_hexdigit).take(64).collect();
     assert_eq!(manifest["pack"]["sha256"], hash);
+    let build = page.evaluate("document.querySelector('meta[name=build]').content");
+    assert_eq!(manifest["software"]["build"], build);
+    assert_eq!(build.as_str().map(str::len), Some(16), "{build}");
     assert_eq!(manifest["input"]["dims"], serde_json::json!([48, 48, 48]));
     assert_eq!(manifest["device"]["kind"], "GPU", "{}", manifest["device"]);
     let timings = manifest["timings"].as_array().expect("timings");

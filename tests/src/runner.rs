@@ -1,10 +1,12 @@
-//! Runs the cases one after the other in one browser, which compiles the page's program once and keeps it.
+//! Runs the cases in two browsers side by side, each of which compiles the page's program once and keeps it.
 
 use std::env;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -133,10 +135,14 @@ impl Stage {
     }
 }
 
-/// Runs the cases whose names contain one of the arguments, or all; prints a line for each.
+/// Browsers side by side: most cases keep one core busy.
+const MOST_BROWSERS: usize = 2;
+
+/// Runs the cases whose names contain one of the arguments, or all; prints a line for each. Those of `alone` measure
+/// time and have the machine to themselves, after the others.
 ///
 /// The browser comes in `PRISM_BROWSER`; without it nothing is run, and that is said.
-pub fn run(cases: &[Case]) -> ExitCode {
+pub fn run(cases: &'static [Case], alone: &'static [Case]) -> ExitCode {
     let filters: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let Some(browser) = env::var_os("PRISM_BROWSER") else {
         println!(
@@ -144,34 +150,56 @@ pub fn run(cases: &[Case]) -> ExitCode {
         );
         return ExitCode::SUCCESS;
     };
+    let chosen = |cases: &'static [Case]| -> Vec<&'static Case> {
+        let wanted =
+            |case: &&Case| filters.iter().any(|filter| case.name.contains(filter.as_str()));
+        cases.iter().filter(|case| filters.is_empty() || wanted(case)).collect()
+    };
+    let (together, alone) = (chosen(cases), chosen(alone));
     let folder = project::target().join("browser-tests");
     let _ = fs::remove_dir_all(&folder);
     let server = Server::start(&project::dist(), 0).expect("the built page in dist/");
-    let stage = Stage {
-        browser: Browser::start(Path::new(&browser), &folder),
-        url: server.url(),
-        folder: folder.clone(),
+    let stage = |number: usize| {
+        let folder = folder.join(number.to_string());
+        let browser = Browser::start(Path::new(&browser), &folder);
+        Stage { browser, url: server.url(), folder }
     };
-    let chosen = cases.iter().filter(|case| {
-        filters.is_empty() || filters.iter().any(|filter| case.name.contains(filter.as_str()))
-    });
-    let (mut passed, mut failed) = (0, 0);
-    for case in chosen {
-        let start = Instant::now();
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(&stage)));
-        let seconds = start.elapsed().as_secs_f64();
-        if outcome.is_ok() {
-            passed += 1;
-            println!("browser case {} ... ok ({seconds:.1} s)", case.name);
-        } else {
-            failed += 1;
-            println!("browser case {} ... FAILED ({seconds:.1} s)", case.name);
-            let _ =
-                fs::rename(folder.join("failure.png"), folder.join(format!("{}.png", case.name)));
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let count = MOST_BROWSERS.min(cores).min(together.len());
+    thread::scope(|scope| {
+        for number in 0..count {
+            let (next, failed, together, stage) = (&next, &failed, &together, &stage);
+            scope.spawn(move || {
+                let stage = stage(number);
+                while let Some(case) = together.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    failed.fetch_add(usize::from(!holds(case, &stage)), Ordering::Relaxed);
+                }
+            });
         }
+    });
+    let mut failed = failed.into_inner();
+    if !alone.is_empty() {
+        let stage = stage(count);
+        failed += alone.iter().filter(|case| !holds(case, &stage)).count();
     }
-    println!("\n{passed} passed, {failed} failed");
-    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let run = together.len() + alone.len();
+    println!("\n{} passed, {failed} failed", run - failed);
+    if failed == 0 && run > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a case and prints how it went; of one that fails the last picture is kept under its name.
+fn holds(case: &Case, stage: &Stage) -> bool {
+    let start = Instant::now();
+    let held = panic::catch_unwind(AssertUnwindSafe(|| (case.run)(stage))).is_ok();
+    let seconds = start.elapsed().as_secs_f64();
+    let outcome = if held { "ok" } else { "FAILED" };
+    println!("browser case {} ... {outcome} ({seconds:.1} s)", case.name);
+    if !held {
+        let picture = stage.folder.join("failure.png");
+        let _ = fs::rename(picture, stage.folder.with_file_name(format!("{}.png", case.name)));
+    }
+    held
 }
 
 /// The `prism` that was built beside this test.

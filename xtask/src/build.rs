@@ -31,6 +31,9 @@ const INPUTS: [&str; 10] = [
     ".cargo/config.toml",
 ];
 
+/// How much of the hash of the inputs names a build.
+const BUILD_DIGITS: usize = 16;
+
 /// Builds `dist/` if anything that it is made from has changed.
 ///
 /// # Errors
@@ -45,8 +48,8 @@ pub fn run(steps: &mut Steps, tools: &Tools) -> TaskResult {
             return Ok(());
         }
         trunk(tools)?;
-        write_policy()?;
-        write_precache(&inputs)?;
+        write_policy(&inputs[..BUILD_DIGITS])?;
+        write_precache(&inputs[..BUILD_DIGITS])?;
         sizes::print(&project::dist(), false)?;
         let stamp = stamp();
         fs::write(&stamp, inputs).map_err(|source| TaskError::file("write", &stamp, source))
@@ -72,12 +75,13 @@ fn trunk(tools: &Tools) -> TaskResult {
     execute(&mut command)
 }
 
-/// Puts the policy into the page and into the file that some static hosts read their headers from.
-fn write_policy() -> TaskResult {
+/// Puts policy and build into the page, the policy also into the file that some static hosts read their
+/// headers from.
+fn write_policy(build: &str) -> TaskResult {
     let page = project::dist().join("index.html");
     let html =
         fs::read_to_string(&page).map_err(|source| TaskError::file("read", &page, source))?;
-    let html = policy::with_meta(&html);
+    let html = policy::with_meta(&policy::with_build(&html, build));
     fs::write(&page, &html).map_err(|source| TaskError::file("write", &page, source))?;
     let mut headers = format!("/*\n  Content-Security-Policy: {}\n", policy::for_header(&html));
     for (name, value) in policy::SECURITY_HEADERS {
@@ -106,16 +110,12 @@ fn write_precache(version: &str) -> TaskResult {
         .filter(|name| kept(name))
         .map(|name| format!("\"./{name}\""))
         .collect();
-    let script = format!(
-        "const PRECACHE = {{ version: \"{}\", files: [{}] }};\n",
-        &version[..16],
-        files.join(", ")
-    );
+    let script =
+        format!("const PRECACHE = {{ version: \"{version}\", files: [{}] }};\n", files.join(", "));
     let path = dist.join("precache.js");
     fs::write(&path, script).map_err(|source| TaskError::file("write", &path, source))
 }
 
-/// One hash over the names and contents of everything in [`INPUTS`].
 /// What the compiler says of itself; nothing where it cannot be asked (the build will say so).
 fn compiler() -> Vec<u8> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -125,6 +125,7 @@ fn compiler() -> Vec<u8> {
         .map_or_else(|_| vec![], |done| done.stdout)
 }
 
+/// One hash over the names and contents of everything in [`INPUTS`], and the compiler.
 fn hash_of_inputs() -> TaskResult<String> {
     let root = project::root();
     let mut files = Vec::new();

@@ -1,15 +1,16 @@
-//! The project's tasks: `cargo xtask setup | serve | test | bench`.
+//! The project's tasks: `cargo xtask setup | build | serve | test | bench`.
 
 use std::process::ExitCode;
 
 use xtask::error::{TaskError, TaskResult};
 use xtask::steps::Steps;
-use xtask::{bench, serve, setup, test};
+use xtask::{bench, build, serve, setup, test};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
   setup             install what the build needs: the wasm32 target, wasm-bindgen, trunk
+  build             the page as static files in dist/, for any host
   serve [--port N]  set up, build and serve the page on this machine (port 8080 or the next free one)
   test              formatting, lints, native tests, then the page in a real browser
   bench             time from dropping the sample scan to its overlay: page on CPU and GPU, command line";
@@ -32,6 +33,13 @@ fn dispatch(arguments: &[&str]) -> TaskResult {
             let mut steps = Steps::default();
             setup::run(&mut steps)?;
             steps.print_table("set up");
+            Ok(())
+        }
+        ["build"] => {
+            let mut steps = Steps::default();
+            let tools = setup::run(&mut steps)?;
+            build::run(&mut steps, &tools)?;
+            steps.print_table("built");
             Ok(())
         }
         ["serve"] => serve::run(8080),

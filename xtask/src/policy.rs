@@ -58,6 +58,11 @@ pub fn with_meta(html: &str) -> String {
     }
 }
 
+/// Names the build in the page's head; the page puts it into reports and manifests.
+pub fn with_build(html: &str, build: &str) -> String {
+    html.replacen("</head>", &format!("<meta name=\"build\" content=\"{build}\" /></head>"), 1)
+}
+
 /// The page without our policy.
 fn without_meta(html: &str) -> String {
     let Some(start) = html.find(META_OPEN) else { return html.to_owned() };

@@ -87,8 +87,9 @@ fn tool(name: &str, package: &str, version: &str, options: &[&str]) -> TaskResul
     let mut command = project::cargo();
     command.args(["install", "--quiet", package, "--version", version]).args(options);
     command.arg("--root").arg(&cache);
-    // The tools run for seconds: time spent on optimising them at link time is not won back.
+    // The tools run for seconds: time spent on optimising them is not won back.
     command
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     // They are built apart from the project, so its build folder stays as it is.

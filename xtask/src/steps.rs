@@ -1,7 +1,10 @@
 //! Runs the parts of a task one after the other: says what each does, how long it took, and stops at the first
 //! that fails.
 
-use std::process::{Command, Stdio};
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::{TaskError, TaskResult};
@@ -43,6 +46,76 @@ impl Steps {
         }
         let total: Duration = self.done.iter().map(|(_, took)| *took).sum();
         eprintln!("  {:<width$}  {:>9}", "total", readable(total));
+    }
+}
+
+/// A command that runs while other parts do; what it prints waits in a file.
+pub struct Beside {
+    name: String,
+    line: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Beside {
+    /// Starts the command, with a file for what it prints.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or a command that does not start.
+    pub fn start(name: &str, command: &mut Command, log: PathBuf) -> TaskResult<Self> {
+        let unwritable = |source| TaskError::file("write", &log, source);
+        if let Some(folder) = log.parent() {
+            fs::create_dir_all(folder).map_err(unwritable)?;
+        }
+        let out = File::create(&log).map_err(unwritable)?;
+        let errors = out.try_clone().map_err(unwritable)?;
+        let line = command_line(command);
+        eprintln!(
+            "\n== {name}: runs beside what follows\n   $ {line}\n   prints into {}",
+            log.display()
+        );
+        // A group of its own, so that whatever the command starts can be ended with it.
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .map_err(|source| TaskError::Start { command: line.clone(), source })?;
+        Ok(Self { name: name.to_owned(), line, child, log })
+    }
+
+    /// Waits for its end as a part of `steps`, and shows what it printed.
+    ///
+    /// # Errors
+    /// [`TaskError::Failed`] when it failed.
+    pub fn join(mut self, steps: &mut Steps) -> TaskResult {
+        let name = format!("{}: what was left to wait for", self.name);
+        steps.run(&name, || {
+            let status = self
+                .child
+                .wait()
+                .map_err(|source| TaskError::Start { command: self.line.clone(), source })?;
+            let text = fs::read_to_string(&self.log)
+                .map_err(|source| TaskError::file("read", &self.log, source))?;
+            text.lines().for_each(|line| eprintln!("   | {line}"));
+            if status.success() {
+                return Ok(());
+            }
+            Err(TaskError::Failed { command: self.line.clone(), code: status.code() })
+        })
+    }
+}
+
+impl Drop for Beside {
+    /// Ends it where something else failed first.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let group = format!("-{}", self.child.id());
+            capture(Command::new("kill").args(["-TERM", "--", &group]));
+            // It was asked to end: nothing is left to say.
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -108,6 +181,25 @@ mod tests {
             panic!("expected a failure, got {outcome:?}");
         };
         assert_eq!((command.as_str(), code), ("sh -c exit 3", Some(3)));
+    }
+
+    #[test]
+    fn what_runs_beside_is_waited_for_or_ended() {
+        let log = |name: &str| {
+            std::env::temp_dir().join(format!("prism-steps-{}-{name}", std::process::id()))
+        };
+        let start = |script: &str, name: &str| {
+            Beside::start(name, Command::new("sh").args(["-c", script]), log(name)).unwrap()
+        };
+        let mut steps = Steps::default();
+        start("echo said", "good").join(&mut steps).unwrap();
+        assert_eq!(fs::read_to_string(log("good")).unwrap(), "said\n");
+        let failed = start("exit 4", "bad").join(&mut steps);
+        assert!(matches!(failed, Err(TaskError::Failed { code: Some(4), .. })), "{failed:?}");
+        let begin = Instant::now();
+        drop(start("sleep 60; true", "long"));
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        ["good", "bad", "long"].iter().for_each(|name| fs::remove_file(log(name)).unwrap());
     }
 
     #[test]

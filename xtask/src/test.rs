@@ -8,11 +8,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::build;
 use crate::error::{TaskError, TaskResult};
 use crate::project;
 use crate::setup::{self, WASM_TARGET};
-use crate::steps::{Steps, capture, execute};
+use crate::steps::{Beside, Steps, capture, execute};
 
 /// Names under which Chromium and Chrome are installed.
 const BROWSERS: [&str; 4] =
@@ -35,7 +34,10 @@ pub fn run() -> TaskResult {
         component("rustfmt", "fmt")?;
         execute(project::cargo().args(["fmt", "--all", "--check"]))
     })?;
-    let tools = setup::run(&mut steps)?;
+    setup::run(&mut steps)?;
+    // Linked as one program, the page keeps a single core busy for minutes: the lints and native tests run
+    // beside it.
+    let page = page()?;
     let browser = steps.run("browser", browser)?;
     let vulkan = steps.run("Vulkan driver in software", || Ok(vulkan_driver()))?;
     steps.run("lints, native", || {
@@ -60,10 +62,20 @@ pub fn run() -> TaskResult {
         }
         execute(command.args(["test", "--locked", "--workspace"]))
     })?;
-    build::run(&mut steps, &tools)?;
+    page.join(&mut steps)?;
     steps.run("browser tests", || browser_tests(&browser))?;
     steps.print_table("all checks passed");
     Ok(())
+}
+
+/// Starts building the page, with half of the cores.
+fn page() -> TaskResult<Beside> {
+    let program = env::current_exe()
+        .map_err(|source| TaskError::file("find", std::path::Path::new("xtask"), source))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut command = Command::new(program);
+    command.arg("build").env("CARGO_BUILD_JOBS", (cores / 2).max(1).to_string());
+    Beside::start("page (release, wasm32)", &mut command, project::target().join("page.log"))
 }
 
 /// Drives the page in the browser, under the production policy, and compares it with the command line.

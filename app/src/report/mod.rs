@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
-use prism_core::report::{Edits, Report, ReportInput, RunManifest, Wording};
+use prism_core::report::{Edits, Report, ReportInput, RunManifest, SoftwareFacts, Wording};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
@@ -183,6 +183,7 @@ impl App {
             lesions: self.lesion_facts(),
             heart: self.cine.facts(),
             comparison: self.compare.facts(),
+            software: SoftwareFacts { build: build(), ..SoftwareFacts::default() },
             ..result.input.clone()
         }
     }
@@ -243,6 +244,12 @@ impl App {
             );
         }
     }
+}
+
+/// What the page's `<meta>` says of its build (xtask/src/build.rs).
+fn build() -> Option<String> {
+    let meta = document().query_selector("meta[name=build]").ok().flatten()?;
+    meta.get_attribute("content")
 }
 
 /// Fetches and reads the decoder.

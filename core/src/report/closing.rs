@@ -276,7 +276,7 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
             .say("Run started ")
             .quote(&input.started)
             .say(" with ")
-            .quote(&format!("{} {}", input.software.name, input.software.version))
+            .quote(&format!("{} {}", input.software.name, input.software.full_version()))
             .say("."),
     );
     for sentence in &mut sentences {

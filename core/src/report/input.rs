@@ -240,11 +240,24 @@ pub struct SoftwareFacts {
     pub name: String,
     /// Version.
     pub version: String,
+    /// What tells one build of the page from another, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<String>,
+}
+
+impl SoftwareFacts {
+    /// Version and build as they are printed.
+    pub fn full_version(&self) -> String {
+        match &self.build {
+            Some(build) => format!("{} (build {build})", self.version),
+            None => self.version.clone(),
+        }
+    }
 }
 
 impl Default for SoftwareFacts {
     /// This crate.
     fn default() -> Self {
-        Self { name: "Prism".into(), version: env!("CARGO_PKG_VERSION").into() }
+        Self { name: "Prism".into(), version: env!("CARGO_PKG_VERSION").into(), build: None }
     }
 }

@@ -150,7 +150,7 @@ fn device(manifest: &RunManifest, report: &Report) -> Value {
         (!value.is_empty()).then(|| json!({ "type": words(kind), "value": value }))
     };
     let mut versions = vec![
-        version("program", &manifest.software.version),
+        version("program", &manifest.software.full_version()),
         version("name of the weights", &pack.name),
         version("version of the weights", &pack.version),
         version("SHA-256 of the weights", &pack.sha256),

@@ -115,7 +115,7 @@ pub fn input() -> ReportInput {
             StageTime { stage: "prepare".into(), seconds: 0.25 },
             StageTime { stage: "network".into(), seconds: 1.5 },
         ],
-        software: SoftwareFacts { name: "Prism".into(), version: "0.1.0".into() },
+        software: SoftwareFacts { name: "Prism".into(), version: "0.1.0".into(), build: None },
         started: "2026-01-31T12:00:00Z".into(),
         warnings: vec![
             "2 slices are missing & were skipped".into(),
