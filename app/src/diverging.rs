@@ -32,7 +32,7 @@ fn across(place: f64) -> f64 {
 #[component]
 pub fn Scale(
     /// The colour at a place from -1 to 1.
-    colour: impl Fn(f64) -> [u8; 4],
+    colour: impl Fn(f64) -> [u8; 4] + 'static,
     /// Places with their words.
     ticks: Vec<(f64, String)>,
     /// What it is the scale of, for who cannot see it.

@@ -85,12 +85,13 @@ pub fn AbnormalityMap(
             app.map_abnormality();
         }
     };
-    let offered = move |card: PackCard| {
+    let offered = move |PackCard { scores, .. }: PackCard| {
+        let words = caution(&scores);
         view! {
             <section class="facts" data-test="abnormality" data-shown=move || shown.get().to_string()>
                 <h3>"Abnormality map"</h3>
                 <p class="lesions-caution" role="note" data-test="abnormality-caution">
-                    {caution(&card.scores)}
+                    {words}
                 </p>
                 <button
                     type="button"
@@ -104,7 +105,7 @@ pub fn AbnormalityMap(
                 </button>
                 {move || {
                     let mapped = lesions.mapped.get().filter(|_| shown.get());
-                    mapped.map(|mapped| view! { <Shown app busy mapped scores=card.scores.clone() /> })
+                    mapped.map(|mapped| view! { <Shown app busy mapped scores=scores.clone() /> })
                 }}
             </section>
         }
