@@ -53,15 +53,12 @@ pub fn deviation(
     };
     let rendering = blurred(rendering, BLURS_MM[0]);
     let inside: Vec<usize> = (0..region.len()).filter(|&at| region[at]).collect();
-    let (mut current, mut known_mm) = (scan.to_vec(), 0.0_f64);
     let mut best = (f64::NEG_INFINITY, BLURS_MM[0], Vec::new());
     for mm in BLURS_MM {
-        // Variances of Gaussians add.
-        current = blurred(&current, (mm * mm - known_mm * known_mm).sqrt());
-        known_mm = mm;
-        let alike = correlation(&current, &rendering, &inside);
+        let blurred = blurred(scan, mm);
+        let alike = correlation(&blurred, &rendering, &inside);
         if alike > best.0 {
-            best = (alike, mm, current.clone());
+            best = (alike, mm, blurred);
         }
     }
     let (correlation, blur_mm, scan) = best;
@@ -169,6 +166,14 @@ mod tests {
             .collect()
     }
 
+    /// Numbers in [-1, 1): splitmix64 of the index, its upper 24 bits.
+    fn noise(at: usize) -> f32 {
+        let z = (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ z >> 31) >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
     fn blurred(data: &[f32], voxels: f64) -> Vec<f32> {
         (0..3).fold(data.to_vec(), |data, axis| smoothed_along(&data, DIMS, axis, voxels))
     }
@@ -178,11 +183,10 @@ mod tests {
         // Blurred by 4 mm, in other greys, and without the ball.
         let rendering: Vec<f32> =
             blurred(&waves(0.0), 2.0).iter().map(|v| 0.2 + 0.5 * v.sqrt()).collect();
-        let noise = |at: usize| ((at * 7_919 % 101) as f32 - 50.0) * 4e-4;
         let region = vec![true; 32_768];
         for (brighter, sign) in [(0.2, 1.0), (-0.2, -1.0)] {
             let scan: Vec<f32> =
-                waves(brighter).iter().enumerate().map(|(at, v)| v + noise(at)).collect();
+                waves(brighter).iter().enumerate().map(|(at, v)| v + 0.05 * noise(at)).collect();
             let found = deviation(&scan, &rendering, &region, GRID);
             let middle = 16 + 32 * (16 + 32 * 16);
             assert!(sign * found.values[middle] > 5.0, "{}", found.values[middle]);
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn a_scan_is_blurred_as_much_as_its_rendering() {
         // Two Gaussians make one: 4 mm and the 2 mm that every rendering gets.
-        let fine: Vec<f32> = (0..32_768).map(|at| (at * 7_919 % 101) as f32 / 100.0).collect();
+        let fine: Vec<f32> = (0..32_768).map(noise).collect();
         let rough = blurred(&fine, 2.0);
         let found = deviation(&fine, &rough, &vec![true; 32_768], GRID);
         assert_eq!(found.blur_mm, 4.0);
