@@ -37,18 +37,15 @@ def data_section(content: bytes) -> bytes:
 
 def write(path: Path, network: Network, document: dict) -> int:
     """Quantises `network` and writes the pack; returns its size in bytes."""
-    tensors = {
-        name: value.detach().float().cpu().contiguous().numpy()
-        for name, value in network.state_dict().items()
-    }
-    stored = quantise.quantise_all(tensors, coarse=True)
+    return write_tensors(path, network.state_dict(), network.config.as_pack(), document)
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], architecture: dict, document: dict) -> int:
+    """As `write`, of tensors that are not those of a `Network` alone."""
+    values = {name: value.detach().float().cpu().contiguous().numpy() for name, value in tensors.items()}
+    stored = quantise.quantise_all(values, coarse=True)
     digest = hashlib.sha256(data_section(serialise(stored))).hexdigest()
-    document = {
-        "schema": SCHEMA,
-        **document,
-        "architecture": network.config.as_pack(),
-        "sha256": digest,
-    }
+    document = {"schema": SCHEMA, **document, "architecture": architecture, "sha256": digest}
     content = serialise(stored, {"prism": json.dumps(document, ensure_ascii=False)})
     assert hashlib.sha256(data_section(content)).hexdigest() == digest
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,10 +120,16 @@ def card(path: Path, document: dict) -> dict:
     }
 
 
+def listed(document: dict) -> bool:
+    """Whether the page can use a pack by itself: it segments, or renders a scan again."""
+    architecture = document["architecture"]
+    segments = any(head["kind"] == "segmentation" for head in architecture["heads"])
+    return segments or architecture.get("renderer") is not None
+
+
 def index(folder: Path) -> list[dict]:
-    """Cards of the packs that segment, the brain's first."""
-    cards = [card(path, document) for path, document in documents(folder).items()]
-    cards = [c for c in cards if any(head["kind"] == "segmentation" for head in c["heads"])]
+    """Cards of the packs that the page lists, the brain's first."""
+    cards = [card(path, document) for path, document in documents(folder).items() if listed(document)]
     cards.sort(key=lambda c: (c["file"] != "brain.safetensors", c["title"]))
     (folder / "index.json").write_text(json.dumps(cards, ensure_ascii=False, indent=1) + "\n")
     return cards

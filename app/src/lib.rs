@@ -18,6 +18,7 @@
 //! | [`cine`] | the phases of a heartbeat: played, measured, drawn as curves |
 //! | [`panels`] | what is around the planes |
 //! | [`viewer`] | the planes |
+//! | [`diverging`] | colours for what has two directions, and their scale |
 //! | [`packs`], [`kept`] | the models there are, and those that stay on the device |
 //! | [`files`], [`download`], [`text`] | files in, files out, numbers as text |
 //! | [`offline`] | the page without a network |
@@ -29,6 +30,7 @@ pub mod actions;
 pub mod cine;
 pub mod client;
 pub mod compare;
+pub mod diverging;
 pub mod download;
 pub mod exports;
 pub mod facts;

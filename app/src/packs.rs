@@ -27,6 +27,9 @@ const HEADS: &str = "identify.safetensors";
 /// are tried on a scan by themselves.
 pub(crate) const LESIONS: &str = "lesions.safetensors";
 
+/// The pack that renders a scan again; as the one before.
+const PRETRAINED: &str = "pretrained.safetensors";
+
 /// The models, as signals.
 #[derive(Clone, Copy)]
 pub struct Models {
@@ -72,9 +75,18 @@ impl Models {
 
     /// The card of the pack that finds lesions, where the list has one.
     pub fn lesions(&self) -> Option<PackCard> {
-        self.shipped.with(|shipped| {
-            shipped.iter().find(|one| one.file == LESIONS).map(|one| one.card.clone())
-        })
+        self.card_of(LESIONS)
+    }
+
+    /// The card of the pack that renders a scan again, where the list has one.
+    pub fn pretrained(&self) -> Option<PackCard> {
+        self.card_of(PRETRAINED)
+    }
+
+    /// The card of a pack beside the page.
+    fn card_of(&self, file: &str) -> Option<PackCard> {
+        self.shipped
+            .with(|shipped| shipped.iter().find(|one| one.file == file).map(|one| one.card.clone()))
     }
 
     /// Whether the chosen pack lies beside the page.
@@ -309,6 +321,12 @@ impl App {
     /// The pack whose structures say where a lesion lies, and the one that finds lesions.
     pub(crate) async fn lesion_files(&self) -> Option<Vec<JsValue>> {
         Some(vec![self.shipped_file(FIRST.into()).await?, self.shipped_file(LESIONS.into()).await?])
+    }
+
+    /// The pack whose structures say where the brain is, and the one that renders a scan again.
+    pub(crate) async fn pretrained_files(&self) -> Option<Vec<JsValue>> {
+        let brain = self.shipped_file(FIRST.into()).await?;
+        Some(vec![brain, self.shipped_file(PRETRAINED.into()).await?])
     }
 
     /// A pack beside the page, fetched once; `None` where it cannot be fetched.

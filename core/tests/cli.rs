@@ -94,6 +94,33 @@ fn what_is_missing_or_broken_is_one_line() {
 }
 
 #[test]
+fn an_abnormality_map_wants_a_pack_with_a_renderer_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scan = format("nifti1_type_i16", "scan.nii");
+    let tiny = golden(&["model", "tiny.safetensors"]);
+    let missing = folder.path().join("missing.nii");
+    let (map, drawn) = (folder.path().join("map.nii.gz"), folder.path().join("drawn.nii.gz"));
+    let ask = |scan: &Path, pack: &Path| {
+        failure(&[
+            OsStr::new("abnormality"),
+            scan.as_os_str(),
+            OsStr::new("-o"),
+            map.as_os_str(),
+            OsStr::new("--rendered"),
+            drawn.as_os_str(),
+            OsStr::new("--pack"),
+            pack.as_os_str(),
+        ])
+    };
+    assert!(ask(&scan, &tiny).contains("does not render a scan again"));
+    assert!(ask(&scan, &missing).contains("missing.nii"));
+    assert!(ask(&scan, &scan).contains("pack"));
+    let said = failure(&["abnormality", "scan.nii", "-o", "map.nii.gz"]);
+    assert!(said.contains("--pack"), "{said}");
+    assert_eq!(entries(folder.path()), 0, "something was written");
+}
+
+#[test]
 fn a_message_of_several_lines_is_cut_to_the_first() {
     let said = failure(&["info", "first\nsecond.nii"]);
     assert!(!said.contains("second"), "{said}");

@@ -4,6 +4,8 @@
 
 use leptos::prelude::*;
 
+use crate::diverging::{self, Scale};
+
 /// Changes from which colour may begin: what the first scan against its own repeat shows is
 /// left out, and a percent in any case.
 const LEAST_PERCENT: (f64, f64) = (1.0, 24.0);
@@ -11,20 +13,8 @@ const LEAST_PERCENT: (f64, f64) = (1.0, 24.0);
 /// Change at the end of the scale, and what is beyond.
 const MOST_PERCENT: f64 = 25.0;
 
-/// Colours of the ends, larger and smaller: orange and blue, told apart by all kinds of
-/// colour vision.
-const LARGER: [f64; 3] = [255.0, 148.0, 32.0];
-const SMALLER: [f64; 3] = [64.0, 150.0, 255.0];
-
-/// Opacity where colour begins, and at the ends.
-const ALPHA: (f64, f64) = (0.35, 1.0);
-
 /// Percent at the legend's ticks, beside where colour begins.
 const TICKS: [f64; 4] = [-20.0, -10.0, 10.0, 25.0];
-
-/// Measures of the legend.
-const WIDTH: f64 = 360.0;
-const STEPS: usize = 72;
 
 fn logarithm(percent: f64) -> f64 {
     (1.0 + percent / 100.0).ln()
@@ -43,15 +33,12 @@ pub fn colour(determinant: f32, noise_percent: f64) -> [u8; 4] {
     if determinant.is_nan() || log.abs() < least {
         return [0; 4];
     }
-    let share = ((log.abs() - least) / (most - least)).min(1.0);
-    let alpha = ALPHA.0 + share * (ALPHA.1 - ALPHA.0);
-    let [r, g, b] = if log > 0.0 { LARGER } else { SMALLER };
-    [alpha * r, alpha * g, alpha * b, alpha * 255.0].map(|part| part as u8)
+    diverging::colour(log > 0.0, (log.abs() - least) / (most - least))
 }
 
-/// Where a logarithm lies on the legend.
+/// Where a logarithm lies on the scale, from -1 to 1.
 fn place(log: f64) -> f64 {
-    0.5 * WIDTH * (1.0 + log / logarithm(MOST_PERCENT))
+    log / logarithm(MOST_PERCENT)
 }
 
 /// The scale of the map, in percent; none before the map is there.
@@ -60,61 +47,29 @@ pub fn Legend(
     /// Change that is noise.
     noise_percent: RwSignal<Option<f64>>,
 ) -> impl IntoView {
-    move || noise_percent.get().map(|noise| view! { <Scale noise /> })
+    move || noise_percent.get().map(legend)
 }
 
-#[component]
-fn Scale(noise: f64) -> impl IntoView {
+fn legend(noise: f64) -> impl IntoView {
     let least = begins(noise);
-    let most = logarithm(MOST_PERCENT);
-    let step = 2.0 * most / STEPS as f64;
-    let stripes = (0..STEPS).map(|at| {
-        let log = (at as f64 + 0.5) * step - most;
-        let [r, g, b, a] = colour(log.exp() as f32, noise);
-        view! {
-            <rect
-                x=format!("{:.2}", place(log - 0.5 * step))
-                y="0"
-                width=format!("{:.2}", WIDTH / STEPS as f64)
-                height="12"
-                fill=format!("rgb({r} {g} {b})")
-                fill-opacity=if a == 0 { "0" } else { "1" }
-            ></rect>
-        }
-    });
     let apart = |percent: &f64| (percent.abs() - least).abs() > 3.0;
     let ends = [least, 100.0 / (1.0 + least / 100.0) - 100.0];
-    let ticks: Vec<f64> = TICKS.into_iter().filter(apart).chain(ends).collect();
-    let ticks = ticks.into_iter().map(|percent| {
-        let x = place(logarithm(percent));
-        let anchor = if x < 1.0 {
-            "start"
-        } else if x > WIDTH - 1.0 {
-            "end"
-        } else {
-            "middle"
-        };
+    let ticks = TICKS.into_iter().filter(apart).chain(ends).map(|percent| {
         let sign = if percent > 0.0 { "+" } else { "\u{2212}" };
-        view! {
-            <text x=format!("{x:.1}") y="26" text-anchor=anchor>
-                {format!("{sign}{:.0} %", percent.abs())}
-            </text>
-        }
+        (place(logarithm(percent)), format!("{sign}{:.0} %", percent.abs()))
     });
+    let caption = format!(
+        "Volume of each place in the second scan against the first. Less than {least:.1} % has no \
+         colour: 99 of 100 places of the first scan against its own repeat stay below it.",
+    );
     view! {
-        <figure class="compare-legend" data-test="compare-legend">
-            <svg viewBox=format!("0 0 {WIDTH} 30") role="img" aria-label="Scale of local change">
-                {stripes.collect_view()}
-                {ticks.collect_view()}
-            </svg>
-            <figcaption class="aside">
-                {format!(
-                    "Volume of each place in the second scan against the first. Less than \
-                     {least:.1} % has no colour: 99 of 100 places of the first scan against its own \
-                     repeat stay below it.",
-                )}
-            </figcaption>
-        </figure>
+        <Scale
+            colour=move |place| colour((place * logarithm(MOST_PERCENT)).exp() as f32, noise)
+            ticks=ticks.collect()
+            label="Scale of local change"
+            hook="compare-legend"
+            caption
+        />
     }
 }
 
@@ -143,8 +98,8 @@ mod tests {
 
     #[test]
     fn the_legend_is_logarithmic() {
-        assert!((place(logarithm(-20.0))).abs() < 1e-9);
-        assert!((place(logarithm(25.0)) - WIDTH).abs() < 1e-9);
-        assert!((place(0.0) - 0.5 * WIDTH).abs() < 1e-9);
+        assert!((place(logarithm(-20.0)) + 1.0).abs() < 1e-9);
+        assert!((place(logarithm(25.0)) - 1.0).abs() < 1e-9);
+        assert!(place(0.0).abs() < 1e-9);
     }
 }

@@ -17,9 +17,9 @@ use crate::client::Client;
 use crate::compare::Mode as Comparison;
 use crate::download;
 use crate::features::Mode as Features;
-use crate::protocol::{FromWorker, Reply, RequestId, ToWorker};
+use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
-use crate::viewer::DisplayLabels;
+use crate::viewer::{DisplayColours, DisplayLabels};
 
 /// Which packs a question wants beside it.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,6 +28,8 @@ enum Packs {
     Identify,
     /// Brain and lesions.
     Lesions,
+    /// Brain and what renders a scan again.
+    Pretrained,
     /// None.
     None,
 }
@@ -71,6 +73,18 @@ impl App {
         self.ask_lesions("Fetching the model", ask, Packs::Lesions, Vec::new());
     }
 
+    /// Compares the shown scan with what the pretrained network draws of it.
+    pub fn map_abnormality(&self) {
+        let Some(card) = untrack(|| self.models.pretrained()) else { return };
+        let ask = Ask::Abnormality { pack: card.sha256 };
+        self.ask_lesions("Fetching the model", ask, Packs::Pretrained, Vec::new());
+    }
+
+    /// Saves the map of abnormality on the scan's grid (NIfTI).
+    pub fn save_abnormality_map(&self) {
+        self.ask_lesions("Writing the map", Ask::ExportMap, Packs::None, Vec::new());
+    }
+
     fn ask_lesions(&self, words: &str, ask: Ask, packs: Packs, parts: Vec<JsValue>) {
         let Some(client) = self.client() else { return };
         let lesions = self.lesions;
@@ -83,6 +97,7 @@ impl App {
             let fetched = match packs {
                 Packs::Identify => app.identify_files().await,
                 Packs::Lesions => app.lesion_files().await,
+                Packs::Pretrained => app.pretrained_files().await,
                 Packs::None => Some(Vec::new()),
             };
             let Some(fetched) = fetched else {
@@ -196,14 +211,26 @@ impl App {
                 }
                 self.show_overlay(if some { Overlay::Lesions } else { Overlay::Structures });
             }
-            Answer::Exported => {
-                let name = format!("{}_lesions.nii.gz", self.file_stem());
-                if let Some(bytes) = parts.first()
-                    && let Err(message) = download::save(&name, "application/gzip", bytes)
-                {
-                    self.notify(Tone::Problem, sentence(&message));
-                }
+            Answer::Exported => self.save_part("lesions", parts),
+            Answer::Mapped(mapped) => {
+                let Grid { dims, affine } = mapped.grid;
+                let rgba = parts.first().map(Uint8Array::new);
+                let colours = rgba.map(|rgba| Rc::new(DisplayColours { dims, affine, rgba }));
+                lesions.colours.set(colours);
+                lesions.mapped.set(Some(*mapped));
+                self.show_overlay(Overlay::Abnormality);
             }
+            Answer::MapExported => self.save_part("abnormality", parts),
+        }
+    }
+
+    /// Saves a file that came beside an answer (NIfTI).
+    fn save_part(&self, what: &str, parts: &[JsValue]) {
+        let name = format!("{}_{what}.nii.gz", self.file_stem());
+        if let Some(bytes) = parts.first()
+            && let Err(message) = download::save(&name, "application/gzip", bytes)
+        {
+            self.notify(Tone::Problem, sentence(&message));
         }
     }
 
@@ -227,10 +254,10 @@ impl App {
         })
     }
 
-    /// Shows structures or lesions over the planes.
+    /// Shows structures, lesions or the map of abnormality over the planes.
     pub fn show_overlay(&self, overlay: Overlay) {
         self.lesions.overlay.set(overlay);
-        if overlay == Overlay::Lesions {
+        if overlay != Overlay::Structures {
             // Colours would lie over them.
             self.show_comparison(Comparison::Off);
             self.show_features(Features::Off);
@@ -294,6 +321,7 @@ impl App {
             desk.again.clear();
             desk.held.clear();
         });
+        lesions.forget_map();
     }
 
     /// Forgets the study of a scan that is replaced.
@@ -305,6 +333,7 @@ impl App {
             desk.held.clear();
         });
         lesions.forget_found();
+        lesions.forget_map();
     }
 }
 
@@ -313,5 +342,13 @@ impl Lesions {
         self.overlay.set(Overlay::Structures);
         self.found.set(None);
         self.map.set(None);
+    }
+
+    fn forget_map(self) {
+        if self.overlay.get_untracked() == Overlay::Abnormality {
+            self.overlay.set(Overlay::Structures);
+        }
+        self.mapped.set(None);
+        self.colours.set(None);
     }
 }

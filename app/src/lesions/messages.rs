@@ -36,6 +36,14 @@ pub enum Ask {
         /// Keys of the sequences; others are dropped.
         keys: Vec<u32>,
     },
+    /// Compare the loaded scan with its rendering. Beside: the brain pack and the pretrained
+    /// pack (`Blob`s).
+    Abnormality {
+        /// SHA-256 of the pretrained pack.
+        pack: String,
+    },
+    /// Make the file of the map of abnormality.
+    ExportMap,
     /// Make the mask's file (label indices beside).
     Export {
         /// Their grid.
@@ -61,6 +69,32 @@ pub enum Answer {
     Found(Box<Found>),
     /// The mask (NIfTI) is beside.
     Exported,
+    /// The map of abnormality. Beside: red, green, blue, alpha a voxel of the scan, x fastest,
+    /// colours multiplied by alpha.
+    Mapped(Box<Mapped>),
+    /// The map of abnormality (NIfTI) is beside.
+    MapExported,
+}
+
+/// What goes with a map of abnormality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mapped {
+    /// Grid of the colours beside: the scan's.
+    pub grid: Grid,
+    /// Robust deviations from which on there is colour.
+    pub begins: f64,
+    /// The largest deviation, either way.
+    pub largest: f64,
+    /// Where it is (RAS+, mm).
+    pub largest_mm: [f64; 3],
+    /// How far the scan was blurred, standard deviation in mm.
+    pub blur_mm: f64,
+    /// Correlation of scan and rendering in the brain.
+    pub correlation: f64,
+    /// Where it ran.
+    pub device: DeviceReport,
+    /// Seconds it took.
+    pub seconds: f64,
 }
 
 /// A further sequence.

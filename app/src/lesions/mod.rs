@@ -7,7 +7,9 @@
 //! | `panel` | sequences, the button, what was found |
 //! | `rows` | the table of lesions (its order in `table`) |
 //! | `caution` | what the pack is known to get wrong |
+//! | `abnormality` | the map without labels: colours, scale, how weak it is |
 
+pub mod abnormality;
 mod ask;
 mod caution;
 pub mod messages;
@@ -25,8 +27,8 @@ pub use panel::LesionsPanel;
 
 use crate::features::{Features, Mode};
 use crate::protocol::RequestId;
-use crate::viewer::{DisplayLabels, LabelsSignal};
-use messages::{Found, Sequence};
+use crate::viewer::{ColoursSignal, DisplayColours, DisplayLabels, LabelsSignal};
+use messages::{Found, Mapped, Sequence};
 use table::Order;
 
 /// What the overlay of the planes shows.
@@ -37,17 +39,20 @@ pub enum Overlay {
     Structures,
     /// Lesions.
     Lesions,
+    /// The map of abnormality.
+    Abnormality,
 }
 
 impl Overlay {
-    /// Both, in the order of the switch.
-    pub const ALL: [Self; 2] = [Self::Structures, Self::Lesions];
+    /// What lies beside a search, in the order of the switch.
+    pub const OF_SEARCH: [Self; 2] = [Self::Structures, Self::Lesions];
 
     /// The word on the switch.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Structures => "Structures",
             Self::Lesions => "Lesions",
+            Self::Abnormality => "Abnormality map",
         }
     }
 
@@ -56,6 +61,7 @@ impl Overlay {
         match self {
             Self::Structures => "structures",
             Self::Lesions => "lesions",
+            Self::Abnormality => "abnormality",
         }
     }
 }
@@ -86,12 +92,16 @@ pub struct Lesions {
     pub busy: RwSignal<Option<String>>,
     /// What was found.
     pub found: RwSignal<Option<Arc<Found>>>,
+    /// What goes with the map of abnormality.
+    pub mapped: RwSignal<Option<Mapped>>,
     /// What the overlay shows.
     pub overlay: RwSignal<Overlay>,
     /// Order of the table.
     order: RwSignal<Order>,
     /// Label indices of what was found.
     map: RwSignal<Option<Rc<DisplayLabels>>, LocalStorage>,
+    /// Colours of the map of abnormality.
+    colours: RwSignal<Option<Rc<DisplayColours>>, LocalStorage>,
     desk: StoredValue<Desk, LocalStorage>,
 }
 
@@ -102,9 +112,11 @@ impl Lesions {
             sequences: RwSignal::new(Vec::new()),
             busy: RwSignal::new(None),
             found: RwSignal::new(None),
+            mapped: RwSignal::new(None),
             overlay: RwSignal::new(Overlay::Structures),
             order: RwSignal::new(Order::FIRST),
             map: RwSignal::new_local(None),
+            colours: RwSignal::new_local(None),
             desk: StoredValue::new_local(Desk::default()),
         }
     }
@@ -117,6 +129,16 @@ impl Lesions {
                 self.overlay.get() == Overlay::Lesions && features.mode.get() != Mode::Paint;
             let map = if lesions { self.map.get() } else { None };
             map.or_else(|| others.get())
+        })
+    }
+
+    /// The colours that the planes show: the map of abnormality where no others are. What is
+    /// painted would lie under them.
+    pub fn shown_colours(self, features: Features, others: ColoursSignal) -> ColoursSignal {
+        Signal::derive_local(move || {
+            let ours =
+                self.overlay.get() == Overlay::Abnormality && features.mode.get() != Mode::Paint;
+            others.get().or_else(|| if ours { self.colours.get() } else { None })
         })
     }
 }

@@ -4,6 +4,7 @@
 use leptos::prelude::*;
 
 use super::Overlay;
+use super::abnormality::AbnormalityMap;
 use super::caution::{accuracy, caution};
 use super::messages::{Found, Sequence};
 use super::rows::Rows;
@@ -54,6 +55,7 @@ pub fn LesionsPanel(
                 }
             }}
             {move || lesions.found.get().map(|found| view! { <Answer app found=(*found).clone() /> })}
+            <AbnormalityMap app busy />
         </div>
     }
 }
@@ -204,7 +206,7 @@ fn Switch(app: App, none: bool) -> impl IntoView {
     };
     view! {
         <div class="choices lesions-overlay" role="group" aria-label="What lies over the planes">
-            {Overlay::ALL.map(choice)}
+            {Overlay::OF_SEARCH.map(choice)}
         </div>
     }
 }

@@ -148,7 +148,9 @@ fn Reading(app: App) -> impl IntoView {
                                 .shown_labels(app.features, app.features.shown_labels(app.labels)),
                             app.tab,
                         )
-                    colours=app.compare.shown_colours(app.features)
+                    colours=app
+                        .lesions
+                        .shown_colours(app.features, app.compare.shown_colours(app.features))
                 />
             </div>
             <Side app />

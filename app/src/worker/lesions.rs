@@ -1,5 +1,6 @@
 //! Further sequences of the scan's study, and the lesions in all of them.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -12,8 +13,8 @@ use prism_core::volume::{Label, LabelMap, LabelTable, Volume};
 use wasm_bindgen::JsValue;
 
 use super::post::{now_ms, post};
-use super::run::PageWatch;
-use super::{Failure, Holdings, identify, read};
+use super::run::{Engine, PageWatch};
+use super::{Failure, Holdings, Labelled, abnormality, identify, read};
 use crate::facts::DeviceChoice;
 use crate::lesions::messages::{Answer, Ask, Found, MOST_SEQUENCES, Sequence};
 use crate::protocol::{FailureKind, FromWorker, Grid, RequestId};
@@ -25,6 +26,8 @@ const ABOVE: u8 = 200;
 #[derive(Default)]
 pub struct Held {
     placed: Vec<(u32, Volume)>,
+    /// The map of abnormality that was drawn last.
+    pub(super) map: Option<Volume>,
 }
 
 /// Answers a question.
@@ -49,6 +52,14 @@ pub async fn answer(
         Ask::Find { pack, keys } => {
             let (found, map) = search(holdings, device, (pack, &keys), parts, (id, ending)).await?;
             (Answer::Found(Box::new(found)), Some(map.data))
+        }
+        Ask::Abnormality { pack } => {
+            let (mapped, rgba) =
+                abnormality::map(holdings, device, pack, parts, (id, ending)).await?;
+            (Answer::Mapped(Box::new(mapped)), Some(rgba))
+        }
+        Ask::ExportMap => {
+            (Answer::MapExported, Some(abnormality::file(holdings.lesions.map.as_ref())?))
         }
         Ask::Export { grid, table } => {
             let indices = parts.first().map(|part| Uint8Array::new(part).to_vec());
@@ -164,29 +175,16 @@ async fn search(
         .as_ref()
         .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");
-    let (brain, model) = holdings.engine.open(device, (None, parts.first())).await?;
-    let table = brain.info.labels.clone();
-    let known = holdings.labelled.as_ref().filter(|labelled| labelled.table == table);
-    let outlined;
-    let regions = match known {
-        Some(labelled) => &labelled.map,
-        None => {
-            let given = (&scan.volume, scan.series.unit_stated);
-            outlined = pipeline::segment_stated(given, model, brain, &mut watch)
-                .await
-                .map_err(|error| failure(error.into()))?
-                .labels;
-            &outlined
-        }
-    };
-    let (report, _) =
-        holdings.engine.prepare(device, (Some(pack_key.clone()), parts.get(1))).await?;
-    let (pack, model) = holdings.engine.open(device, (Some(pack_key), parts.get(1))).await?;
+    let (known, engine) = (holdings.labelled.as_ref(), &mut holdings.engine);
+    let wanted = (device, parts.first());
+    let (regions, table) = brain_labels(scan, known, engine, wanted, &mut watch).await?;
+    let (report, _) = engine.prepare(device, (Some(pack_key.clone()), parts.get(1))).await?;
+    let (pack, model) = engine.open(device, (Some(pack_key), parts.get(1))).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for lesions");
     let scans: Vec<&Volume> = std::iter::once(&scan.volume)
         .chain(holdings.lesions.placed.iter().map(|(_, volume)| volume))
         .collect();
-    let found = find(&scans, (regions, &table), model, pack, &mut watch).await.map_err(failure)?;
+    let found = find(&scans, (&regions, &table), model, pack, &mut watch).await.map_err(failure)?;
     let mut map = found.labels;
     let kinds = &pack.info.labels;
     let above = |label: &Label| Label { index: ABOVE.saturating_add(label.index), ..label.clone() };
@@ -205,7 +203,29 @@ async fn search(
     Ok((found, map))
 }
 
-fn failure(error: LesionError) -> Failure {
+/// What the brain pack beside labels in the scan, with its table: what is held of it already,
+/// or a new run.
+///
+/// # Errors
+/// [`Failure`] when the pack does not run.
+pub(super) async fn brain_labels<'a>(
+    scan: &Scan,
+    known: Option<&'a Labelled>,
+    engine: &mut Engine,
+    (device, pack): (DeviceChoice, Option<&JsValue>),
+    watch: &mut PageWatch,
+) -> Result<(Cow<'a, LabelMap>, LabelTable), Failure> {
+    let (brain, model) = engine.open(device, (None, pack)).await?;
+    let table = brain.info.labels.clone();
+    if let Some(labelled) = known.filter(|labelled| labelled.table == table) {
+        return Ok((Cow::Borrowed(&labelled.map), table));
+    }
+    let given = (&scan.volume, scan.series.unit_stated);
+    let found = pipeline::segment_stated(given, model, brain, watch).await;
+    Ok((Cow::Owned(found.map_err(|error| failure(error.into()))?.labels), table))
+}
+
+pub(super) fn failure(error: LesionError) -> Failure {
     match error {
         LesionError::Pipeline(PipelineError::Cancelled(_))
         | LesionError::Registration(RegistrationError::Pipeline(PipelineError::Cancelled(_))) => {

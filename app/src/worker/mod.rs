@@ -15,11 +15,13 @@
 //! | `identify` | sequence, body part, age |
 //! | `compare` | a second scan |
 //! | `lesions` | further sequences of the study, lesions |
+//! | `abnormality` | the scan against its own rendering |
 //! | `cine` | the phases of a heartbeat |
 //! | `translate` | core's types in the page's terms |
 //! | `post` | messages, clock, breath, panics |
 //! | [`memory`] | the allocator, which notes what was refused |
 
+mod abnormality;
 mod cine;
 mod compare;
 mod features;

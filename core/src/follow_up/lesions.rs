@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::neighbours::{balls_largest, boxed, faces, smoothed_along, within};
+use crate::volume::neighbours::{balls_largest, boxed, faces, smoothed_along, within};
 use crate::volume::{Label, LabelMap, LabelTable, Volume, class_color, percentile};
 
 /// Probability of a lesion that a spot reaches somewhere, and has everywhere.

@@ -16,7 +16,6 @@
 //! | [`lesions`] | new, larger and shrunken lesions |
 //! | [`finding`] | what is said of them |
 //! | `local` | map of local change, and of nothing changed (feature `network`) |
-//! | `neighbours` | filters over a grid |
 
 #[cfg(feature = "network")]
 mod alike;
@@ -27,7 +26,6 @@ pub mod finding;
 pub mod lesions;
 #[cfg(feature = "network")]
 mod local;
-mod neighbours;
 #[cfg(feature = "network")]
 mod repeat;
 #[cfg(feature = "network")]

@@ -5,14 +5,20 @@
 //! | [`alignment`] | whether sequences lie on each other, and one onto the other's grid |
 //! | `place` | a sequence onto the first one's grid, registered where it has moved (feature `network`) |
 //! | `find` | the pack over all sequences, lesions inside the brain (feature `network`) |
+//! | `abnormality` | a scan against its own rendering, without any label (feature `network`) |
+//! | `deviation` | two greys of one place to robust deviations |
 //! | `rows` | a lesion's volume, place, side, longest diameter (feature `network`) |
 //! | `table` | what a row holds |
 //! | `csv` | the table for machines |
 //! | `caution` | what a pack is known to mark where nothing is |
 
+#[cfg(feature = "network")]
+mod abnormality;
 pub mod alignment;
 mod caution;
 mod csv;
+#[cfg(feature = "network")]
+mod deviation;
 #[cfg(feature = "network")]
 mod find;
 #[cfg(feature = "network")]
@@ -21,6 +27,8 @@ mod place;
 mod rows;
 mod table;
 
+#[cfg(feature = "network")]
+pub use abnormality::{Abnormality, abnormality};
 pub use caution::FalseAlarms;
 pub use csv::lesions_csv;
 #[cfg(feature = "network")]

@@ -235,6 +235,12 @@ impl Prism {
         }
     }
 
+    /// How often [`Pace::step`] is called in one [`Prism::render`]; `None` for a pack without
+    /// renderer.
+    pub fn renderer_steps(&self) -> Option<usize> {
+        self.renderer.as_ref().map(Renderer::steps)
+    }
+
     /// Length of the noise that [`Prism::render`] takes.
     pub fn style(&self) -> Option<usize> {
         self.renderer.as_ref().map(Renderer::style)

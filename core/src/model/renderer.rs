@@ -123,6 +123,11 @@ impl Renderer {
         }
     }
 
+    /// How often [`Pace::step`] is called in one rendering.
+    pub fn steps(&self) -> usize {
+        self.convs.len()
+    }
+
     /// Length of the noise.
     pub fn style(&self) -> usize {
         self.style

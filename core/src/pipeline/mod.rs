@@ -2,8 +2,9 @@
 //!
 //! [`preprocess`] brings a scan to the pack's grid and intensities, [`windows`]
 //! covers the grid with the network's windows, `run` drives the network over
-//! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. [`device`] opens
-//! and tests what it runs on, [`run_on`] runs there and once more on the CPU.
+//! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. `render` has a pack
+//! draw the scan again instead. [`device`] opens and tests what it runs on, [`run_on`] runs there and once
+//! more on the CPU.
 
 mod blended;
 mod contrast;
@@ -12,6 +13,7 @@ mod encode;
 pub mod encoded;
 pub mod postprocess;
 pub mod preprocess;
+mod render;
 mod run;
 mod run_on;
 mod self_test;
@@ -28,6 +30,7 @@ pub use device::{
 };
 pub use encode::{Encoding, FeatureMap, Pooled, PooledFeature, encode, input_affine, pooled};
 pub use encoded::Encoded;
+pub use render::{Rendered, render};
 pub(crate) use run::Pacer;
 pub use run::{
     Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for,

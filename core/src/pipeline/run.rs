@@ -104,6 +104,9 @@ pub enum PipelineError {
     /// The pack has no segmentation head.
     #[error("the pack \"{0}\" does not segment")]
     NoSegmentation(String),
+    /// The pack has no renderer.
+    #[error("the pack \"{0}\" does not render a scan again")]
+    NoRenderer(String),
     /// The pack does not fit its network.
     #[error(transparent)]
     Pack(#[from] PackError),

@@ -58,7 +58,7 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
     let count = windows.count();
     let total = count * model.steps() * sequences.len();
     let mut pacer = Pacer::new(watch, total);
-    let mut blend = Blend::new(&windows.axes, model.device());
+    let mut blend = windows.blend(model.device());
     let mut answers = Answers::new(pack);
     let mut encoded = encoded.into_iter();
     for index in windows.indices() {
@@ -124,6 +124,11 @@ impl Windows {
         self
     }
 
+    /// Blends what the network gives for them.
+    pub(super) fn blend(&self, device: &Device) -> Blend<'_> {
+        Blend::new(&self.axes, device)
+    }
+
     /// First voxel of a window.
     pub(crate) fn start(&self, index: [usize; 3]) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]])
@@ -161,7 +166,7 @@ impl Windows {
 }
 
 /// Cells that wait for more windows.
-struct Blend<'a> {
+pub(super) struct Blend<'a> {
     axes: &'a [Axis; 3],
     weight: Option<Tensor<5>>,
     cells: HashMap<[usize; 3], Cell>,
@@ -191,7 +196,11 @@ impl<'a> Blend<'a> {
     }
 
     /// Adds a window; returns the cells that are complete with it.
-    fn add(&mut self, index: [usize; 3], features: Tensor<5>) -> Vec<([usize; 3], Tensor<5>)> {
+    pub(super) fn add(
+        &mut self,
+        index: [usize; 3],
+        features: Tensor<5>,
+    ) -> Vec<([usize; 3], Tensor<5>)> {
         let Some(weight) = self.weight.clone() else { return vec![([0; 3], features)] };
         let weighted = features * weight.clone();
         let start = [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]]);

@@ -7,6 +7,7 @@
 mod affine;
 mod intensity;
 mod labels;
+pub(crate) mod neighbours;
 mod orientation;
 mod resample;
 

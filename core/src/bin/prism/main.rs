@@ -3,6 +3,7 @@
 //! Exit code 0, or one line on stderr and another code. Files are written beside
 //! their target and renamed, so nothing half-written is left.
 
+mod abnormality;
 mod cine;
 mod classify;
 mod convert;
@@ -49,6 +50,8 @@ enum Command {
     Report(report::Arguments),
     /// Find lesions in one or several sequences of a brain
     Lesions(lesions::Arguments),
+    /// Map where a scan differs from what the pretrained decoder draws of it
+    Abnormality(abnormality::Arguments),
     /// Write the encoder's features of a scan
     Encode(encode::Arguments),
     /// Make a pack of a PyTorch or safetensors checkpoint
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Report(arguments) => pollster::block_on(report::run(&arguments)),
         Command::Lesions(arguments) => pollster::block_on(lesions::run(&arguments)),
+        Command::Abnormality(arguments) => pollster::block_on(abnormality::run(&arguments)),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),

@@ -1,0 +1,86 @@
+//! `prism abnormality`: where a scan differs from what the pretrained decoder draws of it.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use prism_core::formats::nifti::write_volume;
+use prism_core::lesions::abnormality;
+use prism_core::model::Prism;
+use prism_core::pipeline::{self, DeviceChoice, Devices, PipelineError, Quiet};
+use serde_json::json;
+
+use crate::files::{self, ModelArguments, ScanArguments, device_choice};
+use crate::lesions::read;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    scan: ScanArguments,
+    /// Pack with a renderer (public/packs/pretrained.safetensors)
+    #[arg(long)]
+    pack: PathBuf,
+    /// Pack whose structures say where the brain is [default: the brain pack]
+    #[arg(long)]
+    brain: Option<PathBuf>,
+    /// auto, gpu or cpu
+    #[arg(long, default_value = "auto", value_parser = device_choice)]
+    device: DeviceChoice,
+    /// Where the map goes (.nii.gz), on the scan's own grid: robust deviations, positive where
+    /// the scan is brighter than its rendering, 0 outside the brain
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Also write the rendering (.nii.gz), on the network's grid
+    #[arg(long)]
+    rendered: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let pack = read(&arguments.pack)?;
+    if pack.info.architecture.renderer.is_none() {
+        // Before the brain is looked for, which takes a while.
+        return Err(PipelineError::NoRenderer(pack.info.name).into());
+    }
+    let brain =
+        ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
+    let scan = arguments.scan.load()?;
+    let given = (&scan.volume, scan.series.unit_stated);
+    let mut devices = Devices::default();
+    let opened = devices.open_for(arguments.device, &brain).await?;
+    let model = Prism::load(&brain, &opened.device)?;
+    let structures = pipeline::segment_stated(given, &model, &brain, &mut Quiet).await?;
+    let opened = devices.open_for(arguments.device, &pack).await?;
+    let model = Prism::load(&pack, &opened.device)?;
+    let found = abnormality(&scan.volume, &structures.labels, &model, &pack, &mut Quiet).await?;
+    files::write(&arguments.output, &write_volume(&found.map)?)?;
+    if let Some(path) = &arguments.rendered {
+        files::write(path, &write_volume(&found.rendering)?)?;
+    }
+    let (largest, place) = found.largest;
+    if arguments.json {
+        let all = json!({
+            "percentile_99": found.high, "largest": largest, "largest_mm": place,
+            "blur_mm": found.blur_mm, "correlation": found.correlation, "windows": found.windows,
+        });
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    println!(
+        "{}: {} window(s) on {}; scan blurred by {:.0} mm, correlation with its rendering {:.2}",
+        arguments.output.display(),
+        found.windows,
+        opened.report.adapter,
+        found.blur_mm,
+        found.correlation,
+    );
+    let [x, y, z] = place;
+    println!(
+        "99 of 100 places of the brain differ by less than {:.1} robust deviations, the most by \
+         {largest:.1} at ({x:.1}, {y:.1}, {z:.1}) mm; a difference is no finding",
+        found.high,
+    );
+    Ok(())
+}

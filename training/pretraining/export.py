@@ -1,0 +1,128 @@
+"""Pretraining checkpoint -> pack: encoder, disentangling, renderer and the two heads of the pretraining, int8.
+
+    python -m training.pretraining.export --run training/runs/pretrain
+
+writes public/packs/pretrained.safetensors with its card and lists it in index.json. The judge, the projection and
+the queue stay behind. Scores of an earlier pack of the same tensors are kept; of others they are dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training import pack
+from training.export import LABEL_MAPS, NOTE, commit
+from training.model import NetworkConfig
+from training.paths import REPOSITORY, runs_folder
+from training.prepare import PREPROCESSING
+from training.pretraining import card
+from training.pretraining.data import BODY_PARTS
+from training.pretraining.networks import STYLE, Pretraining
+from training.pretraining.physics import SCALES
+
+OUT = REPOSITORY / "public" / "packs" / "pretrained.safetensors"
+RESULTS = REPOSITORY / "training" / "results"
+# The crops of the pretraining: what the norms see in a window is what they saw there.
+WINDOW = [48, 48, 48]
+PARAMETERS = ["ln TR / ms", "ln TE / ms", "flip angle / degrees"]
+DATA = [
+    {**LABEL_MAPS, "name": "SynthSeg training label maps (16 of 20 whole heads)"},
+    {"name": "SPL atlases of abdomen, knee, head and neck (label maps, one subject each)",
+     "licence": "3D Slicer licence"},
+    {"name": "OpenNeuro ds002748, 40 T1w heads", "licence": "CC0"},
+    {"name": "ACDC, 50 patients, end of diastole", "licence": "non-commercial (ACDC)"},
+]  # fmt: skip
+
+
+def architecture(config: NetworkConfig) -> dict:
+    heads = [
+        {"kind": "regression", "name": "sequence_parameters", "input": "sequence", "outputs": PARAMETERS},
+        {"kind": "classification", "name": "body_part", "input": "structure", "outputs": BODY_PARTS},
+    ]
+    return {**config.as_pack(), "heads": heads, "renderer": {"kind": "styled", "style": STYLE}}
+
+
+def tensors(model: Pretraining) -> dict[str, Tensor]:
+    """What the pack holds, under its names (core/src/model/renderer.rs); the head of the sequence parameters
+    in the units of its outputs."""
+    network, head = model.network, model.parameters_head
+    shift, scale = torch.tensor(list(SCALES.values())).T
+    parts = nn.ModuleDict({
+        "encoder": network.encoder,
+        "disentangle": network.disentangle,
+        "renderer": nn.ModuleDict({
+            "mapping": model.mapping, "sequence_style": model.sequence_style, "decoder": model.decoder,
+        }),
+        "heads": nn.ModuleDict({"sequence_parameters": head, "body_part": model.body_head}),
+    })  # fmt: skip
+    result = {name: value.detach().clone() for name, value in parts.state_dict().items()}
+    output = "heads.sequence_parameters.output"
+    result[f"{output}.weight"] *= scale[:, None]
+    result[f"{output}.bias"] = result[f"{output}.bias"] * scale + shift
+    return result
+
+
+def pretraining_scores(path: Path, step: int) -> dict:
+    """Short figures of training.probes, where they are of this checkpoint."""
+    probed = json.loads(path.read_text()) if path.exists() else {}
+    trained = probed.get("pretrained", {})
+    if trained.get("step") != step:
+        return {}
+    names = ("sequence", "body part", "same anatomy, other sequence (synthetic)")
+    return {key: {name: row[name] for name in names} for key, row in probed.items()}
+
+
+def document(state: dict, seed: int, version: str) -> dict:
+    minutes = state["seconds"] / 60
+    return {
+        "name": "pretrained",
+        "title": "Pretrained encoder and renderer (2 mm)",
+        "version": version,
+        "preprocessing": {**PREPROCESSING, "window": WINDOW},
+        "labels": [],
+        "provenance": {
+            "data": DATA,
+            "commit": commit(),
+            "steps": state["step"],
+            "seed": seed,
+            "hardware": f"2 shared CPU cores, bfloat16, {minutes:.0f} minutes",
+            "trained": time.strftime("%Y-%m-%d"),
+            "note": NOTE.format("pretrained by re-rendering, without labels of structures"),
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, default=runs_folder() / "pretrain")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="with pretraining.json")
+    parser.add_argument("--version", default="0.1.0")
+    arguments = parser.parse_args()
+    state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    log = arguments.run / "log.jsonl"
+    seed = json.loads(log.read_text().split("\n", 1)[0])["seed"] if log.exists() else 0
+    config = NetworkConfig()
+    model = Pretraining(config)
+    model.load_state_dict(state["model"])
+    described = document(state, seed, arguments.version)
+    before = pack.document(arguments.out) if arguments.out.exists() else {}
+    described["scores"] = {}
+    size = pack.write_tensors(arguments.out, tensors(model), architecture(config), described)
+    written = pack.document(arguments.out)
+    kept = before.get("scores", {}) if before.get("sha256") == written["sha256"] else {}
+    scores = {**kept, "pretraining": pretraining_scores(arguments.results / "pretraining.json", state["step"])}
+    pack.describe(arguments.out, scores=scores)
+    card.write(arguments.out)
+    pack.index(arguments.out.parent)
+    print(f"{arguments.out}: {size / 1e6:.2f} MB, step {state['step']}")
+
+
+if __name__ == "__main__":
+    main()
