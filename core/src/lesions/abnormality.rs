@@ -104,11 +104,11 @@ mod tests {
     fn a_hole_in_the_brain_is_closed_and_its_border_stays() {
         // A box of 40 mm with a hole of 6 mm, on a grid of 1 mm; the network's has 2 mm.
         let dims = [60; 3];
-        let mut data = vec![0; 216_000];
-        for at in 0..data.len() {
+        let mut data = vec![0_u8; 216_000];
+        for (at, label) in data.iter_mut().enumerate() {
             let place = [at % 60, at / 60 % 60, at / 3600];
             let box_of = |low: usize, high: usize| place.iter().all(|v| (low..high).contains(v));
-            data[at] = u8::from(box_of(10, 50) && !box_of(27, 33));
+            *label = u8::from(box_of(10, 50) && !box_of(27, 33));
         }
         let brain = LabelMap { data, dims, affine: Affine::from_spacing([1.0; 3]) };
         let affine = brain.affine.rescaled([2.0; 3], [0.5; 3]);
