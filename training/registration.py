@@ -19,10 +19,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
+import os
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nibabel
@@ -45,13 +46,17 @@ PACK = ["--pack", str(resumed.PACKS / "brain.safetensors")]
 def register(command: Path, moving: Path, fixed: Path, out: Path, *more) -> dict:
     """Runs the command; what it says of itself, and seconds from start to end."""
     line = ["nice", "-n", "5", str(command), "register", str(moving), str(fixed), "-o", str(out)]
-    started, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.time()
     line += ["--device", "cpu", *PACK, "--json", str(out.with_suffix(".json")), *map(str, more)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(line, stdout=said, stderr=said)
+        # Of this child alone: others may run beside it.
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            said.seek(0)
+            raise RuntimeError(said.read())
+    processor = usage.ru_utime + usage.ru_stime
     found = json.loads(out.with_suffix(".json").read_text())
     return {**found, "seconds": time.time() - started, "processor_seconds": processor}
 
@@ -204,6 +209,7 @@ def main() -> None:
     parser.add_argument("prism", type=Path, help="the command")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--pairs", type=int, default=56, help="ordered pairs, spread over the subjects")
+    parser.add_argument("--jobs", type=int, default=2, help="pairs at a time")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/registration.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
@@ -233,10 +239,16 @@ def main() -> None:
     subjects = labelled(arguments.data)
     count = len(subjects)
     order = [(i, (i + step) % count) for step in range(1, count) for i in range(count)]
-    for i, j in order[: arguments.pairs]:
-        name = f"{subjects[i]}-{subjects[j]}"
-        if name not in pairs:
-            pairs[name] = between_heads(command, arguments.data, subjects[i], subjects[j])
+    wanted = [(subjects[i], subjects[j]) for i, j in order[: arguments.pairs]]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        running = {
+            pool.submit(between_heads, command, arguments.data, *pair): "-".join(pair)
+            for pair in wanted
+            if "-".join(pair) not in pairs
+        }
+        for done in as_completed(running):
+            name = running[done]
+            pairs[name] = done.result()
             print(name, {w: round(float(np.mean([*r["dice"].values()])), 4) for w, r in pairs[name].items()},
                   flush=True)  # fmt: skip
             save()
