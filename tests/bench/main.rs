@@ -118,9 +118,9 @@ fn measure_page(
     row("  frames while it runs, drawn in software", frames, "a second");
 }
 
-/// The same scan through the release build of the command line program.
+/// The same scan through the command line program that was built beside this one (development profile, optimised).
 fn measure_command(folder: &Path) {
-    let program = project::target().join("release/prism");
+    let program = project::target().join("debug/prism");
     let seconds = median(|| {
         let start = Instant::now();
         let output = Command::new(&program)
