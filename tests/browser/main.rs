@@ -33,8 +33,11 @@ macro_rules! cases {
 }
 
 fn main() -> ExitCode {
+    // The two that take minutes begin early, so that no browser waits for the other at the end.
     let together = cases![
         reading::the_page_loads_and_asks_only_its_own_server,
+        compare::a_scan_against_itself_shows_no_change_and_no_new_lesion,
+        swin::an_imported_network_gives_the_same_on_both_devices,
         reading::the_sample_scan_is_shown_in_three_planes,
         reading::a_zip_of_dicom_files_is_one_scan,
         reading::files_that_are_dropped_are_opened,
@@ -68,11 +71,9 @@ fn main() -> ExitCode {
         cine::phases_in_files_of_their_own_are_added,
         compare::the_cursor_reads_mni_coordinates_as_the_command_line_finds_them,
         compare::a_map_of_local_change_comes_with_its_scale,
-        compare::a_scan_against_itself_shows_no_change_and_no_new_lesion,
         identify::a_scan_is_identified_when_asked,
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
-        swin::an_imported_network_gives_the_same_on_both_devices,
         device::without_webgpu_the_cpu_runs_and_one_notice_says_so,
         device::a_gpu_that_is_lost_is_replaced_by_the_cpu,
         device::a_question_whose_gpu_is_lost_is_answered_at_the_next_try,

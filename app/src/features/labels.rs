@@ -196,7 +196,7 @@ impl App {
         let labels = self.features.labels;
         labels.changed.set_value(false);
         self.keep_head(taught, parts);
-        self.notify(Tone::Calm, "The classifier is read: see Label scans under Features.");
+        self.notify(Tone::Calm, "The classifier is read: see Label under Features.");
         if self.features.mode.get_untracked() == Mode::Label {
             self.teach_or_classify();
         }

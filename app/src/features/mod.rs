@@ -55,9 +55,9 @@ impl Mode {
         match self {
             Self::Off => "Structures",
             Self::Colours => "Colours",
-            Self::Similar => "Similar places",
+            Self::Similar => "Similar",
             Self::Paint => "Teach",
-            Self::Label => "Label scans",
+            Self::Label => "Label",
         }
     }
 
