@@ -140,8 +140,11 @@ def main() -> None:
     print(f"{arguments.out}: {size / 1e6:.2f} MB, step {steps}")
     if arguments.half:
         arguments.half.parent.mkdir(parents=True, exist_ok=True)
+        kept = {**state[arguments.weights]}
+        # With them a run goes on without unlearning what random ones would do to the network.
+        kept |= {f"auxiliary.{name}": value for name, value in state.get("auxiliary", {}).items()}
         save_file(
-            {k: v.half().contiguous() for k, v in state[arguments.weights].items()},
+            {k: v.half().contiguous() for k, v in kept.items()},
             arguments.half,
             {"step": str(steps), "seed": str(settings["seed"]),
              "seconds": f"{state['seconds'] + state.get('before', {}).get('seconds', 0):.0f}"},

@@ -179,8 +179,8 @@ def save(path: Path, state: dict) -> None:
 def earlier(source: str, device: str) -> tuple[dict, dict | None, int, float]:
     """Averaged weights, auxiliary heads, steps and seconds of an earlier run.
 
-    Of its checkpoint, or of its float16 export (training.export --half), which has no auxiliary heads; or
-    of a checkpoint of the pretraining, which has neither decoder nor heads.
+    Of its checkpoint, or of its float16 export (training.export --half), of which older ones have no auxiliary
+    heads; or of a checkpoint of the pretraining, which has neither decoder nor heads.
     """
     if source.endswith(".pt"):
         state = torch.load(source, map_location=device, weights_only=True)
@@ -193,7 +193,9 @@ def earlier(source: str, device: str) -> tuple[dict, dict | None, int, float]:
     with safe_open(source, "pt", device=device) as file:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}
-    return weights, None, int(about["step"]), float(about["seconds"])
+    extra = {name: weights.pop(name) for name in list(weights) if name.startswith("auxiliary.")}
+    extra = {name.removeprefix("auxiliary."): value for name, value in extra.items()} or None
+    return weights, extra, int(about["step"]), float(about["seconds"])
 
 
 def load_matching(network: Network, weights: dict) -> None:
@@ -244,6 +246,10 @@ def train(config: dict, run: Path, cache: Path, data: Path, device: str, stop_at
                 nn.init.zeros_(layer.bias)
         if extra is not None and all(extra[n].shape == v.shape for n, v in auxiliary.state_dict().items()):
             auxiliary.load_state_dict(extra)
+        else:
+            # Random ones would pull trained features away before they have learnt anything themselves.
+            for value in auxiliary.parameters():
+                nn.init.zeros_(value)
         average.load_state_dict(network.state_dict())
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
