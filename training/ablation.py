@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from training.development import Development
-from training.learning_curve import draw
 from training.model import Network
 from training.paths import REPOSITORY, cache_folder, runs_folder
+from training.plot import dice_over
 from training.train import brain_network
 
 SHARES = (0.1, 0.5, 1.0)
@@ -73,7 +73,7 @@ def main() -> None:
             print(row, flush=True)
     words = {"axis": "training steps", "title": f"brain segmentation, pretrained for {step} steps"}
     words |= {"pretrained": "from the pretrained encoder", "scratch": "from random weights"}
-    draw(results, out.with_suffix(".png"), "steps", words)
+    dice_over("steps", results, out.with_suffix(".png"), words)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Dice against the number of labelled patients, from the brain pack's weights and from random ones.
+"""Dice against the number of labelled patients: from the brain pack's weights, the pretraining's and random ones.
 
     python -m training.learning_curve training/configs/cardiac.toml --patients 5 10 25 50 --steps 500
 
@@ -22,9 +22,13 @@ import torch
 from training import labelled
 from training.model import Network
 from training.paths import REPOSITORY, data_folder, runs_folder
+from training.plot import dice_over
 
-PRETRAINED = "training/checkpoints/brain2mm.safetensors"
-STARTS = {"pretrained": f'start_from="{PRETRAINED}"', "scratch": 'start_from=""'}
+STARTS = {
+    "brain": 'start_from="training/checkpoints/brain2mm.safetensors"',
+    "pretrained": 'start_from="training/checkpoints/pretrain.safetensors"',
+    "scratch": 'start_from=""',
+}
 
 
 def per_patient(config: dict) -> int:
@@ -43,27 +47,6 @@ def trained(config_path: Path, config: dict, start: str, patients: int, steps: i
     line = [sys.executable, "-m", "training.train", str(config_path), "--run", str(run), "--steps", str(steps)]
     subprocess.run([*line, "--set", *settings], check=True, cwd=REPOSITORY)
     return run / "checkpoint.pt"
-
-
-def draw(results: dict, out: Path, axis: str, words: dict) -> None:
-    """Mean Dice over `axis` ("patients", "steps"), a line a start; `words` names axis, starts and title."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(5, 3.5))
-    for start in STARTS:
-        rows = sorted((row[axis], row["mean"]) for row in results["runs"] if row["start"] == start)
-        axes.plot(*zip(*rows), marker="o", label=words[start])
-    axes.set_xscale("log")
-    axes.set_xticks(ticks := sorted({row[axis] for row in results["runs"]}), [str(n) for n in ticks])
-    axes.minorticks_off()
-    axes.set(xlabel=words["axis"], ylabel="mean Dice", title=words["title"])
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(out, dpi=110)
 
 
 def main() -> None:
@@ -92,8 +75,8 @@ def main() -> None:
             out.write_text(json.dumps(results, indent=1) + "\n")
             print(row, flush=True)
     words = {"axis": "labelled patients", "title": f"{results['name']}, {results['steps']} steps each"}
-    words |= {"pretrained": "from the brain pack", "scratch": "from random weights"}
-    draw(results, out.with_suffix(".png"), "patients", words)
+    words |= {"brain": "from the brain pack", "pretrained": "from the pretraining", "scratch": "from random weights"}
+    dice_over("patients", results, out.with_suffix(".png"), words)
 
 
 if __name__ == "__main__":

@@ -59,10 +59,15 @@ class RelativeMuon(torch.optim.Optimizer):
 
 
 def build(network: nn.Module, extra: nn.Module, settings: dict) -> list[torch.optim.Optimizer]:
-    """Splits the parameters of `network` (and the auxiliary heads `extra`) over the optimisers."""
+    """Splits the parameters of `network` and `extra` (what exists in training only) over the optimisers.
+
+    A module of `extra` says by `normalised = True` that the scale of its `weight` does not count.
+    """
     normalised = [m.conv.weight for m in network.modules() if isinstance(m, ConvNorm)]
+    normalised += [m.weight for m in extra.modules() if getattr(m, "normalised", False)]
     known = {id(weight) for weight in normalised}
-    others = [p for p in network.parameters() if id(p) not in known] + list(extra.parameters())
+    both = [*network.parameters(), *extra.parameters()]
+    others = [p for p in both if id(p) not in known]
     decay = [p for p in others if p.ndim >= 2]
     plain = [p for p in others if p.ndim < 2]
     adam_groups = [

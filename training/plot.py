@@ -1,6 +1,7 @@
-"""Draws a run's curves (loss, development Dice, learning-rate factor) and example segmentations.
+"""Draws a run's curves (loss, development Dice), the pretraining's losses, and example segmentations.
 
     python -m training.plot curves training/results/brain2mm.jsonl [NEXT PHASE] -o training/results/brain2mm.png
+    python -m training.plot losses training/results/pretraining.jsonl -o training/results/pretraining.png
     python -m training.plot example PACK SCAN [TRUTH] -o picture.png
 """
 
@@ -72,6 +73,37 @@ def curves(logs: list[Path], out: Path) -> None:
     figure.savefig(out, dpi=90)
 
 
+def losses(log: Path, out: Path) -> None:
+    """Every loss of a log of the pretraining, a panel each."""
+    lines, _ = read_log(log)
+    names = [name for name in lines[0] if name not in ("kind", "step", "seconds", "factor", "skipped")]
+    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(3.2 * -(-len(names) // 2), 5.4), squeeze=False)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, name in zip(axes.flat, names):
+        axis.plot([line["step"] for line in lines], [line[name] for line in lines], lw=0.9)
+        axis.set(title=name, xlabel="step")
+        axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(out, dpi=90)
+
+
+def dice_over(axis: str, results: dict, out: Path, words: dict) -> None:
+    """Mean Dice of runs over `axis` ("patients", "steps"), a line a start; `words` names axis, starts and title."""
+    figure, axes = plt.subplots(figsize=(5, 3.5))
+    for start in dict.fromkeys(row["start"] for row in results["runs"]):
+        rows = sorted((row[axis], row["mean"]) for row in results["runs"] if row["start"] == start)
+        axes.plot(*zip(*rows), marker="o", label=words[start])
+    axes.set_xscale("log")
+    axes.set_xticks(ticks := sorted({row[axis] for row in results["runs"]}), [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel=words["axis"], ylabel="mean Dice", title=words["title"])
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(out, dpi=110)
+
+
 def palette(document: dict) -> np.ndarray:
     colours = np.zeros((256, 3), dtype=np.uint8)
     for row in document["labels"]:
@@ -122,13 +154,15 @@ def example(pack_path: Path, scan: Path, truth: Path | None, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["curves", "example"])
+    parser.add_argument("what", choices=["curves", "losses", "example"])
     parser.add_argument("inputs", nargs="+", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.what == "curves":
         curves(arguments.inputs, arguments.out)
+    elif arguments.what == "losses":
+        losses(arguments.inputs[0], arguments.out)
     else:
         truth = arguments.inputs[2] if len(arguments.inputs) > 2 else None
         example(arguments.inputs[0], arguments.inputs[1], truth, arguments.out)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from training import optimiser
@@ -75,8 +76,8 @@ def told(model: Pretraining, encoded: dict, batch: dict, device: str) -> tuple[T
     """L1 of the known sequence parameters, and cross-entropy of the body part."""
     wanted = batch["parameters"].to(device)
     known = ~wanted.isnan()
-    error = (model.parameters_head(encoded["sequence"]).float() - wanted.nan_to_num()).abs() * known
-    body = model.body_head(encoded["structure"]).float()
+    parameters, body = model.told(encoded)
+    error = (parameters - wanted.nan_to_num()).abs() * known
     entropy = functional.cross_entropy(body, batch["part"].to(device), ignore_index=-1)
     return error.sum() / known.sum().clamp(min=1), entropy
 
@@ -101,6 +102,8 @@ def judge_losses(model: Pretraining, batch: dict, rendered: Tensor, device: str)
     """Real against rendered, and the contrastive loss over both acquisitions and the rendering."""
     images = batch["image"].to(device)
     encoded = model.encode(images)
+    for name, standard in model.standard.items():
+        standard.see(encoded[name])
     real = model.judge(encoded["fused"])[:, 0]
     projected = model.projected(encoded["structure"])
     fake, again = model(rendered)
@@ -142,6 +145,11 @@ def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) 
         for opt, saved in zip(optimisers, state["optimisers"]):
             opt.load_state_dict(saved)
         step, seconds = state["step"], state["seconds"]
+    elif config.get("start_from"):
+        # New optimiser states and other samples: the steps before count on.
+        with safe_open(config["start_from"], framework="pt") as stored:
+            model.load_state_dict({name: stored.get_tensor(name).float() for name in stored.keys()})
+            step, seconds = int(stored.metadata()["step"]), float(stored.metadata()["seconds"])
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
     loader = torch.utils.data.DataLoader(

@@ -180,19 +180,23 @@ def earlier(source: str, device: str) -> tuple[dict, dict | None, int, float]:
     """Averaged weights, auxiliary heads, steps and seconds of an earlier run.
 
     Of its checkpoint, or of its float16 export (training.export --half), of which older ones have no auxiliary
-    heads; or of a checkpoint of the pretraining, which has neither decoder nor heads.
+    heads; or of the pretraining's, which have neither decoder nor heads.
     """
+    pretrained = lambda weights: {  # noqa: E731
+        name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")
+    }
     if source.endswith(".pt"):
         state = torch.load(source, map_location=device, weights_only=True)
         if "average" not in state:
-            own = {n.removeprefix("network."): v for n, v in state["model"].items() if n.startswith("network.")}
-            return own, None, state["step"], state["seconds"]
+            return pretrained(state["model"]), None, state["step"], state["seconds"]
         before, spent = state.get("before", {"steps": 0, "seconds": 0.0}).values()
         steps, seconds = before + state["step"], spent + state["seconds"]
         return state["average"], state.get("auxiliary"), steps, seconds
     with safe_open(source, "pt", device=device) as file:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}
+    if own := pretrained(weights):
+        return own, None, int(about["step"]), float(about["seconds"])
     extra = {name: weights.pop(name) for name in list(weights) if name.startswith("auxiliary.")}
     extra = {name.removeprefix("auxiliary."): value for name, value in extra.items()} or None
     return weights, extra, int(about["step"]), float(about["seconds"])

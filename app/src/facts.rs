@@ -62,6 +62,8 @@ pub struct DeviceReport {
     pub software: bool,
     /// Why it is not the device that was asked for first.
     pub note: Option<String>,
+    /// Encoder and decoder keep their maps in 16 bits a number.
+    pub half_precision: bool,
 }
 
 /// The pack in use.

@@ -436,6 +436,7 @@ mod tests {
             adapter: "SwiftShader".into(),
             software: true,
             note: None,
+            half_precision: false,
         };
         let bodies = [
             (FromWorker::Ready, false),

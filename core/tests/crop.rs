@@ -15,9 +15,9 @@ use std::time::Instant;
 use burn::tensor::{Tensor, TensorData};
 use burn_wgpu::Wgpu;
 use cubecl::MemoryScope;
-use cubecl::ir::{ElemType, FloatKind};
+use prism_core::kernels::has_halves;
 use prism_core::model::pack::{NamedTensor, Precision};
-use prism_core::model::{EncoderConfig, Pace, Pack, PackInfo, Prism, Stopped, SwinConfig};
+use prism_core::model::{EncoderConfig, Pace, Pack, PackInfo, Prism, Stopped, Storage, SwinConfig};
 use prism_core::pipeline::{Device, DeviceChoice, Devices};
 
 struct Counting;
@@ -114,14 +114,8 @@ fn gpu_memory(device: &Device) -> Option<(u64, u64)> {
     Some((usage.bytes_in_use >> 20, usage.bytes_reserved >> 20))
 }
 
-/// Whether the adapter offers 16-bit floats.
-fn has_halves(device: &Device) -> bool {
-    let one = Tensor::<1>::ones([1], device).try_into_primitive::<Wgpu>();
-    one.is_ok_and(|one| one.client.features().supports_type(ElemType::Float(FloatKind::F16)))
-}
-
 /// Runs a crop through a network with random weights; prints and checks what it took.
-fn crop(name: &str, architecture: serde_json::Value, device: &Device) {
+fn crop(name: &str, architecture: serde_json::Value, device: &Device, storage: Storage) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let label = |i: usize| {
         serde_json::json!({
@@ -145,7 +139,7 @@ fn crop(name: &str, architecture: serde_json::Value, device: &Device) {
         NamedTensor { name, shape, values }
     });
     let pack = Pack::build(info, tensors.collect(), Precision::Int8).expect("pack");
-    let model = Prism::load(&pack, device).expect("model");
+    let model = Prism::load_as(&pack, device, storage).expect("model");
     drop(pack);
     let scan = TensorData::new(noise(96 * 96 * 96), [1, 1, 96, 96, 96]);
     let scan = Tensor::<5>::from_data(scan, device);
@@ -218,18 +212,18 @@ fn compact() -> serde_json::Value {
 
 #[test]
 fn the_published_encoder_stays_within_bounds() {
-    crop("swin-b", published(serde_json::json!([])), &Device::flex());
+    crop("swin-b", published(serde_json::json!([])), &Device::flex(), Storage::Single);
 }
 
 #[test]
 #[ignore = "half a minute of processor"]
 fn the_published_decoder_stays_within_bounds() {
-    crop("swin-b with decoder", published(segmentation()), &Device::flex());
+    crop("swin-b with decoder", published(segmentation()), &Device::flex(), Storage::Single);
 }
 
 #[test]
 fn the_compact_network_stays_within_bounds() {
-    crop("compact", compact(), &Device::flex());
+    crop("compact", compact(), &Device::flex(), Storage::Single);
 }
 
 /// `cargo test --workspace --test crop -- --ignored --nocapture gpu`; the second run of
@@ -243,8 +237,12 @@ fn both_on_the_gpu() {
         [("swin-b", published(serde_json::json!([]))), ("compact", compact())]
     {
         let before = resident();
-        crop(name, architecture.clone(), &opened.device);
-        crop(name, architecture, &opened.device);
+        let halves = has_halves(&opened.device).then_some(Storage::Half);
+        for storage in [Some(Storage::Single), halves].into_iter().flatten() {
+            println!("{name}, {storage:?}");
+            crop(name, architecture.clone(), &opened.device, storage);
+            crop(name, architecture.clone(), &opened.device, storage);
+        }
         println!("{name}: {before} MiB resident before, {} MiB at the peak", resident());
     }
 }

@@ -9,17 +9,20 @@
 
 mod adapter;
 
-use burn::tensor::{Distribution, Int, Tensor, TensorData};
+use burn::tensor::{DType, Distribution, Int, Tensor, TensorData};
 use prism_core::kernels::{self, WindowPlaces};
 use prism_core::pipeline::Device;
 
 /// Allowed difference in standard deviations of the expected values.
 const TOLERANCE: f32 = 1e-4;
 
+/// The same of values that are kept in half precision: ten bits each, of the largest.
+const HALF_TOLERANCE: f32 = 1e-2;
+
 /// Largest difference in standard deviations of the expected values.
 fn deviation(expected: Tensor<5>, actual: Tensor<5>) -> f32 {
     let expected: Vec<f32> = expected.into_data().try_into_vec().expect("floats");
-    let actual: Vec<f32> = actual.into_data().try_into_vec().expect("floats");
+    let actual: Vec<f32> = actual.cast(DType::F32).into_data().try_into_vec().expect("floats");
     assert_eq!(expected.len(), actual.len());
     let count = expected.len() as f64;
     let mean = expected.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
@@ -33,18 +36,27 @@ fn deviation(expected: Tensor<5>, actual: Tensor<5>) -> f32 {
 struct Comparison {
     gpu: Device,
     cpu: Device,
+    /// What the GPU keeps, it keeps in half precision.
+    half: bool,
     wrong: Vec<String>,
 }
 
 impl Comparison {
     fn random<const D: usize>(&self, shape: [usize; D]) -> (Tensor<D>, Tensor<D>) {
         let x = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &self.cpu);
-        (x.clone(), x.to_device(&self.gpu))
+        let y = x.clone().to_device(&self.gpu);
+        // Vectors are kept in single precision.
+        if !self.half || D == 1 {
+            return (x, y);
+        }
+        let y = y.cast(DType::F16);
+        (y.clone().cast(DType::F32).to_device(&self.cpu), y)
     }
 
     fn report(&mut self, name: String, expected: Tensor<5>, actual: Tensor<5>, tolerance: f32) {
         assert_eq!(expected.dims(), actual.dims(), "{name}");
         let value = deviation(expected, actual);
+        let tolerance = if self.half { HALF_TOLERANCE } else { tolerance };
         eprintln!("{name}: {value:.1e}");
         // NaN is not within the tolerance either.
         if !matches!(value.partial_cmp(&tolerance), Some(core::cmp::Ordering::Less)) {
@@ -221,8 +233,21 @@ impl Comparison {
 #[test]
 fn operations_agree_with_the_cpu() {
     let Some(opened) = adapter::gpu(None) else { return };
-    let mut check = Comparison { gpu: opened.device, cpu: Device::flex(), wrong: Vec::new() };
+    compare(Comparison { gpu: opened.device, cpu: Device::flex(), half: false, wrong: Vec::new() });
+}
 
+#[test]
+fn operations_in_half_precision_agree_with_the_cpu() {
+    let Some(opened) = adapter::gpu(None) else { return };
+    if kernels::has_halves(&opened.device) {
+        let (gpu, cpu) = (opened.device, Device::flex());
+        compare(Comparison { gpu, cpu, half: true, wrong: Vec::new() });
+    } else {
+        eprintln!("the adapter has no half precision");
+    }
+}
+
+fn compare(mut check: Comparison) {
     // The compact network level by level, on a grid of 48 x 56 x 48.
     check.conv3d([1, 1, 48, 56, 48], 16, 3, 1);
     let mut sides = [48, 56, 48];
@@ -259,7 +284,10 @@ fn operations_agree_with_the_cpu() {
     check.conv3d([1, 1, 160, 192, 160], 4, 3, 1);
     check.conv3d([1, 16, 96, 96, 96], 8, 3, 1);
     check.instance_norm([1, 4, 160, 192, 160], 0.0, true, true);
-    check.instance_norm([1, 2, 96, 96, 96], 1000.0, false, true);
+    if !check.half {
+        // Half precision resolves a mean of 1000 to 0.5.
+        check.instance_norm([1, 2, 96, 96, 96], 1000.0, false, true);
+    }
     check.upsample_add([1, 4, 80, 96, 80]);
     check.classify([1, 16, 96, 96, 96], 33);
     check.transformer();

@@ -9,11 +9,13 @@
 
 mod adapter;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
+use prism_core::kernels::has_halves;
 use prism_core::model::disentangle::Disentangled;
 use prism_core::model::pack::{NamedTensor, Precision};
 use prism_core::model::{
-    Architecture, EncoderConfig, Features, Pack, PackError, PackInfo, Prism, SwinConfig, Unpaced,
+    Architecture, EncoderConfig, Features, Pack, PackError, PackInfo, Prism, Storage, SwinConfig,
+    Unpaced,
 };
 use prism_core::pipeline::Device;
 use safetensors::SafeTensors;
@@ -114,7 +116,7 @@ fn reference(name: &str) -> (Vec<f32>, Vec<usize>, bool) {
 fn deviation<const D: usize>(name: &str, actual: Tensor<D>) -> f32 {
     let (expected, shape, thinned) = reference(name);
     let mut dims = actual.dims().to_vec();
-    let mut values: Vec<f32> = actual.into_data().try_into_vec().expect("floats");
+    let mut values: Vec<f32> = actual.cast(DType::F32).into_data().try_into_vec().expect("floats");
     if thinned {
         let [nx, ny, nz] = [dims[2], dims[3], dims[4]];
         let mut kept = Vec::new();
@@ -135,15 +137,24 @@ fn deviation<const D: usize>(name: &str, actual: Tensor<D>) -> f32 {
     values.iter().zip(&expected).map(|(a, e)| (a - e).abs() / scale).fold(0.0, f32::max)
 }
 
-/// Collects what is off by more than 1e-4 standard deviations.
+/// Allowed difference in standard deviations.
+const fn tolerance(storage: Storage) -> f32 {
+    match storage {
+        Storage::Single => 1e-4,
+        // The norms of the deepest maps see six voxels here and magnify what went before.
+        Storage::Half => 0.1,
+    }
+}
+
+/// Collects what is off by more than the tolerance.
 #[derive(Default)]
-struct Report(Vec<String>);
+struct Report(Vec<String>, Storage);
 
 impl Report {
     fn compare<const D: usize>(&mut self, name: &str, actual: Tensor<D>) {
         let off = deviation(name, actual);
         eprintln!("{name}: {off:.1e}");
-        if off.is_nan() || off > 1e-4 {
+        if off.is_nan() || off > tolerance(self.1) {
             self.0.push(format!("{name} is off by {off:e} standard deviations"));
         }
     }
@@ -171,12 +182,12 @@ fn encode(model: &Prism, device: &Device) -> Features {
 }
 
 /// Maps, branches and both renderings of one network, logits of another.
-fn network_agrees(device: &Device) {
-    let mut report = Report::default();
+fn network_agrees(device: &Device, storage: Storage) {
+    let mut report = Report(Vec::new(), storage);
     let whole = serde_json::json!({
         "encoder": small("repeated"), "branches": true, "renderer": { "kind": "modulated" },
     });
-    let model = Prism::load(&pack(whole), device).expect("model");
+    let model = Prism::load_as(&pack(whole), device, storage).expect("model");
     let features = encode(&model, device);
     for (level, map) in features.maps.iter().enumerate() {
         report.compare(&format!("maps.{level}"), map.clone());
@@ -197,7 +208,7 @@ fn network_agrees(device: &Device) {
         "encoder": small("repeated"), "branches": false,
         "heads": [{ "kind": "segmentation", "name": "segmentation", "classes": 3 }],
     });
-    let model = Prism::load(&pack(segmenting), device).expect("model");
+    let model = Prism::load_as(&pack(segmenting), device, storage).expect("model");
     let features = encode(&model, device);
     let decoded = pollster::block_on(model.decode(features, &mut Unpaced)).expect("decode");
     let head = model.segmentation().expect("head");
@@ -212,7 +223,7 @@ fn tensor<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
 
 #[test]
 fn the_cpu_agrees_with_monai() {
-    network_agrees(&Device::flex());
+    network_agrees(&Device::flex(), Storage::Single);
 }
 
 #[test]
@@ -323,6 +334,11 @@ fn parts_that_do_not_fit_together_are_refused() {
 fn the_gpu_agrees_with_monai() {
     let swin = pack(serde_json::json!({ "encoder": small("repeated"), "branches": false }));
     if let Some(opened) = adapter::gpu(Some(&swin)) {
-        network_agrees(&opened.device);
+        network_agrees(&opened.device, Storage::Single);
+        if has_halves(&opened.device) {
+            // Which it would not be if the self-test had failed.
+            assert_eq!(opened.report.storage, Storage::Half);
+            network_agrees(&opened.device, Storage::Half);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Lesions: a further sequence is registered, the page's mask is the command's, and what is saved agrees with the
-//! table. Nothing here asks whether what is marked is a lesion: the scores say that.
+//! Lesions: a further sequence is registered, the page's mask and map are the command's, and what is saved agrees with
+//! the table. Nothing here asks whether what is marked is a lesion: the scores say that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
 
-use crate::reading::assert_content;
+use crate::reading::{assert_content, pane};
 
 /// How long three networks over two small scans may take on two shared cores.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -155,6 +155,53 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
     page.wait_until("the report without", PATIENCE, &|page| {
         page.text("report").contains("Lesions were not looked for.")
     });
+    assert_content(&page);
+}
+
+pub fn a_map_of_abnormality_comes_when_asked_and_is_the_commands(stage: &Stage) {
+    let [first, _] = study(&stage.folder);
+    let page = open_first(stage, &first);
+    let fetched = "performance.getEntriesByType('resource').some(e => e.name.endsWith('pretrained.safetensors'))";
+    assert_eq!(page.evaluate(fetched), false, "fetched before it was wanted");
+    assert!(page.text("abnormality-caution").contains("no finding"));
+
+    page.click("abnormality-show");
+    page.wait_until("the work to begin", TIMEOUT, &|page| page.has("lesions-cancel"));
+    page.wait_until("a first step", TIMEOUT, &|page| page.text("lesions-busy").contains(" of "));
+    page.click("lesions-cancel");
+    page.wait_until("the end of it", PATIENCE, &|page| !page.has("lesions-cancel"));
+    assert_eq!(page.attribute("abnormality", "data-shown"), "false");
+
+    page.click("abnormality-show");
+    page.wait_until("the map", TIMEOUT, &|page| page.has("abnormality-legend"));
+    assert_eq!(page.evaluate(fetched), true);
+    assert_eq!(page.attribute("abnormality", "data-shown"), "true");
+    let legend = "document.querySelector('[data-test=abnormality-legend]').textContent";
+    let legend = page.evaluate(legend).as_str().unwrap_or_default().to_owned();
+    assert!(legend.contains("robust standard deviations") && legend.contains('σ'), "{legend}");
+    // Where it is largest there is colour; hidden and shown again it is not computed anew.
+    page.click("abnormality-largest");
+    page.click("abnormality-show");
+    page.wait_until("the scan alone", PATIENCE, &|page| !page.has("abnormality-legend"));
+    let colour = |page: &Page<'_>| page.colour_shown(&pane("axial"));
+    page.wait_until("the last frame", PATIENCE, &|page| (colour(page) - colour(page)).abs() < 0.01);
+    let grey = colour(&page);
+    page.click("abnormality-show");
+    page.wait_until("colour", PATIENCE, &|page| colour(page) > grey + 0.05);
+
+    let map = page.download("abnormality-save");
+    assert!(map.name.ends_with("_abnormality.nii.gz"), "{}", map.name);
+    let map = scans::read(&map.name, &map.bytes);
+    let expected = scans::read("command", &stage.abnormality_by_command(&first));
+    assert_eq!(map.dims, expected.dims);
+    let far = |(a, b): &(&f32, &f32)| (*a - *b).abs() > 0.1;
+    let differ = map.data.iter().zip(&expected.data).filter(far).count();
+    let mapped = expected.data.iter().filter(|value| **value != 0.0).count();
+    println!(
+        "  {mapped} voxels in the command's map, {differ} differ by more than 0.1 in the page"
+    );
+    assert!(mapped > 1000 && differ * 50 < mapped, "{differ} of {mapped}");
+
     assert_content(&page);
 }
 

@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         compare::an_alignment_is_cancelled_and_the_scan_stays,
         lesions::lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees,
         lesions::what_is_no_scan_is_not_added_and_a_search_is_cancelled,
+        lesions::a_map_of_abnormality_comes_when_asked_and_is_the_commands,
         cine::a_heartbeat_plays_and_measures_as_the_command_line_does,
         cine::measuring_phases_is_cancelled_and_goes_on_later,
         cine::phases_in_files_of_their_own_are_added,

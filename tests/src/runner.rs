@@ -70,6 +70,22 @@ impl Stage {
         fs::read(&mask).expect("the mask")
     }
 
+    /// Compares a scan with its own rendering with the command line on the CPU and returns the map's file.
+    pub fn abnormality_by_command(&self, scan: &Path) -> Vec<u8> {
+        let map = self.folder.join("command_abnormality.nii.gz");
+        let output = Command::new(command_line_program())
+            .arg("abnormality")
+            .arg(scan)
+            .arg("--pack")
+            .arg(project::root().join("public/packs/pretrained.safetensors"))
+            .args(["--device", "cpu", "--output"])
+            .arg(&map)
+            .output()
+            .expect("the command line program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read(&map).expect("the map")
+    }
+
     /// Measures a heartbeat with the command line on the CPU and returns what it says (JSON).
     pub fn cine_by_command(&self, scan: &Path) -> Value {
         let json = self.folder.join("command_cine.json");

@@ -44,7 +44,7 @@ def provenance(document: dict) -> str:
 | stored as | int8, the large kernels in 15 of its values |
 | training data | {data} |
 | steps, time, hardware | {told["steps"]} steps, {told["hardware"]} |
-| losses | reconstruction of damaged crops, TR, TE and flip angle, body part, contrastive, adversarial (weights of the publication) |
+| losses | reconstruction of damaged crops, TR, TE and flip angle, body part, contrastive, adversarial (weights in `training/configs/pretrain.toml`) |
 | code | `training/pretrain.py`, `training/pretraining/`, commit {told["commit"][:12]} |
 """
 

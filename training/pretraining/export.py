@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training import pack
@@ -49,8 +50,8 @@ def architecture(config: NetworkConfig) -> dict:
 
 
 def tensors(model: Pretraining) -> dict[str, Tensor]:
-    """What the pack holds, under its names (core/src/model/renderer.rs); the head of the sequence parameters
-    in the units of its outputs."""
+    """What the pack holds, under its names (core/src/model/renderer.rs); heads read vectors as they are pooled,
+    and that of the sequence parameters answers in the units of its outputs."""
     network, head = model.network, model.parameters_head
     shift, scale = torch.tensor(list(SCALES.values())).T
     parts = nn.ModuleDict({
@@ -62,6 +63,11 @@ def tensors(model: Pretraining) -> dict[str, Tensor]:
         "heads": nn.ModuleDict({"sequence_parameters": head, "body_part": model.body_head}),
     })  # fmt: skip
     result = {name: value.detach().clone() for name, value in parts.state_dict().items()}
+    for name, feature in (("sequence_parameters", "sequence"), ("body_part", "structure")):
+        # Standardising is linear, so the first layer takes it over.
+        hidden, (mean, deviation) = f"heads.{name}.hidden", model.standard[feature].moments()
+        result[f"{hidden}.weight"] /= deviation
+        result[f"{hidden}.bias"] -= result[f"{hidden}.weight"] @ mean
     output = "heads.sequence_parameters.output"
     result[f"{output}.weight"] *= scale[:, None]
     result[f"{output}.bias"] = result[f"{output}.bias"] * scale + shift
@@ -104,6 +110,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--results", type=Path, default=RESULTS, help="with pretraining.json")
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--half", type=Path, help="also write all weights as float16, to go on from")
     arguments = parser.parse_args()
     state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
     log = arguments.run / "log.jsonl"
@@ -122,6 +129,9 @@ def main() -> None:
     card.write(arguments.out)
     pack.index(arguments.out.parent)
     print(f"{arguments.out}: {size / 1e6:.2f} MB, step {state['step']}")
+    if arguments.half:
+        weights = {name: value.half().contiguous() for name, value in state["model"].items()}
+        save_file(weights, arguments.half, {"step": str(state["step"]), "seconds": f"{state['seconds']:.0f}"})
 
 
 if __name__ == "__main__":

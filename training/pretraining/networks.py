@@ -23,6 +23,8 @@ QUEUE = 128
 class ModulatedConv(nn.Module):
     """3x3x3 convolution whose input channels are scaled per sample and whose result is demodulated."""
 
+    normalised = True
+
     def __init__(self, inputs: int, outputs: int, style: int):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3, 3) / (inputs * 27) ** 0.5)
@@ -77,6 +79,40 @@ class Mapping(nn.Module):
         return self.layers(z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8))
 
 
+class Standardise(nn.Module):
+    """Vectors [batch, size] to mean 0 and deviation 1 of those seen lately.
+
+    Pooled vectors of any two scans are nearly the same: what tells them apart is small against what all share,
+    and heads that read them raw learn nothing, or put all on one point.
+    """
+
+    MOMENTUM = 0.05
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("square", torch.zeros(size))
+        self.register_buffer("weight", torch.zeros(()))
+
+    @torch.no_grad()
+    def see(self, vectors: Tensor) -> None:
+        vectors = vectors.float()
+        self.weight.lerp_(torch.ones_like(self.weight), self.MOMENTUM)
+        self.mean.lerp_(vectors.mean(0), self.MOMENTUM)
+        self.square.lerp_(vectors.square().mean(0), self.MOMENTUM)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation [size]; 0 and 1 before anything was seen."""
+        if self.weight == 0:
+            return self.mean, torch.ones_like(self.mean)
+        mean = self.mean / self.weight
+        return mean, (self.square / self.weight - mean.square()).clamp(min=1e-8).sqrt()
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        mean, deviation = self.moments()
+        return (vectors.float() - mean) / deviation
+
+
 class Pretraining(nn.Module):
     """The product's encoder and disentangling with everything that teaches them."""
 
@@ -88,6 +124,7 @@ class Pretraining(nn.Module):
         self.mapping = Mapping(STYLE)
         self.sequence_style = nn.Linear(acquired, STYLE)
         self.decoder = StyleDecoder(config.channels, STYLE)
+        self.standard = nn.ModuleDict({"structure": Standardise(seen), "sequence": Standardise(acquired)})
         self.parameters_head = PooledHead(acquired, deepest // 2, 3)
         self.body_head = PooledHead(seen, deepest // 2, len(BODY_PARTS))
         self.project = nn.Sequential(
@@ -122,7 +159,13 @@ class Pretraining(nn.Module):
         return self.judge(encoded["fused"])[:, 0], self.projected(encoded["structure"])
 
     def projected(self, structure: Tensor) -> Tensor:
-        return functional.normalize(self.project(structure).float(), dim=1)
+        standard = self.standard["structure"](structure)
+        return functional.normalize(self.project(standard).float(), dim=1)
+
+    def told(self, encoded: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Normalised sequence parameters [batch, 3] and logits of the body part, each from its feature."""
+        sequence, structure = (self.standard[name](encoded[name]) for name in ("sequence", "structure"))
+        return self.parameters_head(sequence).float(), self.body_head(structure).float()
 
     def frozen(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward` with weights that take no gradient: the renderer must not teach its judge."""

@@ -66,7 +66,7 @@ class Packs(unittest.TestCase):
 
             stored = quantise.dequantise_all(load_file(path))
         self.assertEqual(sorted(stored), sorted(tensors))
-        for name in ("judge", "project", "queue"):
+        for name in ("judge", "project", "queue", "standard"):
             self.assertFalse([key for key in stored if name in key], name)
         # The small decoder is stored nearly as it is.
         renamed = {
@@ -90,6 +90,27 @@ class Packs(unittest.TestCase):
         normalised = head.output(hidden)
         torch.testing.assert_close(given[:, 0], normalised[:, 0] * 1.5 + 7.0)
         torch.testing.assert_close(given[:, 2], normalised[:, 2] * 45.0 + 60.0)
+
+
+    def test_heads_read_vectors_as_they_are_pooled(self):
+        torch.manual_seed(4)
+        model = Pretraining(SMALL).eval()
+        vectors = {name: 3 + 5 * torch.randn(6, s.mean.numel()) for name, s in model.standard.items()}
+        for name, standard in model.standard.items():
+            standard.see(vectors[name])
+            torch.testing.assert_close(standard(vectors[name]).mean(0), torch.zeros(len(standard.mean)), atol=1e-5, rtol=0)
+        parameters, body = model.told(vectors)
+        tensors = export.tensors(model)
+
+        def answer(name: str, head, vector):
+            state = {key.removeprefix(f"heads.{name}."): value for key, value in tensors.items() if f".{name}." in key}
+            fresh = type(head)(vector.shape[1], head.hidden.out_features, head.output.out_features).eval()
+            fresh.load_state_dict(state)
+            return fresh(vector)
+
+        torch.testing.assert_close(answer("body_part", model.body_head, vectors["structure"]), body, atol=1e-4, rtol=1e-4)
+        told = answer("sequence_parameters", model.parameters_head, vectors["sequence"])
+        torch.testing.assert_close(told[:, 0], parameters[:, 0] * 1.5 + 7.0, atol=1e-3, rtol=1e-4)
 
 
 if __name__ == "__main__":

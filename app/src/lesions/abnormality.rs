@@ -15,6 +15,9 @@ use crate::text;
 /// Where colour begins for a pack whose healthy scans were not measured, robust deviations.
 const BEGINS: f64 = 3.0;
 
+/// Area under the curve that a map has to reach to be of any use for finding lesions.
+const USEFUL: f64 = 0.7;
+
 /// The end of the scale, times where colour begins.
 const REACH: f64 = 3.0;
 
@@ -53,9 +56,10 @@ fn unmeasured() -> String {
 
 fn weakness(scores: &Value) -> Option<String> {
     let number = |name: &str| scores[name].as_f64();
+    let useless = if number("mean_auc")? < USEFUL { " It does not find lesions." } else { "" };
     Some(format!(
         "In {} of {} patients with multiple sclerosis it ranked drawn lesions above the rest of the \
-         brain with an area under the curve of {}, {} at worst (chance: {}; the grey alone: {}).",
+         brain with an area under the curve of {}, {} at worst (chance: {}; the grey alone: {}).{useless}",
         text::counted(scores["scans"].as_object()?.len(), "scan", "scans"),
         scores["patients"].as_u64()?,
         text::fixed(number("mean_auc")?, 2),
@@ -202,7 +206,7 @@ mod tests {
         let said = caution(&scores());
         let expected = "In 2 scans of 2 patients with multiple sclerosis it ranked drawn lesions above \
                         the rest of the brain with an area under the curve of 0.61, 0.49 at worst \
-                        (chance: 0.50; the grey alone: 0.70).";
+                        (chance: 0.50; the grey alone: 0.70). It does not find lesions.";
         assert!(said.contains(expected), "{said}");
         assert!(caution(&Value::Null).contains("was not measured"));
     }

@@ -154,7 +154,13 @@ mod tests {
     #[test]
     fn software_is_said() {
         let of = |kind, adapter: &str, software| {
-            device_words(&DeviceReport { kind, adapter: adapter.into(), software, note: None })
+            device_words(&DeviceReport {
+                kind,
+                adapter: adapter.into(),
+                software,
+                note: None,
+                half_precision: false,
+            })
         };
         assert_eq!(of(DeviceKind::Gpu, "Radeon 780M", false), "GPU · Radeon 780M");
         assert_eq!(of(DeviceKind::Gpu, "SwiftShader", true), "Software GPU · SwiftShader");

@@ -11,7 +11,7 @@ use wasm_bindgen::JsValue;
 use super::lesions::{brain_labels, failure};
 use super::post::now_ms;
 use super::run::PageWatch;
-use super::{Failure, Holdings};
+use super::{Failure, Holdings, the_scan};
 use crate::facts::DeviceChoice;
 use crate::lesions::abnormality::{begins, colour};
 use crate::lesions::messages::Mapped;
@@ -29,10 +29,7 @@ pub async fn map(
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<(Mapped, Vec<u8>), Failure> {
     let begin = now_ms();
-    let (scan, _) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
+    let (scan, _) = the_scan(&holdings.scan)?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");
     let known = holdings.labelled.as_ref();
     let engine = &mut holdings.engine;

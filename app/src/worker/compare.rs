@@ -20,7 +20,7 @@ use wasm_bindgen::JsValue;
 use super::post::{now_ms, post};
 use super::read::{self, Outcome};
 use super::run::PageWatch;
-use super::{Failure, Holdings, identify};
+use super::{Failure, Holdings, identify, the_scan};
 use crate::compare::local;
 use crate::compare::messages::{Answer, Ask, Kind, Picture, Saved, Standard};
 use crate::facts::DeviceChoice;
@@ -56,10 +56,7 @@ pub async fn answer(
     parts: &[JsValue],
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<(FromWorker, Vec<JsValue>), Failure> {
-    let (scan, _) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
+    let (scan, _) = the_scan(&holdings.scan)?;
     let first = &scan.volume;
     let held = &mut holdings.compared;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");

@@ -13,7 +13,7 @@ use prism_core::volume::{LabelMap, LabelTable, Volume, offset, percentile};
 use wasm_bindgen::JsValue;
 
 use super::run::PageWatch;
-use super::{Failure, Holdings};
+use super::{Failure, Holdings, the_scan};
 use crate::facts::DeviceChoice;
 use crate::features::messages::{Answer, Ask, Examples, Fit, Place};
 use crate::protocol::{FromWorker, Grid, RequestId};
@@ -65,10 +65,7 @@ pub async fn answer(
     parts: &[JsValue],
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<(FromWorker, Vec<JsValue>), Failure> {
-    let (scan, _) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
+    let (scan, _) = the_scan(&holdings.scan)?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Computing features");
     holdings.held.of_encoder(key.as_ref());
     if holdings.held.features.is_none() {

@@ -11,7 +11,7 @@ use prism_core::pipeline::{self, PipelineError, Pooled, PooledFeature};
 use wasm_bindgen::JsValue;
 
 use super::run::{PageWatch, bytes_of};
-use super::{Failure, Holdings};
+use super::{Failure, Holdings, the_scan};
 use crate::facts::{DeviceChoice, PackCard};
 use crate::identify::Found;
 use crate::protocol::RequestId;
@@ -27,10 +27,7 @@ pub async fn answer(
     parts: &[JsValue],
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<Found, Failure> {
-    let (scan, _) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan to identify; open one first"))?;
+    let (scan, _) = the_scan(&holdings.scan)?;
     let heads = heads(parts.get(1)).await?;
     let opened = holdings.engine.open(device, (None, parts.first())).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the scan");

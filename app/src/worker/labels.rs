@@ -13,7 +13,7 @@ use wasm_bindgen::JsValue;
 
 use super::features::failure;
 use super::run::PageWatch;
-use super::{Failure, Holdings};
+use super::{Failure, Holdings, the_scan};
 use crate::facts::DeviceChoice;
 use crate::features::messages::{Answer, Ask, Taught};
 use crate::protocol::{FromWorker, RequestId};
@@ -39,10 +39,7 @@ pub async fn answer(
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Computing features");
     holdings.held.of_encoder(key.as_ref());
     let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
-    let (scan, _) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
+    let (scan, _) = the_scan(&holdings.scan)?;
     let vectors = match holdings.held.pooled.take() {
         Some(vectors) => vectors,
         None => {

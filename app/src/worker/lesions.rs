@@ -14,7 +14,7 @@ use wasm_bindgen::JsValue;
 
 use super::post::{now_ms, post};
 use super::run::{Engine, PageWatch};
-use super::{Failure, Holdings, Labelled, abnormality, identify, read};
+use super::{Failure, Holdings, Labelled, abnormality, identify, read, the_scan};
 use crate::facts::DeviceChoice;
 use crate::lesions::messages::{Answer, Ask, Found, MOST_SEQUENCES, Sequence};
 use crate::protocol::{FailureKind, FromWorker, Grid, RequestId};
@@ -75,8 +75,7 @@ pub async fn answer(
 }
 
 fn first(holdings: &Holdings) -> Result<&Volume, Failure> {
-    let scan = holdings.scan.as_ref().map(|(scan, _)| &scan.volume);
-    scan.ok_or_else(|| Failure::missing("there is no scan; open one first"))
+    the_scan(&holdings.scan).map(|(scan, _)| &scan.volume)
 }
 
 async fn files(handles: &[JsValue], id: RequestId) -> Result<Vec<InputFile>, Failure> {
@@ -170,10 +169,7 @@ async fn search(
     if holdings.lesions.placed.len() < keys.len() {
         return Err(Failure::missing("a sequence is not loaded any more; add it again"));
     }
-    let (scan, _) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan; open one first"))?;
+    let (scan, _) = the_scan(&holdings.scan)?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");
     let (known, engine) = (holdings.labelled.as_ref(), &mut holdings.engine);
     let wanted = (device, parts.first());

@@ -99,6 +99,11 @@ struct Holdings {
     cine: Option<prism_core::cine::Cine>,
 }
 
+/// The scan, for what cannot be done without one.
+fn the_scan(scan: &Option<(Scan, usize)>) -> Result<&(Scan, usize), Failure> {
+    scan.as_ref().ok_or_else(|| Failure::missing("there is no scan; open one first"))
+}
+
 #[derive(Default)]
 struct Desk {
     waiting: RefCell<VecDeque<(Request, Vec<JsValue>)>>,
@@ -260,10 +265,7 @@ async fn segment(
     weights: Weights<'_>,
     watch: (RequestId, &Rc<Cell<bool>>),
 ) -> Result<(FromWorker, Vec<JsValue>), Failure> {
-    let (scan, volume) = holdings
-        .scan
-        .as_ref()
-        .ok_or_else(|| Failure::missing("there is no scan to segment; open one first"))?;
+    let (scan, volume) = the_scan(&holdings.scan)?;
     let (mut result, map, tissues) =
         holdings.engine.segment((scan, *volume), device, weights, watch).await?;
     if let (Some(known), Some(tissues)) = (&mut holdings.known, tissues) {

@@ -264,7 +264,7 @@ async fn open_for(
 }
 
 fn loaded(pack: &Pack, opened: &OpenedDevice) -> Result<Prism, Failure> {
-    Prism::load(pack, &opened.device).map_err(|error| Failure::missing(error.to_string()))
+    opened.load(pack).map_err(|error| Failure::missing(error.to_string()))
 }
 
 /// Passes a run's progress to the page and the page's cancel to the run.

@@ -1,6 +1,6 @@
 //! Core's types in the page's terms (see `facts`).
 
-use prism_core::model::{HeadConfig, Pack};
+use prism_core::model::{HeadConfig, Pack, Storage};
 use prism_core::pipeline;
 
 use crate::facts::{Answer, DeviceChoice, DeviceKind, DeviceReport, HeadFacts, HeadKind, PackCard};
@@ -24,6 +24,7 @@ pub fn device(report: &pipeline::DeviceReport) -> DeviceReport {
         adapter: report.adapter.clone(),
         software: report.software,
         note: report.note.clone(),
+        half_precision: report.storage == Storage::Half,
     }
 }
 

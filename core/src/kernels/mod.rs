@@ -12,7 +12,7 @@ mod gpu;
 mod rows;
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Int, Tensor, module};
+use burn::tensor::{Device, Int, Tensor, module};
 
 pub use attention::{WindowPlaces, window_attention};
 pub use rows::{gelu, layer_norm, linear, take_rows};
@@ -25,6 +25,11 @@ pub const NORM_EPSILON: f32 = 1e-5;
 
 /// Most bytes of class values to hold at once.
 const SLAB_BYTES: usize = 64 << 20;
+
+/// Whether a device keeps numbers in half precision: the GPU, where its adapter offers them.
+pub fn has_halves(device: &Device) -> bool {
+    !flex::runs_on(device) && gpu::has_halves(device)
+}
 
 /// Cubic convolution that keeps the size (stride 1) or halves it (stride 2).
 ///

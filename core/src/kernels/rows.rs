@@ -39,9 +39,9 @@ pub fn linear(
     if !flex::runs_on(&x.device()) && weight.dims()[1].is_multiple_of(gpu::LANES) {
         return gpu::linear(x, weight, bias, activate);
     }
-    let mut y = x.matmul(weight.clone());
+    let mut y = x.clone().matmul(weight.clone().cast(x.dtype()));
     if let Some(bias) = bias {
-        y = y + bias.clone().unsqueeze();
+        y = y + bias.clone().cast(x.dtype()).unsqueeze();
     }
     if activate { gelu(y) } else { y }
 }

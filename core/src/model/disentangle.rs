@@ -11,7 +11,7 @@
 //! a norm: structure from its branch, sequence from the encoder's first levels, where
 //! contrast can still be read (training/README.md has the numbers).
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::config::{EncoderConfig, PooledInput, SHALLOW_LEVELS};
 use super::heads::pool;
@@ -121,6 +121,7 @@ pub fn centre(maps: &[Tensor<5>]) -> Tensor<2> {
             let side = middle.dims()[axis];
             middle = middle.narrow(axis, side / 4, side / 2);
         }
+        let middle = middle.cast(DType::F32);
         let mean = pool(&middle);
         let [batch, channels] = mean.dims();
         let rest = middle - mean.clone().reshape([batch, channels, 1, 1, 1]);

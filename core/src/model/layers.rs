@@ -127,7 +127,9 @@ impl Pointwise {
     /// As [`Pointwise::forward`], on a map in several tensors.
     pub fn on_groups(&self, x: &ChannelGroups) -> Tensor<5> {
         let bias = self.bias.clone().reshape([1, self.bias.dims()[0], 1, 1, 1]);
-        x.pass(&self.weight) + bias
+        let sum = x.pass(&self.weight);
+        let bias = bias.cast(sum.dtype());
+        sum + bias
     }
 }
 

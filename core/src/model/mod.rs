@@ -30,4 +30,4 @@ pub use config::{
     PooledHeadConfig, PooledInput, Preprocessing, RendererConfig, SwinConfig,
 };
 pub use pack::{Pack, PackError, PackInfo};
-pub use prism::{Features, Pace, Prism, Stopped, Unpaced};
+pub use prism::{Features, Pace, Prism, Stopped, Storage, Unpaced};

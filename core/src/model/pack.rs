@@ -9,7 +9,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -260,23 +260,31 @@ pub struct TensorSource<'a> {
     pack: Option<&'a Pack>,
     left: std::collections::BTreeSet<&'a str>,
     asked: Vec<(String, Vec<usize>)>,
+    dtype: DType,
 }
 
 impl<'a> TensorSource<'a> {
     /// All tensors of a pack.
     pub fn new(pack: &'a Pack) -> Self {
         let left = pack.tensors.keys().map(String::as_str).collect();
-        Self { pack: Some(pack), left, asked: Vec::new() }
+        Self { pack: Some(pack), left, asked: Vec::new(), dtype: DType::F32 }
     }
 
     /// Zeros under every name.
     pub fn listing() -> TensorSource<'static> {
-        TensorSource { pack: None, left: Default::default(), asked: Vec::new() }
+        let (left, asked) = (Default::default(), Vec::new());
+        TensorSource { pack: None, left, asked, dtype: DType::F32 }
     }
 
     /// Names and shapes that were asked for, in that order.
     pub fn asked(self) -> Vec<(String, Vec<usize>)> {
         self.asked
+    }
+
+    /// Precision in which the tensors that follow are kept on the device; vectors always in
+    /// single precision.
+    pub fn keep_as(&mut self, dtype: DType) {
+        self.dtype = dtype;
     }
 
     /// Takes a tensor, dequantised, onto the device.
@@ -290,7 +298,8 @@ impl<'a> TensorSource<'a> {
         device: &Device,
     ) -> Result<Tensor<D>, PackError> {
         let values = self.values(name, &shape)?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
+        let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), device);
+        Ok(if D > 1 { tensor.cast(self.dtype) } else { tensor })
     }
 
     /// Takes a tensor's values, dequantised: `values[o] = q[o] * scale[o]` along the

@@ -2,7 +2,9 @@
 
 use core::future::Future;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
+
+use serde::{Deserialize, Serialize};
 
 use super::config::{Architecture, HeadConfig, PooledInput};
 use super::decoder::Decoder;
@@ -44,7 +46,28 @@ impl Pace for Unpaced {
     }
 }
 
-/// What one encoder pass gives.
+/// How encoder and decoder keep their maps and weights. Sums, norms, branches, heads and what
+/// leaves the network are in single precision either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// 32 bits a number.
+    #[default]
+    Single,
+    /// 16 bits a number, where [`crate::kernels::has_halves`].
+    Half,
+}
+
+impl Storage {
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::Single => DType::F32,
+            Self::Half => DType::F16,
+        }
+    }
+}
+
+/// What one encoder pass gives; input and maps are kept as the network's [`Storage`] says.
 #[derive(Clone, Debug)]
 pub struct Features {
     /// What went in: `[batch, in_channels, x, y, z]`.
@@ -66,18 +89,28 @@ pub struct Prism {
     segmentation: Option<SegmentationHead>,
     pooled: Vec<(String, PooledHead)>,
     device: Device,
+    storage: Storage,
     steps: usize,
     encoder_steps: usize,
 }
 
 impl Prism {
-    /// Dequantises the pack's tensors onto the device and builds the network.
+    /// Dequantises the pack's tensors onto the device and builds the network, in single
+    /// precision.
     ///
     /// # Errors
     /// [`PackError`] when a tensor is missing, left over or has another shape.
     pub fn load(pack: &Pack, device: &Device) -> Result<Self, PackError> {
+        Self::load_as(pack, device, Storage::Single)
+    }
+
+    /// As [`Prism::load`], kept as `storage` says.
+    ///
+    /// # Errors
+    /// As [`Prism::load`].
+    pub fn load_as(pack: &Pack, device: &Device, storage: Storage) -> Result<Self, PackError> {
         let mut source = TensorSource::new(pack);
-        let model = Self::build(&pack.info.architecture, &mut source, device)?;
+        let model = Self::build(&pack.info.architecture, &mut source, device, storage)?;
         source.finish()?;
         Ok(model)
     }
@@ -92,7 +125,7 @@ impl Prism {
             return Err(PackError::Architecture(problem));
         }
         let mut source = TensorSource::listing();
-        Self::build(architecture, &mut source, &Device::flex())?;
+        Self::build(architecture, &mut source, &Device::flex(), Storage::Single)?;
         Ok(source.asked())
     }
 
@@ -100,9 +133,12 @@ impl Prism {
         architecture: &Architecture,
         source: &mut TensorSource,
         device: &Device,
+        storage: Storage,
     ) -> Result<Self, PackError> {
         let config = &architecture.encoder;
+        source.keep_as(storage.dtype());
         let encoder = Encoder::load(config, source, device)?;
+        source.keep_as(DType::F32);
         let disentangle = match architecture.branches {
             true => Some(Disentangle::load(source, config, device)?),
             false => None,
@@ -112,7 +148,9 @@ impl Prism {
         for head in &architecture.heads {
             match head {
                 HeadConfig::Segmentation { name, classes } => {
+                    source.keep_as(storage.dtype());
                     let loaded = Decoder::load(source, config, *classes, device)?;
+                    source.keep_as(DType::F32);
                     segmentation = Some(match loaded {
                         Decoder::Pyramid(_) => {
                             let finest = config.finest_channels();
@@ -149,6 +187,7 @@ impl Prism {
             segmentation,
             pooled,
             device: device.clone(),
+            storage,
             steps,
             encoder_steps,
         })
@@ -157,6 +196,11 @@ impl Prism {
     /// Where the network runs.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How encoder and decoder keep their maps.
+    pub fn storage(&self) -> Storage {
+        self.storage
     }
 
     /// How often [`Pace::step`] is called in one pass of encoder and decoder.
@@ -182,11 +226,13 @@ impl Prism {
     /// # Errors
     /// [`Stopped`] when `pace` says so.
     pub async fn encode<P: Pace>(&self, x: Tensor<5>, pace: &mut P) -> Result<Features, Stopped> {
+        let x = x.cast(self.storage.dtype());
         let mut maps = self.encoder.forward(x.clone(), pace).await?;
         // The deepest map lives on in `deepest`; an encoder always has one.
         let last = maps.last().cloned().ok_or(Stopped)?;
         let deepest = match &self.disentangle {
-            Some(disentangle) => disentangle.forward(last),
+            // A norm over few voxels magnifies rounding.
+            Some(disentangle) => disentangle.forward(last.cast(DType::F32)),
             None => Disentangled::without_branches(last),
         };
         maps.shrink_to_fit();
@@ -207,7 +253,11 @@ impl Prism {
         pace: &mut P,
     ) -> Result<Option<Tensor<5>>, Stopped> {
         match (&self.decoder, &self.linear) {
-            (Some(decoder), _) => decoder.forward(features, pace).await.map(Some),
+            (Some(decoder), _) => {
+                let mut features = features;
+                features.deepest.fused = features.deepest.fused.cast(self.storage.dtype());
+                decoder.forward(features, pace).await.map(|map| Some(map.cast(DType::F32)))
+            }
             (None, Some(linear)) => Ok(linear.forward(&features.maps)),
             (None, None) => Ok(None),
         }

@@ -5,7 +5,7 @@
 //! (StyleGAN2, arXiv 1912.04958). Two kinds: as the public repository has it, and as
 //! training/pretraining has it at the compact network's size.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{DType, Device, Tensor, activation};
 
 use super::config::{EncoderConfig, PooledInput, RendererConfig, SwinConfig};
 use super::dense::Linear;
@@ -157,7 +157,8 @@ impl Renderer {
                         let spread = style.clone().reshape([batch, channels, 1, 1, 1]);
                         let spread = spread.expand(sequence.dims());
                         let mixed = mix.forward(Tensor::cat(vec![sequence.clone(), spread], 1));
-                        disentangle.join(map.clone(), structure.clone(), mixed)
+                        let map = map.clone().cast(DType::F32);
+                        disentangle.join(map, structure.clone(), mixed)
                     }
                     _ => deepest.fused.clone(),
                 };

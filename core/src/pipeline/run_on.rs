@@ -39,7 +39,7 @@ pub async fn run_on<T>(
         if let Some(why) = opened.report.note.as_deref().filter(|_| !told) {
             note(&format!("runs on the CPU: {why}"));
         }
-        let model = Prism::load(pack, &opened.device)?;
+        let model = opened.load(pack)?;
         let open_seconds = clock.elapsed().as_secs_f64();
         match work(&model).await {
             Ok(value) => return Ok(Ran { value, opened, model, open_seconds }),

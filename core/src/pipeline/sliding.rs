@@ -3,7 +3,7 @@
 use core::future::Future;
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
 
 use super::preprocess::Prepared;
 use super::run::{Answer, Pacer, PipelineError, Watch};
@@ -282,6 +282,10 @@ impl<'a> Answers<'a> {
 /// Reads floats back from the device.
 pub(crate) async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, PipelineError> {
     let failed = |what: String| PipelineError::Device(what);
-    let data = tensor.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
+    let data = tensor
+        .cast(DType::F32)
+        .into_data_async()
+        .await
+        .map_err(|error| failed(format!("{error:?}")))?;
     data.try_into_vec().map_err(|error| failed(format!("{error:?}")))
 }

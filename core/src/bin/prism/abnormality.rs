@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::Args;
 use prism_core::formats::nifti::write_volume;
 use prism_core::lesions::abnormality;
-use prism_core::model::Prism;
 use prism_core::pipeline::{self, DeviceChoice, Devices, PipelineError, Quiet};
 use serde_json::json;
 
@@ -50,10 +49,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let given = (&scan.volume, scan.series.unit_stated);
     let mut devices = Devices::default();
     let opened = devices.open_for(arguments.device, &brain).await?;
-    let model = Prism::load(&brain, &opened.device)?;
+    let model = opened.load(&brain)?;
     let structures = pipeline::segment_stated(given, &model, &brain, &mut Quiet).await?;
     let opened = devices.open_for(arguments.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let found = abnormality(&scan.volume, &structures.labels, &model, &pack, &mut Quiet).await?;
     files::write(&arguments.output, &write_volume(&found.map)?)?;
     if let Some(path) = &arguments.rendered {

@@ -9,7 +9,7 @@ use prism_core::cine::{Cine, CineError, chambers, phases_of};
 use prism_core::facts;
 use prism_core::formats::{Scan, Study, nifti};
 use prism_core::measure::{quality, structures};
-use prism_core::model::{Pack, Prism};
+use prism_core::model::Pack;
 use prism_core::pipeline::{DeviceReport, Devices, Quiet};
 use prism_core::report::{
     CineReport, HeartFacts, Report, ReportInput, SoftwareFacts, StageTime, cine_cautions,
@@ -111,7 +111,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     notes.dedup();
     notes.iter().for_each(|note| eprintln!("prism: note: {note}"));
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     if let Some(folder) = &arguments.output {
         std::fs::create_dir_all(folder).map_err(|error| files::unreadable(folder, &error))?;
     }

@@ -98,7 +98,7 @@ impl Encoder {
             Some(model) => model,
             None => {
                 let opened = Devices::default().open_for(self.device, &self.pack).await?;
-                Prism::load(&self.pack, &opened.device)?
+                opened.load(&self.pack)?
             }
         };
         let pooled = pipeline::pooled(&scan.volume, &model, &self.pack, &mut Quiet).await?;

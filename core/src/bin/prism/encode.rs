@@ -6,7 +6,6 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use prism_core::model::Prism;
 use prism_core::pipeline::{self, Devices, Quiet};
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -27,7 +26,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = arguments.model.pack()?;
     let scan = arguments.scan.load()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let encoding = pipeline::encode(&scan.volume, &model, &pack, &mut Quiet).await?;
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = encoding
         .pooled

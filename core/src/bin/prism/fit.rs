@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prism_core::features::{FeatureError, Fitted, Labelled, Naming, extract, fit_scans};
-use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
 use prism_core::volume::{Label, LabelMap, LabelTable, Volume, class_color};
 use serde_json::json;
@@ -56,7 +55,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let table = table(&arguments.classes)?;
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let mut scans = Vec::new();
     for (scan, labels) in arguments.scans.iter().zip(&arguments.labels) {
         let scan = files::load(scan)?.volume;

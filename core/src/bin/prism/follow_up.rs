@@ -12,7 +12,7 @@ use prism_core::follow_up::{
 };
 use prism_core::formats::Scan;
 use prism_core::formats::nifti::{write_labels, write_volume};
-use prism_core::model::{Pack, Prism};
+use prism_core::model::Pack;
 use prism_core::pipeline::{Devices, OpenedDevice, Quiet};
 use prism_core::registration::Transform;
 use prism_core::report::{Course, Timeline};
@@ -81,7 +81,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (baseline, later) = (baseline.volume, later.volume);
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let with = (&model, &pack);
     // Heads of another pack know nothing of this one.
     let heads = heads_for(&pack, None).ok();
@@ -133,7 +133,7 @@ async fn look(
     (out, pack): (&Path, &Path),
 ) -> Result<LesionChange, Box<dyn Error>> {
     let pack = Pack::read(&fs::read(pack).map_err(|error| files::unreadable(pack, &error))?)?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let lesions = find_lesion_change(scans, found, table, (&model, &pack), &mut Quiet).await?;
     // From points of the follow-up to those half-way.
     let back = Transform { affine: found.maps[1].inverse()?, deformation: None };

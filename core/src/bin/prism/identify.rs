@@ -9,7 +9,7 @@ use prism_core::formats::Scan;
 use prism_core::identify::{
     self, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES,
 };
-use prism_core::model::{Pack, PackError, PackInfo, Prism};
+use prism_core::model::{Pack, PackError, PackInfo};
 use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
 use serde::Serialize;
 
@@ -57,7 +57,7 @@ impl Known {
         let heads = heads_for(&pack, self.heads.as_deref())?;
         let scan: Scan = self.scan.load()?;
         let opened = Devices::default().open_for(self.model.device, &pack).await?;
-        let model = Prism::load(&pack, &opened.device)?;
+        let model = opened.load(&pack)?;
         let pass = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
         let mut pooled = pass.features;
         let mut identification = shown(&heads, &pooled, &scan)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use prism_core::formats::nifti::write_labels;
 use prism_core::lesions::{Placed, find, lesions_csv, place};
-use prism_core::model::{Pack, Prism};
+use prism_core::model::Pack;
 use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
 use prism_core::volume::Volume;
 use serde::Serialize;
@@ -60,10 +60,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let mut devices = Devices::default();
     let opened = devices.open_for(arguments.device, &brain).await?;
-    let model = Prism::load(&brain, &opened.device)?;
+    let model = opened.load(&brain)?;
     let structures = pipeline::segment(&scans[0], &model, &brain, &mut Quiet).await?;
     let opened = devices.open_for(arguments.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let regions = (&structures.labels, &brain.info.labels);
     let scans: Vec<&Volume> = scans.iter().collect();
     let found = find(&scans, regions, &model, &pack, &mut Quiet).await?;

@@ -8,7 +8,6 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
 use prism_core::formats::{self, InputFile, Selection};
-use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
 use prism_core::registration::{Kind, Plan, Source, Subject, align, itk};
 use prism_core::volume::{Affine, Label, LabelMap, LabelTable, Volume};
@@ -188,7 +187,7 @@ async fn subjects(
     }
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let both = Subject::pair([fixed, moving], &model, &pack, &mut Quiet).await?;
     if let Some(note) = both[0].source.note() {
         eprintln!("prism: note: {note}");

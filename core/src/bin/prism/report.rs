@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use prism_core::facts;
 use prism_core::lesions::{FalseAlarms, find};
-use prism_core::model::{Pack, Prism};
+use prism_core::model::Pack;
 use prism_core::pipeline::Quiet;
 use prism_core::report::{LesionFacts, Report, ReportInput, RunManifest, SequenceFacts, Wording};
 use prism_core::volume::Volume;
@@ -88,7 +88,7 @@ async fn marked(
     let placed = lesions::placed(first, paths).await?;
     let scans: Vec<&Volume> =
         std::iter::once(first).chain(placed.iter().map(|placed| &placed.volume)).collect();
-    let model = Prism::load(pack, &run.opened.device)?;
+    let model = run.opened.load(pack)?;
     let regions = (&run.segmentation.labels, &run.pack.info.labels);
     let found = find(&scans, regions, &model, pack, &mut Quiet).await?;
     // Names of files often hold names of patients.

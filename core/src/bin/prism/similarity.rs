@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::Args;
 use prism_core::features::{extract, query, similarity};
 use prism_core::formats::nifti::write_volume;
-use prism_core::model::Prism;
 use prism_core::pipeline::{Devices, Quiet};
 use serde::Serialize;
 
@@ -53,7 +52,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = arguments.model.pack()?;
     let scan = arguments.scan.load()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
-    let model = Prism::load(&pack, &opened.device)?;
+    let model = opened.load(&pack)?;
     let features = extract(&scan.volume, &model, &pack, &mut Quiet).await?;
     let queries = arguments
         .at

@@ -7,9 +7,10 @@
 
 use burn::tensor::{DType, Int, Tensor};
 use burn_wgpu::{CubeTensor, Wgpu};
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{DISPATCH_WORK, UNITS, empty, groups, primitive, tensor};
+use super::{DISPATCH_WORK, UNITS, element, empty, groups, kept, single, tensor};
 use crate::kernels::WindowPlaces;
 use crate::kernels::attention::APART;
 
@@ -71,8 +72,8 @@ pub fn window_attention(
     let queries = (QUERY_VALUES / each).clamp(1, MOST_QUERIES);
     let masked = places.regions.is_some();
     let plan = Plan { each, parts: each / lanes, queries, keys, masked };
-    let joint = primitive(joint);
-    let bias = primitive(bias.clone());
+    let joint = kept(joint);
+    let bias = single(bias.clone());
     let codes = integers(places.codes.clone());
     let count = places.regions.as_ref().map_or(1, |regions| regions.dims()[0]);
     // What is not read still has to be bound, and no buffer may be bound twice.
@@ -99,6 +100,7 @@ pub fn window_attention(
             output.clone().into_buffer_arg(),
             SizesLaunch::new(tokens, heads, positions, count, offset, start, threads),
             plan,
+            element(&joint),
         );
     }
     tensor(output)
@@ -116,14 +118,15 @@ pub(super) fn integers<const D: usize>(tensor: Tensor<D, Int>) -> CubeTensor {
 /// Queries along x, heads along y, windows along z; `joint` `[windows, tokens, 3, heads, parts]`,
 /// `bias` `[heads, positions]`, `codes` `[tokens]`, `regions` `[count, tokens]`.
 #[cube(launch)]
-fn attention_kernel<N: Size>(
-    joint: &[Vector<f32, N>],
+fn attention_kernel<S: Float, N: Size>(
+    joint: &[Vector<S, N>],
     bias: &[f32],
     codes: &[i32],
     regions: &[i32],
-    output: &mut [Vector<f32, N>],
+    output: &mut [Vector<S, N>],
     sizes: Sizes,
     #[comptime] plan: Plan,
+    #[define(S)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS_X;
     if at >= sizes.threads {
@@ -159,7 +162,7 @@ fn attention_kernel<N: Size>(
         total.push(RuntimeCell::<f32>::new(0.0f32));
         #[unroll]
         for v in 0..parts {
-            query.push(joint[from + v] * Vector::new(scale));
+            query.push(Vector::<f32, N>::cast_from(joint[from + v]) * Vector::new(scale));
             mixed.push(RuntimeCell::<Vector<f32, N>>::new(Vector::new(0.0f32)));
         }
     }
@@ -175,7 +178,7 @@ fn attention_kernel<N: Size>(
             let mut values = Sequence::<Vector<f32, N>>::new();
             #[unroll]
             for v in 0..parts {
-                values.push(joint[from + v]);
+                values.push(Vector::<f32, N>::cast_from(joint[from + v]));
             }
             let mut there = Sequence::<i32>::new();
             if comptime!(plan.masked) {
@@ -228,7 +231,7 @@ fn attention_kernel<N: Size>(
             let from = (start + key * 3 * width + 2 * width) as usize;
             #[unroll]
             for v in 0..parts {
-                let value = joint[from + v];
+                let value = Vector::<f32, N>::cast_from(joint[from + v]);
                 #[unroll]
                 for i in 0..queries {
                     let weight = weights[comptime!(i * plan.keys + k)];
@@ -248,7 +251,7 @@ fn attention_kernel<N: Size>(
             #[unroll]
             for v in 0..parts {
                 let value = mixed[comptime!(i * plan.parts + v)].read();
-                output[to as usize + v] = value * Vector::new(share);
+                output[to as usize + v] = Vector::<S, N>::cast_from(value * Vector::new(share));
             }
         }
     }

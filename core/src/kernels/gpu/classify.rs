@@ -2,10 +2,11 @@
 
 use burn::tensor::{DType, Int, Shape, Tensor};
 use burn_wgpu::{CubeTensor, Wgpu};
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::conv::{LANES, Lanes, pack};
-use super::{UNITS, groups, primitive};
+use super::{UNITS, element, groups, kept};
 
 /// Voxels a thread classifies.
 const VOXELS: usize = 4;
@@ -17,14 +18,15 @@ const VECTORS: usize = 2;
 pub fn classify(x: &Tensor<5>, weight: &Tensor<5>, bias: &Tensor<1>) -> Tensor<5, Int> {
     let [batch, inputs, nx, ny, nz] = x.dims();
     let classes = weight.dims()[0];
-    let x = primitive(x.clone());
-    let packed = pack(weight, Some(bias), VECTORS);
+    let x = kept(x.clone());
+    let packed = pack(weight, Some(bias), VECTORS, DType::F32);
     let voxels = nx * ny * nz;
     let shape = Shape::from([batch, 1, nx, ny, nz].to_vec());
     let handle = x.client.empty(batch * voxels * size_of::<i32>());
     let (client, device) = (x.client.clone(), x.device.clone());
     let output = CubeTensor::new_contiguous(client.clone(), device, shape, handle, DType::I32);
     let threads = voxels.div_ceil(VOXELS);
+    let element = element(&x);
     classify_kernel::launch(
         &client,
         groups(threads, batch, 1),
@@ -36,19 +38,21 @@ pub fn classify(x: &Tensor<5>, weight: &Tensor<5>, bias: &Tensor<1>) -> Tensor<5
         classes as u32,
         voxels as u32,
         threads as u32,
+        element,
     );
     Tensor::from_primitive::<Wgpu>(output)
 }
 
 #[cube(launch)]
-fn classify_kernel(
-    input: &[f32],
+fn classify_kernel<S: Float>(
+    input: &[S],
     weight: &[Lanes],
     output: &mut [i32],
     inputs: u32,
     classes: u32,
     voxels: u32,
     threads: u32,
+    #[define(S)] _element: ElemType,
 ) {
     if ABSOLUTE_POS_X >= threads {
         terminate!();
@@ -80,7 +84,8 @@ fn classify_kernel(
             let at_weight = first + (channel + 1) * vectors;
             #[unroll]
             for i in 0..comptime!(VOXELS) {
-                let value = Lanes::new(input[(start + channel * voxels + places[i]) as usize]);
+                let value = input[(start + channel * voxels + places[i]) as usize];
+                let value = Lanes::new(f32::cast_from(value));
                 #[unroll]
                 for v in 0..comptime!(VECTORS) {
                     let sum = &sums[comptime!(i * VECTORS + v)];

@@ -1,11 +1,15 @@
 //! Cubic convolution, 3x3x3 or 1x1x1: a thread computes a tile of voxels along x times
 //! output channels, held in registers while inputs and taps pass by.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn_wgpu::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{DISPATCH_WORK, UNITS, empty, groups, primitive, tensor};
+use super::{
+    DISPATCH_WORK, LARGEST_HALF, UNITS, element, empty, empty_single, groups, kept, room, single,
+    tensor,
+};
 
 /// Output channels in a vector.
 pub const LANES: usize = 4;
@@ -42,6 +46,8 @@ struct Plan {
     vectors: usize,
     /// The last tile sticks out.
     ragged: bool,
+    /// Kept in half precision.
+    half: bool,
 }
 
 impl Plan {
@@ -67,7 +73,7 @@ pub fn conv3d(
     let [batch, inputs, nx, ny, nz] = x.dims();
     let [outputs, _, kernel, _, _] = weight.dims();
     let [ox, oy, oz] = [nx, ny, nz].map(|side| (side - 1) / stride + 1);
-    let x = primitive(x);
+    let x = kept(x);
     let output = empty(&x, &[batch, outputs, ox, oy, oz]);
     let ([nx, ny, nz], [ox, oy, oz]) = if kernel == 1 && stride == 1 {
         let flat = flat(nx * ny * nz);
@@ -77,12 +83,13 @@ pub fn conv3d(
     };
     let taps = inputs * kernel * kernel * kernel;
     let blocks = outputs.div_ceil(VECTORS * LANES);
-    let packed = pack(weight, bias, VECTORS);
+    let packed = pack(weight, bias, VECTORS, x.dtype);
     // Tiles of equal length.
     let tiles = ox.div_ceil(MOST_VOXELS);
     let voxels = ox.div_ceil(tiles);
     let ragged = !ox.is_multiple_of(voxels) || nx != ox * stride;
-    let plan = Plan { kernel, stride, voxels, vectors: VECTORS, ragged };
+    let half = x.dtype == DType::F16;
+    let plan = Plan { kernel, stride, voxels, vectors: VECTORS, ragged, half };
     // In 64 bits: the product of a large map does not fit wasm's 32.
     let work = [batch, outputs, voxels, oy, oz, taps].map(|n| n as u64).iter().product::<u64>();
     let step = (DISPATCH_WORK / work.max(1)).clamp(1, tiles as u64) as usize;
@@ -98,6 +105,7 @@ pub fn conv3d(
             output.clone().into_buffer_arg(),
             SizesLaunch::new(inputs, outputs, nx, ny, nz, ox, oy, oz, first),
             plan,
+            element(&x),
         );
     }
     tensor(output)
@@ -110,21 +118,24 @@ fn flat(voxels: usize) -> [usize; 3] {
 }
 
 /// Bias (or zeros) and weights in the order in which tiles read them:
-/// `[blocks of outputs][1 + inputs * y * z * x][outputs of a block]`.
-pub(super) fn pack(weight: &Tensor<5>, bias: Option<&Tensor<1>>, vectors: usize) -> CubeTensor {
+/// `[blocks of outputs][1 + inputs * y * z * x][outputs of a block]`, kept as `dtype`.
+pub(super) fn pack(
+    weight: &Tensor<5>,
+    bias: Option<&Tensor<1>>,
+    vectors: usize,
+    dtype: DType,
+) -> CubeTensor {
     let [outputs, inputs, kernel, _, _] = weight.dims();
-    let weight = primitive(weight.clone());
+    let weight = kept(weight.clone());
     let taps = inputs * kernel * kernel * kernel;
     let block = vectors * LANES;
     let shape = [outputs.div_ceil(block), 1 + taps, block];
-    let packed = empty(&weight, &shape);
+    let packed = room(&weight, &shape, dtype);
     let client = weight.client.clone();
     let has_bias = bias.is_some();
-    // What is not read still has to be bound, and no buffer may be bound twice.
-    let bias = bias.map_or_else(
-        || weight.as_tensor_alias(0),
-        |bias| primitive(bias.clone()).into_tensor_arg(),
-    );
+    let elements = [element(&weight), element(&packed)];
+    // What is not read still has to be bound.
+    let bias = bias.map_or_else(|| empty_single(&weight, &[1]), |bias| single(bias.clone()));
     pack_kernel::launch(
         &client,
         groups(block, 1 + taps, shape[0]),
@@ -137,20 +148,22 @@ pub(super) fn pack(weight: &Tensor<5>, bias: Option<&Tensor<1>>, vectors: usize)
         block,
         kernel,
         has_bias,
+        elements,
     );
     packed
 }
 
 #[cube(launch)]
-fn pack_kernel(
-    weight: &[f32],
+fn pack_kernel<W: Float, P: Float>(
+    weight: &[W],
     bias: &[f32],
-    packed: &mut [f32],
+    packed: &mut [P],
     taps: u32,
     outputs: u32,
     #[comptime] block: usize,
     #[comptime] kernel: usize,
     #[comptime] has_bias: bool,
+    #[define(W, P)] _elements: [ElemType; 2],
 ) {
     let block = comptime!(block as u32);
     let kernel = comptime!(kernel as u32);
@@ -175,19 +188,20 @@ fn pack_kernel(
             let y = tap / (kernel * kernel) % kernel;
             let input = tap / (kernel * kernel * kernel);
             let from = ((input * kernel + x) * kernel + y) * kernel + z;
-            value = weight[(output * taps + from) as usize];
+            value = f32::cast_from(weight[(output * taps + from) as usize]);
         }
     }
-    packed[to as usize] = value;
+    packed[to as usize] = P::cast_from(value);
 }
 
 #[cube(launch)]
-fn conv_kernel(
-    input: &[f32],
-    weight: &[Lanes],
-    output: &mut [f32],
+fn conv_kernel<S: Float>(
+    input: &[S],
+    weight: &[Vector<S, Const<4>>],
+    output: &mut [S],
     sizes: Sizes,
     #[comptime] plan: Plan,
+    #[define(S)] _element: ElemType,
 ) {
     let kernel = comptime!(plan.kernel as u32);
     let stride = comptime!(plan.stride as u32);
@@ -233,7 +247,7 @@ fn conv_kernel(
     for _ in 0..voxels {
         #[unroll]
         for v in 0..vectors {
-            sums.push(RuntimeCell::<Lanes>::new(weight[at_weight as usize + v]));
+            sums.push(RuntimeCell::<Lanes>::new(Lanes::cast_from(weight[at_weight as usize + v])));
         }
     }
     at_weight += comptime!(vectors as u32);
@@ -249,7 +263,7 @@ fn conv_kernel(
                     let mut values = Sequence::<f32>::new();
                     #[unroll]
                     for i in 0..span {
-                        let value = input[(row + offsets[i]) as usize];
+                        let value = f32::cast_from(input[(row + offsets[i]) as usize]);
                         if comptime!(plan.may_miss(i)) {
                             values.push(value * inside[i]);
                         } else {
@@ -260,7 +274,9 @@ fn conv_kernel(
                     for kx in 0..comptime!(plan.kernel) {
                         #[unroll]
                         for v in 0..vectors {
-                            let w = weight[at_weight as usize + comptime!(kx * vectors + v)];
+                            let w = Lanes::cast_from(
+                                weight[at_weight as usize + comptime!(kx * vectors + v)],
+                            );
                             #[unroll]
                             for i in 0..voxels {
                                 let value = values[comptime!(i * plan.stride + kx)];
@@ -282,16 +298,26 @@ fn conv_kernel(
         if ox < sizes.ox {
             #[unroll]
             for v in 0..vectors {
-                let sum = sums[comptime!(i * vectors + v)].read();
+                let sum = fit(sums[comptime!(i * vectors + v)].read(), plan.half);
                 #[unroll]
                 for lane in 0..4usize {
                     let channel = first + comptime!((v * 4 + lane) as u32);
                     if channel < sizes.outputs {
                         let to = ((batch * sizes.outputs + channel) * sizes.ox + ox) * plane + at;
-                        output[to as usize] = sum.extract(lane);
+                        output[to as usize] = S::cast_from(sum.extract(lane));
                     }
                 }
             }
         }
+    }
+}
+
+/// Values that half precision can keep, where they are kept so.
+#[cube]
+pub(super) fn fit(values: Lanes, #[comptime] half: bool) -> Lanes {
+    if comptime!(half) {
+        max(min(values, Lanes::new(comptime!(LARGEST_HALF))), Lanes::new(comptime!(-LARGEST_HALF)))
+    } else {
+        values
     }
 }

@@ -4,6 +4,10 @@
 //! They stay within WebGPU's default limits and use no optional feature. burn's own
 //! convolution computes one output a thread; here a thread keeps a tile of voxels times
 //! output channels in registers, which is what pays on every device.
+//!
+//! Maps are kept as they come, in single or half precision, and weights are brought to the
+//! precision of the map they meet; every sum is in single precision. What a vector holds
+//! (biases, scales, moments) is single precision throughout.
 
 mod attention;
 mod classify;
@@ -12,7 +16,7 @@ mod norm;
 mod rows;
 mod upsample;
 
-use burn::tensor::{DType, Float, Shape, Tensor};
+use burn::tensor::{DType, Device, Float, Shape, Tensor};
 use burn_wgpu::{CubeTensor, Wgpu};
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::CubeCount;
@@ -31,28 +35,63 @@ const UNITS: usize = 64;
 /// Most multiplications in one dispatch: slow adapters must answer within a second.
 const DISPATCH_WORK: u64 = 1 << 30;
 
-/// The GPU tensor behind a handle, contiguous single precision.
+/// Largest finite number in half precision; what is larger is kept as this.
+const LARGEST_HALF: f32 = 65_504.0;
+
+/// The GPU tensor behind a handle, contiguous, in half precision where it is kept so.
+fn kept<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    let dtype = tensor.dtype();
+    contiguous(tensor, if dtype == DType::F16 { dtype } else { DType::F32 })
+}
+
+/// As [`kept`], in single precision.
+fn single<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    contiguous(tensor, DType::F32)
+}
+
 #[allow(
     clippy::expect_used,
     reason = "there are tensors of the CPU and of the GPU, and `flex` has the former"
 )]
-fn primitive<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
-    let tensor = tensor.cast(DType::F32);
+fn contiguous<const D: usize>(tensor: Tensor<D>, dtype: DType) -> CubeTensor {
+    let tensor = tensor.cast(dtype);
     let tensor = tensor.try_into_primitive::<Wgpu>().expect("a tensor on the GPU");
     if tensor.is_contiguous() {
         return tensor;
     }
     let (client, device) = (tensor.client.clone(), tensor.device.clone());
     let shape = Shape::from(tensor.meta.shape().to_vec());
-    let copy = into_contiguous(&client, tensor.binding(), ElemType::Float(FloatKind::F32));
-    CubeTensor::new_contiguous(client, device, shape, copy.handle, DType::F32)
+    let element = element(&tensor);
+    let copy = into_contiguous(&client, tensor.binding(), element);
+    CubeTensor::new_contiguous(client, device, shape, copy.handle, dtype)
 }
 
-/// Room for a tensor on the device of `like`, its values not set.
+/// What a kernel is compiled for.
+fn element(tensor: &CubeTensor) -> ElemType {
+    let half = tensor.dtype == DType::F16;
+    ElemType::Float(if half { FloatKind::F16 } else { FloatKind::F32 })
+}
+
+/// Room for a tensor on the device of `like` and in its precision, its values not set.
 fn empty(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
-    let handle = like.client.empty(shape.iter().product::<usize>() * size_of::<f32>());
+    room(like, shape, like.dtype)
+}
+
+/// As [`empty`], in single precision.
+fn empty_single(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
+    room(like, shape, DType::F32)
+}
+
+fn room(like: &CubeTensor, shape: &[usize], dtype: DType) -> CubeTensor {
+    let handle = like.client.empty(shape.iter().product::<usize>() * dtype.size());
     let shape = Shape::from(shape.to_vec());
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, DType::F32)
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
+}
+
+/// Whether a device's adapter offers numbers in half precision.
+pub fn has_halves(device: &Device) -> bool {
+    let half = ElemType::Float(FloatKind::F16);
+    single(Tensor::<1>::zeros([1], device)).client.features().supports_type(half)
 }
 
 fn tensor<const D: usize>(primitive: CubeTensor) -> Tensor<D> {

@@ -7,9 +7,10 @@
 
 use burn::tensor::Tensor;
 use burn_wgpu::CubeTensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{UNITS, empty, primitive, tensor};
+use super::{UNITS, element, empty, empty_single, kept, single, tensor};
 use crate::kernels::{LEAKY_SLOPE, NORM_EPSILON};
 
 /// Vectors a thread of the first kernel reads.
@@ -30,16 +31,18 @@ pub fn instance_norm(
     activate: bool,
 ) -> Tensor<5> {
     let [batch, channels, nx, ny, nz] = x.dims();
-    let x = primitive(x);
-    let (scale, shift) = (primitive(scale.clone()), primitive(shift.clone()));
-    let residual = residual.map(primitive);
+    let x = kept(x);
+    let (scale, shift) = (single(scale.clone()), single(shift.clone()));
+    let precision = x.dtype;
+    let residual = residual.map(|residual| kept(residual.cast(precision)));
+    let element = element(&x);
     let client = x.client.clone();
     let voxels = nx * ny * nz;
     let lanes = if voxels.is_multiple_of(4) { 4 } else { 1 };
     let vectors = voxels / lanes;
     let parts = vectors.div_ceil(UNITS * READS);
-    let moments = empty(&x, &[batch * channels, parts, MOMENTS]);
-    let affine = empty(&x, &[batch * channels, AFFINE]);
+    let moments = empty_single(&x, &[batch * channels, parts, MOMENTS]);
+    let affine = empty_single(&x, &[batch * channels, AFFINE]);
     let in_place = x.can_mut();
     let output = if in_place { x.clone() } else { empty(&x, &[batch, channels, nx, ny, nz]) };
     let (vectors, maps) = (vectors as u32, (batch * channels) as u32);
@@ -53,6 +56,7 @@ pub fn instance_norm(
         x.clone().into_buffer_arg(),
         moments.clone().into_buffer_arg(),
         vectors,
+        element,
     );
     affine_kernel::launch(
         &client,
@@ -80,6 +84,7 @@ pub fn instance_norm(
         vectors,
         joined,
         activate,
+        element,
     );
     tensor(output)
 }
@@ -135,7 +140,12 @@ fn merge_units(own: Moments) -> Moments {
 
 /// Moments of each part (x) of each channel (y): `[channels, parts, 3]`.
 #[cube(launch)]
-fn moments_kernel<N: Size>(values: &[Vector<f32, N>], moments: &mut [f32], vectors: u32) {
+fn moments_kernel<S: Float, N: Size>(
+    values: &[Vector<S, N>],
+    moments: &mut [f32],
+    vectors: u32,
+    #[define(S)] _element: ElemType,
+) {
     let first = CUBE_POS_X * comptime!((UNITS * READS) as u32) + UNIT_POS;
     let channel = CUBE_POS_Y * vectors;
     let mut sum = Vector::<f32, N>::new(0.0f32);
@@ -143,12 +153,12 @@ fn moments_kernel<N: Size>(values: &[Vector<f32, N>], moments: &mut [f32], vecto
     let mut centre = Vector::<f32, N>::new(0.0f32);
     let mut count = 0u32;
     if first < vectors {
-        centre = Vector::new(values[(channel + first) as usize].extract(0usize));
+        centre = Vector::new(f32::cast_from(values[(channel + first) as usize].extract(0usize)));
     }
     for i in 0..comptime!(READS as u32) {
         let at = first + i * comptime!(UNITS as u32);
         if at < vectors {
-            let distance = values[(channel + at) as usize] - centre;
+            let distance = Vector::<f32, N>::cast_from(values[(channel + at) as usize]) - centre;
             sum += distance;
             squares += distance * distance;
             count += 1;
@@ -214,28 +224,29 @@ fn affine_kernel(
 
 /// Each channel (y) centred, scaled, shifted, joined, activated.
 #[cube(launch)]
-fn apply_kernel<N: Size>(
-    values: &[Vector<f32, N>],
-    output: &mut [Vector<f32, N>],
+fn apply_kernel<S: Float, N: Size>(
+    values: &[Vector<S, N>],
+    output: &mut [Vector<S, N>],
     affine: &[f32],
-    residual: &[Vector<f32, N>],
+    residual: &[Vector<S, N>],
     vectors: u32,
     #[comptime] joined: bool,
     #[comptime] activate: bool,
+    #[define(S)] _element: ElemType,
 ) {
     if ABSOLUTE_POS_X >= vectors {
         terminate!();
     }
     let at = (CUBE_POS_Y * vectors + ABSOLUTE_POS_X) as usize;
     let from = (CUBE_POS_Y * 3) as usize;
-    let centred = values[at] - Vector::new(affine[from]);
+    let centred = Vector::<f32, N>::cast_from(values[at]) - Vector::new(affine[from]);
     let mut y = centred * Vector::new(affine[from + 1]) + Vector::new(affine[from + 2]);
     if joined {
-        y += residual[at];
+        y += Vector::<f32, N>::cast_from(residual[at]);
     }
     if activate {
         // The slope is below one, so this is the leaky ReLU.
         y = max(y, y * Vector::new(comptime!(LEAKY_SLOPE as f32)));
     }
-    output[at] = y;
+    output[at] = Vector::<S, N>::cast_from(y);
 }

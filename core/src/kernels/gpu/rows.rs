@@ -1,12 +1,12 @@
 //! Rows of channels: layer norm, linear layers with their bias and GELU, rows picked by index.
 
-use burn::tensor::{Int, Tensor};
-use burn_wgpu::CubeTensor;
+use burn::tensor::{DType, Int, Tensor};
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::attention::integers;
-use super::conv::{LANES, Lanes};
-use super::{DISPATCH_WORK, UNITS, empty, groups, primitive, tensor};
+use super::conv::{LANES, Lanes, fit};
+use super::{DISPATCH_WORK, UNITS, element, empty, empty_single, groups, kept, single, tensor};
 use crate::kernels::NORM_EPSILON;
 use crate::kernels::cpu::{ERF_END, ERF_EVEN, ERF_ODD};
 
@@ -23,13 +23,16 @@ struct Plan {
     vectors: usize,
     has_bias: bool,
     activate: bool,
+    /// Kept in half precision.
+    half: bool,
 }
 
 /// As [`crate::kernels::layer_norm`]; in place where nobody else holds the tensor.
 pub fn layer_norm(x: Tensor<2>, scale: &Tensor<1>, shift: &Tensor<1>) -> Tensor<2> {
     let [rows, channels] = x.dims();
-    let x = primitive(x);
-    let (scale, shift) = (primitive(scale.clone()), primitive(shift.clone()));
+    let x = kept(x);
+    let (scale, shift) = (single(scale.clone()), single(shift.clone()));
+    let element = element(&x);
     let client = x.client.clone();
     let lanes = if channels.is_multiple_of(LANES) { LANES } else { 1 };
     let in_place = x.can_mut();
@@ -48,6 +51,7 @@ pub fn layer_norm(x: Tensor<2>, scale: &Tensor<1>, shift: &Tensor<1>) -> Tensor<
         rows as u32,
         (channels / lanes) as u32,
         across as u32,
+        element,
     );
     tensor(output)
 }
@@ -63,25 +67,25 @@ pub fn linear(
     let outputs = weight.dims()[1];
     let lanes = if inputs.is_multiple_of(LANES) { LANES } else { 1 };
     let vectors = if outputs.is_multiple_of(2 * LANES) { 2 } else { 1 };
-    let plan = Plan { vectors, has_bias: bias.is_some(), activate };
-    let (x, weight) = (primitive(x), primitive(weight.clone()));
-    let bias = bias.map(|bias| primitive(bias.clone()));
+    let x = kept(x);
+    let half = x.dtype == DType::F16;
+    let plan = Plan { vectors, has_bias: bias.is_some(), activate, half };
+    let weight = kept(weight.clone().cast(x.dtype));
+    // What is not read still has to be bound.
+    let bias = bias.map_or_else(|| empty_single(&x, &[LANES]), |bias| single(bias.clone()));
     let output = empty(&x, &[rows, outputs]);
     let (tiles, blocks) = (rows.div_ceil(ROWS), outputs / (vectors * LANES));
     let work = ROWS as u64 * inputs as u64 * outputs as u64;
     let step = (DISPATCH_WORK / work.max(1)).clamp(1, tiles.max(1) as u64) as usize;
     let step = step.min(MOST_THREADS / blocks);
     for first in (0..tiles).step_by(step) {
-        // What is not read still has to be bound, and no buffer may be bound twice.
-        let bias =
-            bias.clone().map_or_else(|| weight.as_tensor_alias(0), CubeTensor::into_tensor_arg);
         linear_kernel::launch(
             &x.client,
             groups(step.min(tiles - first) * blocks, 1, 1),
             CubeDim::new_1d(UNITS as u32),
             lanes,
             weight.clone().into_buffer_arg(),
-            bias.into_buffer_arg(),
+            bias.clone().into_buffer_arg(),
             x.clone().into_buffer_arg(),
             output.clone().into_buffer_arg(),
             rows as u32,
@@ -89,6 +93,7 @@ pub fn linear(
             (outputs / LANES) as u32,
             first as u32,
             plan,
+            element(&x),
         );
     }
     tensor(output)
@@ -98,7 +103,8 @@ pub fn linear(
 pub fn take_rows(x: Tensor<3>, index: &Tensor<1, Int>) -> Tensor<3> {
     let [batch, rows, channels] = x.dims();
     let taken = index.dims()[0];
-    let x = primitive(x);
+    let x = kept(x);
+    let element = element(&x);
     let lanes = if channels.is_multiple_of(LANES) { LANES } else { 1 };
     let output = empty(&x, &[batch, taken, channels]);
     let values = taken * channels / lanes;
@@ -115,20 +121,22 @@ pub fn take_rows(x: Tensor<3>, index: &Tensor<1, Int>) -> Tensor<3> {
         (channels / lanes) as u32,
         values as u32,
         across as u32,
+        element,
     );
     tensor(output)
 }
 
 /// A thread norms a row.
 #[cube(launch)]
-fn layer_norm_kernel<N: Size>(
-    x: &[Vector<f32, N>],
-    output: &mut [Vector<f32, N>],
+fn layer_norm_kernel<S: Float, N: Size>(
+    x: &[Vector<S, N>],
+    output: &mut [Vector<S, N>],
     scale: &[Vector<f32, N>],
     shift: &[Vector<f32, N>],
     rows: u32,
     vectors: u32,
     across: u32,
+    #[define(S)] _element: ElemType,
 ) {
     let row = CUBE_POS_Y * across + ABSOLUTE_POS_X;
     if ABSOLUTE_POS_X >= across || row >= rows {
@@ -138,35 +146,38 @@ fn layer_norm_kernel<N: Size>(
     let count = f32::cast_from(vectors * N::value() as u32);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     for v in 0..vectors {
-        sum += x[(start + v) as usize];
+        sum += Vector::<f32, N>::cast_from(x[(start + v) as usize]);
     }
     let mean = Vector::<f32, N>::new(sum.vector_sum() / count);
     let mut squares = Vector::<f32, N>::new(0.0f32);
     for v in 0..vectors {
-        let distance = x[(start + v) as usize] - mean;
+        let distance = Vector::<f32, N>::cast_from(x[(start + v) as usize]) - mean;
         squares += distance * distance;
     }
     let variance = squares.vector_sum() / count;
     let gain = Vector::<f32, N>::new(1.0f32 / (variance + NORM_EPSILON).sqrt());
     for v in 0..vectors {
         let at = (start + v) as usize;
-        output[at] = (x[at] - mean) * gain * scale[v as usize] + shift[v as usize];
+        let centred = Vector::<f32, N>::cast_from(x[at]) - mean;
+        let y = centred * gain * scale[v as usize] + shift[v as usize];
+        output[at] = Vector::<S, N>::cast_from(y);
     }
 }
 
 /// A thread computes a tile of rows times outputs, held in registers while inputs pass by;
 /// `weight` `[inputs, outputs]`.
 #[cube(launch)]
-fn linear_kernel<N: Size>(
-    weight: &[Lanes],
+fn linear_kernel<S: Float, N: Size>(
+    weight: &[Vector<S, Const<4>>],
     bias: &[Lanes],
-    x: &[Vector<f32, N>],
-    output: &mut [Lanes],
+    x: &[Vector<S, N>],
+    output: &mut [Vector<S, Const<4>>],
     rows: u32,
     inputs: u32,
     outputs: u32,
     first: u32,
     #[comptime] plan: Plan,
+    #[define(S)] _element: ElemType,
 ) {
     let vectors = comptime!(plan.vectors);
     let blocks = outputs / comptime!(vectors as u32);
@@ -193,14 +204,14 @@ fn linear_kernel<N: Size>(
         let mut values = Sequence::<Vector<f32, N>>::new();
         #[unroll]
         for r in 0..comptime!(ROWS) {
-            values.push(x[(starts[r] + i) as usize]);
+            values.push(Vector::<f32, N>::cast_from(x[(starts[r] + i) as usize]));
         }
         #[unroll]
         for lane in 0..N::value() {
             let at = (i * N::value() as u32 + comptime!(lane as u32)) * outputs + block;
             #[unroll]
             for v in 0..vectors {
-                let w = weight[at as usize + v];
+                let w = Lanes::cast_from(weight[at as usize + v]);
                 #[unroll]
                 for r in 0..comptime!(ROWS) {
                     let sum = &sums[comptime!(r * plan.vectors + v)];
@@ -218,9 +229,11 @@ fn linear_kernel<N: Size>(
                 let to = (at * outputs + block) as usize + v;
                 let sum = sums[comptime!(r * plan.vectors + v)].read();
                 if comptime!(plan.activate) {
-                    output[to] = gelu(sum);
+                    let sum = fit(gelu(sum), plan.half);
+                    output[to] = Vector::<S, Const<4>>::cast_from(sum);
                 } else {
-                    output[to] = sum;
+                    let sum = fit(sum, plan.half);
+                    output[to] = Vector::<S, Const<4>>::cast_from(sum);
                 }
             }
         }
@@ -250,14 +263,15 @@ fn gelu(x: Lanes) -> Lanes {
 
 /// A thread copies a vector of a row, or sets it to 0 where the index is no row's.
 #[cube(launch)]
-fn take_rows_kernel<N: Size>(
-    x: &[Vector<f32, N>],
+fn take_rows_kernel<S: Float, N: Size>(
+    x: &[Vector<S, N>],
     index: &[i32],
-    output: &mut [Vector<f32, N>],
+    output: &mut [Vector<S, N>],
     rows: u32,
     vectors: u32,
     values: u32,
     across: u32,
+    #[define(S)] _element: ElemType,
 ) {
     let at = CUBE_POS_Y * across + ABSOLUTE_POS_X;
     if ABSOLUTE_POS_X >= across || at >= values {
@@ -268,6 +282,6 @@ fn take_rows_kernel<N: Size>(
     if row < rows {
         output[to] = x[((CUBE_POS_Z * rows + row) * vectors + at % vectors) as usize];
     } else {
-        output[to] = Vector::new(0.0f32);
+        output[to] = Vector::new(S::from_int(0));
     }
 }

@@ -1,18 +1,23 @@
 //! Trilinear upsampling by two, added onto the skip.
 
 use burn::tensor::Tensor;
+use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::{UNITS, empty, groups, primitive, tensor};
+use super::{UNITS, element, empty, groups, kept, tensor};
 
 /// As [`crate::kernels::upsample_add`]; in place where nobody else holds the skip.
 pub fn upsample_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
     let [batch, channels, nx, ny, nz] = x.dims();
-    let (x, skip) = (primitive(x), primitive(skip));
+    let (x, skip) = (kept(x), kept(skip));
     let client = x.client.clone();
+    let elements = [element(&x), element(&skip)];
     let in_place = skip.can_mut();
-    let output =
-        if in_place { skip.clone() } else { empty(&x, &[batch, channels, 2 * nx, 2 * ny, 2 * nz]) };
+    let output = if in_place {
+        skip.clone()
+    } else {
+        empty(&skip, &[batch, channels, 2 * nx, 2 * ny, 2 * nz])
+    };
     let written = if in_place { skip.as_tensor_alias(0) } else { output.clone().into_tensor_arg() };
     upsample_kernel::launch(
         &client,
@@ -24,13 +29,22 @@ pub fn upsample_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
         nx as u32,
         ny as u32,
         nz as u32,
+        elements,
     );
     tensor(output)
 }
 
 /// A thread computes the eight voxels of the output that lie in one of the input.
 #[cube(launch)]
-fn upsample_kernel(skip: &[f32], output: &mut [f32], x: &[f32], nx: u32, ny: u32, nz: u32) {
+fn upsample_kernel<X: Float, S: Float>(
+    skip: &[S],
+    output: &mut [S],
+    x: &[X],
+    nx: u32,
+    ny: u32,
+    nz: u32,
+    #[define(X, S)] _elements: [ElemType; 2],
+) {
     if ABSOLUTE_POS_X >= ny * nz {
         terminate!();
     }
@@ -51,9 +65,9 @@ fn upsample_kernel(skip: &[f32], output: &mut [f32], x: &[f32], nx: u32, ny: u32
         for j in 0..3usize {
             let row = ((channel + xs[i]) * ny + ys[j]) * nz;
             along_z.push(blend(
-                x[(row + zs[0usize]) as usize],
-                x[(row + zs[1usize]) as usize],
-                x[(row + zs[2usize]) as usize],
+                f32::cast_from(x[(row + zs[0usize]) as usize]),
+                f32::cast_from(x[(row + zs[1usize]) as usize]),
+                f32::cast_from(x[(row + zs[2usize]) as usize]),
             ));
         }
         let even = blend(along_z[0usize].0, along_z[1usize].0, along_z[2usize].0);
@@ -73,10 +87,10 @@ fn upsample_kernel(skip: &[f32], output: &mut [f32], x: &[f32], nx: u32, ny: u32
         let second = first + 4 * ny * nz;
         let first = first as usize;
         let second = second as usize;
-        output[first] = skip[first] + even.0;
-        output[first + 1] = skip[first + 1] + odd.0;
-        output[second] = skip[second] + even.1;
-        output[second + 1] = skip[second + 1] + odd.1;
+        output[first] = S::cast_from(f32::cast_from(skip[first]) + even.0);
+        output[first + 1] = S::cast_from(f32::cast_from(skip[first + 1]) + odd.0);
+        output[second] = S::cast_from(f32::cast_from(skip[second]) + even.1);
+        output[second + 1] = S::cast_from(f32::cast_from(skip[second + 1]) + odd.1);
     }
 }
 

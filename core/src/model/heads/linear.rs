@@ -1,7 +1,7 @@
 //! A head that is linear in the encoder's maps: one 1x1x1 convolution a map, the
 //! results upsampled and added. What a few examples are enough to fit.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::kernels;
 use crate::model::config::MapShape;
@@ -54,7 +54,7 @@ impl LinearReader {
     pub fn forward(&self, maps: &[Tensor<5>]) -> Option<Tensor<5>> {
         let mut current: Option<(usize, Tensor<5>)> = None;
         for (map, stride, conv) in self.parts.iter().rev() {
-            let here = conv.forward(maps.get(*map)?.clone());
+            let here = conv.forward(maps.get(*map)?.clone()).cast(DType::F32);
             let sum = match current {
                 None => here,
                 Some((coarse, sum)) => raise(sum, coarse, *stride, Some(here)),

@@ -2,7 +2,7 @@
 //! features ([`crate::model::disentangle::vector`]), several sequences fused, linear to half the channels, layer norm,
 //! GELU, linear.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::fusion::SequenceFusion;
 use crate::kernels;
@@ -63,8 +63,9 @@ impl PooledHead {
 }
 
 /// Mean over all voxels: `[batch, channels, x, y, z]` to `[batch, channels]`. Axis by axis,
-/// because one reduction over a whole head comes out wrong on the GPU (burn 0.22.1).
+/// because one reduction over a whole head comes out wrong on the GPU (burn 0.22.1), and in
+/// single precision.
 pub fn pool(map: &Tensor<5>) -> Tensor<2> {
     let [batch, channels, ..] = map.dims();
-    map.clone().mean_dim(4).mean_dim(3).mean_dim(2).reshape([batch, channels])
+    map.clone().cast(DType::F32).mean_dim(4).mean_dim(3).mean_dim(2).reshape([batch, channels])
 }

@@ -18,7 +18,7 @@ use super::sinks::read_classes;
 use super::sliding::read;
 use crate::kernels;
 use crate::model::heads::SegmentationHead;
-use crate::model::{Pack, Prism, Unpaced};
+use crate::model::{Pack, Prism, Storage, Unpaced};
 use arithmetic::{Convolution, noise};
 
 const PACK: &[u8] = include_bytes!("../../../../tests/golden/model/tiny.safetensors");
@@ -26,6 +26,9 @@ const ANSWERS: &[u8] = include_bytes!("../../../../tests/golden/model/tiny_io.sa
 
 /// Allowed deviation, in standard deviations of the expected values.
 const TOLERANCE: f32 = 1e-3;
+
+/// The same with maps in half precision: ten bits of each number, through a transformer.
+const HALF_TOLERANCE: f32 = 5e-2;
 
 /// Points between voxels that are classified.
 const POINTS: usize = 500;
@@ -45,7 +48,13 @@ pub async fn check(device: &Device, adapter: &str) -> Result<(), DeviceError> {
 /// # Errors
 /// [`DeviceError::SelfTest`] with the deviation.
 pub async fn check_transformer(device: &Device, adapter: &str) -> Result<(), DeviceError> {
-    judge(&[transformer::deepest_map(device).await], adapter)
+    judge(&[transformer::deepest_map(device, Storage::Single).await], adapter)
+}
+
+/// Whether a device that has half precision computes a transformer rightly with it.
+pub async fn check_halves(device: &Device) -> bool {
+    let deviation = transformer::deepest_map(device, Storage::Half).await;
+    deviation.is_some_and(|deviation| deviation <= HALF_TOLERANCE)
 }
 
 fn judge(deviations: &[Option<f32>], adapter: &str) -> Result<(), DeviceError> {

@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 use super::arithmetic::noise;
 use super::{deviation, stored};
 use crate::model::pack::{NamedTensor, Precision};
-use crate::model::{Pack, PackError, PackInfo, Prism, Unpaced};
+use crate::model::{Pack, PackError, PackInfo, Prism, Storage, Unpaced};
 use crate::pipeline::read;
 
 const ANSWERS: &[u8] = include_bytes!("../../../../tests/golden/swin/self_test.safetensors");
@@ -18,9 +18,9 @@ const ANSWERS: &[u8] = include_bytes!("../../../../tests/golden/swin/self_test.s
 const SIDE: usize = 32;
 
 /// Deviation of the encoder's deepest map; `None` when nothing came back.
-pub async fn deepest_map(device: &Device) -> Option<f32> {
+pub async fn deepest_map(device: &Device, storage: Storage) -> Option<f32> {
     let pack = pack().ok()?;
-    let model = Prism::load(&pack, device).ok()?;
+    let model = Prism::load_as(&pack, device, storage).ok()?;
     let input = noise("input", SIDE * SIDE * SIDE);
     let input = TensorData::new(input, [1, 1, SIDE, SIDE, SIDE]);
     let features = model.encode(Tensor::<5>::from_data(input, device), &mut Unpaced).await.ok()?;
