@@ -1,6 +1,6 @@
 //! Operations on rows of channels: what a transformer needs beside attention.
 
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::{DType, Int, Tensor, activation};
 
 use super::{flex, gpu};
 
@@ -39,11 +39,14 @@ pub fn linear(
     if !flex::runs_on(&x.device()) && weight.dims()[1].is_multiple_of(gpu::LANES) {
         return gpu::linear(x, weight, bias, activate);
     }
-    let mut y = x.clone().matmul(weight.clone().cast(x.dtype()));
+    // Sums are in single precision; `x` is kept as it came.
+    let kept = x.dtype();
+    let mut y = x.cast(DType::F32).matmul(weight.clone().cast(DType::F32));
     if let Some(bias) = bias {
-        y = y + bias.clone().cast(x.dtype()).unsqueeze();
+        y = y + bias.clone().unsqueeze();
     }
-    if activate { gelu(y) } else { y }
+    let y = if activate { gelu(y) } else { y };
+    y.cast(kept)
 }
 
 /// Rows by index; where more are taken than there are, the number of rows stands for a row
