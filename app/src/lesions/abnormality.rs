@@ -56,7 +56,7 @@ fn unmeasured() -> String {
 
 fn weakness(scores: &Value) -> Option<String> {
     let number = |name: &str| scores[name].as_f64();
-    let useless = if number("mean_auc")? < USEFUL { " It does not find lesions." } else { "" };
+    let useless = if number("mean_auc")? < USEFUL { " It does not find such lesions." } else { "" };
     Some(format!(
         "In {} of {} patients with multiple sclerosis it ranked drawn lesions above the rest of the \
          brain with an area under the curve of {}, {} at worst (chance: {}; the grey alone: {}).{useless}",
@@ -206,7 +206,7 @@ mod tests {
         let said = caution(&scores());
         let expected = "In 2 scans of 2 patients with multiple sclerosis it ranked drawn lesions above \
                         the rest of the brain with an area under the curve of 0.61, 0.49 at worst \
-                        (chance: 0.50; the grey alone: 0.70). It does not find lesions.";
+                        (chance: 0.50; the grey alone: 0.70). It does not find such lesions.";
         assert!(said.contains(expected), "{said}");
         assert!(caution(&Value::Null).contains("was not measured"));
     }
