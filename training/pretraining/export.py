@@ -84,6 +84,13 @@ def pretraining_scores(path: Path, step: int) -> dict:
     return {key: {name: row[name] for name in names} for key, row in probed.items()}
 
 
+def save_half(state: dict, path: Path) -> None:
+    """All weights as float16, to go on from; moments stay float32, since a variance is what is left of two of them."""
+    kept = {name: value if name.startswith("standard.") else value.half() for name, value in state["model"].items()}
+    kept = {name: value.contiguous() for name, value in kept.items()}
+    save_file(kept, path, {"step": str(state["step"]), "seconds": f"{state['seconds']:.0f}"})
+
+
 def document(state: dict, seed: int, version: str) -> dict:
     minutes = state["seconds"] / 60
     return {
@@ -130,8 +137,7 @@ def main() -> None:
     pack.index(arguments.out.parent)
     print(f"{arguments.out}: {size / 1e6:.2f} MB, step {state['step']}")
     if arguments.half:
-        weights = {name: value.half().contiguous() for name, value in state["model"].items()}
-        save_file(weights, arguments.half, {"step": str(state["step"]), "seconds": f"{state['seconds']:.0f}"})
+        save_half(state, arguments.half)
 
 
 if __name__ == "__main__":
