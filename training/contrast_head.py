@@ -23,6 +23,7 @@ from training import predict, preprocess
 from training.labels import CONTRASTS
 from training.model import SHALLOW, Network, PooledHead, pool, vector_size
 from training.paths import REPOSITORY, cache_folder, data_folder, runs_folder
+from training.precision import autocast
 from training.prepare import PREPROCESSING
 from training.probes import REAL
 from training.synth import Brain, Plan, synthesise
@@ -36,7 +37,7 @@ REAL_SHARE = 0.12
 def vector(network: Network, image: torch.Tensor) -> torch.Tensor:
     """The sequence vector of [1, x, y, z]; the encoder stops where the vector is complete."""
     x = image[None].contiguous(memory_format=torch.channels_last_3d)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu"):
         return torch.cat([pool(m) for m in network.encoder(x, SHALLOW)], dim=1)[0]
 
 

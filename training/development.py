@@ -9,6 +9,7 @@ import torch
 
 from training import preprocess
 from training.labels import BRAIN_IDS, scoring_map
+from training.precision import autocast
 
 
 class Development:
@@ -78,7 +79,7 @@ class Development:
         table = []
         for _, image, truth in self.cases:
             x = torch.from_numpy(image)[None, None].to(device)
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 logits = network(x)["heads"]["segmentation"]
             table.append(self.dice(logits[0].argmax(0).cpu().numpy(), truth))
         network.train()

@@ -27,6 +27,7 @@ from torch import Tensor
 from training import augment, pack, predict, preprocess, scores
 from training.model import HeadConfig, NetworkConfig
 from training.paths import REPOSITORY, data_folder
+from training.precision import autocast
 
 HELD_OUT = 8
 
@@ -101,7 +102,7 @@ class Development:
         table = []
         for prepared, truth in self.cases:
             x = torch.from_numpy(prepared.input)[None, None].to(device)
-            with torch.autocast(device, torch.bfloat16):
+            with autocast(device):
                 logits = model(x)["heads"]["segmentation"]
             odds = logits[0].float().softmax(0).cpu().numpy()
             mine, _ = preprocess.reorient(preprocess.to_scan_labels(odds, prepared), prepared.affine)

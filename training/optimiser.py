@@ -19,17 +19,26 @@ ITERATIONS = 5
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Approximates U V^T of `matrix` [rows, columns] = U S V^T."""
+    """Approximates U V^T of `matrix` [rows, columns] = U S V^T.
+
+    Every iterate is a polynomial of X X^T times X, so they are computed on that small square matrix and meet the
+    long side twice only.
+    """
     a, b, c = COEFFICIENTS
-    x = matrix.to(torch.bfloat16) if matrix.shape[0] >= 64 else matrix.float()
+    x = matrix.float()
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    one = torch.eye(gram.shape[0], device=x.device)
+    total = one
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).float()
+        step = a * one + b * gram + c * gram @ gram
+        total = step @ total
+        gram = step @ gram @ step
+    x = total @ x
+    return x.T if tall else x
 
 
 class RelativeMuon(torch.optim.Optimizer):

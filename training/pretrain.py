@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from training import optimiser
 from training.model import NetworkConfig
 from training.paths import cache_folder, data_folder, runs_folder
+from training.precision import autocast
 from training.pretraining.corruption import corrupt
 from training.pretraining.data import Source, prepare_body
 from training.pretraining.networks import STYLE, Pretraining, contrastive
@@ -169,10 +170,10 @@ def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) 
             for group, value in zip(opt.param_groups, rates):
                 group["lr"] = value * factor
         # Two backward passes, one optimiser step: the second frees the first one's memory.
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             parts, rendered = render_losses(model, batch, random, device)
         weighted(parts, config["weights"]).backward()
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             judged = judge_losses(model, batch, rendered, device)
         weighted(judged, config["weights"]).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip"])

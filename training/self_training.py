@@ -1,6 +1,7 @@
 """Labels for unlabelled T1w heads, made by the model itself: the anatomies of the second training phase.
 
     python -m training.self_training --run training/runs/brain2mm
+    python -m training.self_training --prism target/debug/prism    # by the pack that ships, for the lesion pack
 
 For every head of t1_wholehead (never of eval_t1_labelled) the model's probabilities are averaged over
 flips (sides exchanged), scales and gammas at 2 mm. The average is the prior of a mixture model: every
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import tempfile
 from pathlib import Path
 
 import nibabel
@@ -32,6 +35,7 @@ from training.development import Development
 from training.labels import BRAIN, BRAIN_IDS, CLASSES, LEFT_RIGHT
 from training.model import Network
 from training.paths import cache_folder, data_folder, runs_folder
+from training.precision import autocast
 from training.synth import DOUBT_BIT, DOUBTS, Brain, Plan, synthesise
 from training.train import brain_network, load_matching
 
@@ -65,7 +69,7 @@ def soft(network: Network, image: np.ndarray) -> torch.Tensor:
     x = torch.from_numpy(np.ascontiguousarray(image))[None, None]
     room = [preprocess.padded_side(n) - n for n in image.shape]
     x = functional.pad(x, (0, room[2], 0, room[1], 0, room[0]))
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast("cpu"):
         logits = network(x.contiguous(memory_format=torch.channels_last_3d))["heads"]["segmentation"]
     i, j, k = image.shape
     return logits[0, :, :i, :j, :k].float().softmax(0)
@@ -110,7 +114,7 @@ def volume_ratios(network: Network, brain: Brain, seed: int) -> np.ndarray:
     for index in range(CALIBRATION_SAMPLES):
         sample = synthesise(brain, seed, index, plan)
         x = sample["image"][None].contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             logits = network(x)["heads"]["segmentation"]
         predicted += logits[0].float().softmax(0).sum((1, 2, 3)).numpy()
         true += np.bincount(sample["target"].numpy().ravel(), minlength=CLASSES)
@@ -163,15 +167,17 @@ def refine(image: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return labels, sure, float(mean[0])
 
 
-def label_head(path: Path, network: Network, ratio: np.ndarray, generation: np.ndarray):
-    """Packed voxels, scan (uint8) and centre of one head at 1 mm."""
-    image = nibabel.load(path)
-    volume = np.asarray(image.dataobj, dtype=np.float32)
-    prepared = preprocess.prepare(volume, image.affine, prepare.PREPROCESSING)
+def at_one_millimetre(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The scan on RAS axes at 1 mm, by the intensity rule."""
+    ras, turned = preprocess.reorient(volume, affine)
+    fine = preprocess.resample(ras, preprocess.spacing_of(turned), np.ones(3))
+    return preprocess.normalise(fine, {"rule": "percentile", "low": 0.5, "high": 99.7})
+
+
+def label_by_network(volume: np.ndarray, affine: np.ndarray, fine: np.ndarray, network: Network, ratio: np.ndarray):
+    """FreeSurfer ids and certainties on the grid of `fine`, and the mean grey of white matter there."""
+    prepared = preprocess.prepare(volume, affine, prepare.PREPROCESSING)
     prior = calibrated(probabilities(network, prepared.input), ratio)
-    ras, _ = preprocess.reorient(volume, image.affine)
-    fine = preprocess.resample(ras, prepared.spacing, np.ones(3))
-    fine = preprocess.normalise(fine, {"rule": "percentile", "low": 0.5, "high": 99.7})
     # Twice the grid: voxel i at 1 mm lies at (i + 0.5) / 2 - 0.5 of the 2 mm grid, as interpolation has it.
     where = np.argwhere(prior[0] < 0.5)
     low = prepared.pad_before
@@ -185,16 +191,34 @@ def label_head(path: Path, network: Network, ratio: np.ndarray, generation: np.n
     box = box[(slice(None), *(slice(0, b - a) for a, b in zip(first, last)))]
     labels, sure = np.zeros(fine.shape, np.uint8), np.ones(fine.shape, np.float32)
     labels[place], sure[place], white = refine(fine[place], box)
-    # Where a skull-strip has left nothing there is no fluid either.
-    labels[(labels == BRAIN_IDS.index(24)) & (fine < EMPTY)] = 0
+    return np.array(BRAIN_IDS)[labels].astype(np.int32), sure, white
 
-    ids = np.array(BRAIN_IDS)[labels].astype(np.int32)
+
+def label_by_command(prism: Path, path: Path, affine: np.ndarray, fine: np.ndarray):
+    """The same by `prism segment` with the pack that ships, whose borders follow the scan's own grid; all certain."""
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "labels.nii.gz"
+        subprocess.run([prism, "segment", path, "-o", written], check=True, capture_output=True)
+        labels = np.asarray(nibabel.load(written).dataobj).astype(np.int32)
+    ras, _ = preprocess.reorient(labels, affine)
+    # The nearest voxel, by the centres of both grids.
+    picked = [
+        np.minimum(((np.arange(n) + 0.5) * m / n).astype(int), m - 1) for n, m in zip(fine.shape, ras.shape)
+    ]
+    ids = ras[np.ix_(*picked)]
+    return ids, np.ones(fine.shape, np.float32), float(np.median(fine[np.isin(ids, [2, 41])]))
+
+
+def pack_head(ids: np.ndarray, sure: np.ndarray, white: float, fine: np.ndarray, generation: np.ndarray):
+    """Packed voxels, scan (uint8) and centre of one head at 1 mm."""
+    # Where a skull-strip has left nothing there is no fluid either.
+    ids = np.where((ids == 24) & (fine < EMPTY), 0, ids)
     cut, centre = prepare.brain_cut(prepare.brain_tissue(ids))
-    ids, sure, fine, labels = ids[cut], sure[cut], fine[cut], labels[cut]
+    ids, sure, fine = ids[cut], sure[cut].copy(), fine[cut]
     names, values = np.array(list(OUTSIDE)), np.array(list(OUTSIDE.values()), dtype=np.float32)
     outside = names[np.searchsorted((values[1:] + values[:-1]) / 2, fine * WHITE_MATTER / white)]
-    packed = prepare.pack_voxels(np.where(labels == 0, outside, ids), generation)
-    deep = (labels > 0) & ~np.isin(ids, BORDERS)
+    packed = prepare.pack_voxels(np.where(ids == 0, outside, ids), generation)
+    deep = (ids > 0) & ~np.isin(ids, BORDERS)
     sure[ndimage.binary_dilation(deep, iterations=DEEP_MARGIN)] = 0
     packed |= np.rint((1 - sure) * DOUBTS).astype(np.uint16) << DOUBT_BIT
     scan = np.rint(fine * 255).astype(np.uint8)
@@ -227,29 +251,40 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=999)
     parser.add_argument("--check", action="store_true", help="only score on the development scans")
     parser.add_argument("--only", help="part of the file name")
+    parser.add_argument("--prism", type=Path, help="label by this command instead of the run")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    network = Network(brain_network()).eval().to(memory_format=torch.channels_last_3d)
-    load_matching(network, state["average"])
-    priors = arguments.data / "labelmaps_brain" / "priors"
-    brain = Brain(arguments.cache, priors)
-    ratio = volume_ratios(network, brain, arguments.seed)
-    print({name: round(float(ratio[i + 1]), 2) for i, (_, name, _) in enumerate(BRAIN[:18])}, flush=True)
-    if arguments.check:
-        print(json.dumps(check(network, ratio, arguments.cache)))
-        return
+    brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
+    if arguments.prism is None:
+        state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+        network = Network(brain_network()).eval().to(memory_format=torch.channels_last_3d)
+        load_matching(network, state["average"])
+        source = state["step"]
+        ratio = volume_ratios(network, brain, arguments.seed)
+        print({name: round(float(ratio[i + 1]), 2) for i, (_, name, _) in enumerate(BRAIN[:18])}, flush=True)
+        if arguments.check:
+            print(json.dumps(check(network, ratio, arguments.cache)))
+            return
+    else:
+        source = "prism segment"
     folder = arguments.cache / "self_training"
     folder.mkdir(parents=True, exist_ok=True)
-    index = {"step": state["step"], "centres": {}, "ventricles_ml": {}}
+    index = {"step": source, "centres": {}, "ventricles_ml": {}}
     written = folder / "index.json"
-    if written.exists() and json.loads(written.read_text())["step"] == state["step"]:
+    if written.exists() and json.loads(written.read_text())["step"] == source:
         index = json.loads(written.read_text())  # goes on where it was interrupted
     for path in sorted((arguments.data / "t1_wholehead").glob("*_T1w.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
         if name in index["centres"] or (arguments.only or "") not in name:
             continue
-        packed, scan, centre = label_head(path, network, ratio, brain.ids)
+        image = nibabel.load(path)
+        volume = np.asarray(image.dataobj, dtype=np.float32)
+        fine = at_one_millimetre(volume, image.affine)
+        if arguments.prism is None:
+            labelled = label_by_network(volume, image.affine, fine, network, ratio)
+        else:
+            labelled = label_by_command(arguments.prism, path, image.affine, fine)
+        packed, scan, centre = pack_head(*labelled, fine, brain.ids)
         np.save(folder / f"{name}.npy", packed)
         np.save(folder / f"{name}-scan.npy", scan)
         np.save(folder / f"{name}-ventricles.npy", prepare.ventricle_field(packed, brain.ids))

@@ -32,6 +32,7 @@ from training.lesions.fused import decode
 from training.labels import CLASSES, CONTRASTS
 from training.model import HeadConfig, Network, NetworkConfig
 from training.paths import cache_folder, data_folder, runs_folder
+from training.precision import autocast
 from training.synth import Brain, Plan, synthesise
 
 
@@ -135,7 +136,7 @@ def rows(x: torch.Tensor) -> torch.Tensor:
 def training_loss(network, auxiliary, batch: dict, config: dict, generator, device: str):
     """Loss and its parts for one sample: [sequences, x, y, z], one sequence but for the lesions."""
     image = batch["image"].to(device)
-    with torch.autocast(device, torch.bfloat16, enabled=config.get("bf16", True)):
+    with autocast(device, config.get("bf16", True)):
         decoded, features = decode(network, image)
         target = batch["target"].reshape(-1).to(device)
         index, weight = losses.select(target, config["background_share"], generator)

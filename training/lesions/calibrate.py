@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--rounds", type=int, default=2, help="samples of every set and finding")
+    parser.add_argument("--acted", type=float, default=0.75, help="as in the config that trained it")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -76,7 +77,7 @@ def main() -> None:
     for index in range(arguments.rounds * len(SETS) * len(FINDINGS)):
         finding = FINDINGS[index % len(FINDINGS)]
         names = SETS[index // len(FINDINGS) % len(SETS)]
-        case = synthesise(brain, drawn, real, SEED, index, plan, names, finding)
+        case = synthesise(brain, drawn, real, SEED, index, plan, names, finding, arguments.acted)
         background = probabilities(model, case["image"])[0].astype(np.float32)
         cases.append((background, case["target"].numpy() > 0))
     best, chosen = -1.0, 0.0

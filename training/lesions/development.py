@@ -27,7 +27,7 @@ class Development:
         plan = Plan(tuple(config["development_size"]), (1.0,), 1.0, real=0.6, spacing=spacing)
         self.voxel_ml = spacing**3 / 1000
         self.cases = [
-            synthesise(brain, drawn, real, SEED, 10 * i + j, plan, names, finding)
+            synthesise(brain, drawn, real, SEED, 10 * i + j, plan, names, finding, config.get("acted", 0.0))
             for i, names in enumerate(SETS)
             for j, finding in enumerate(["white matter", "mass", "none"])
         ]

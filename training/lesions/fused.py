@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from training.model import Network
+from training.precision import autocast
 
 
 def decode(network: Network, image: Tensor) -> tuple[list[Tensor], dict]:
@@ -25,7 +26,7 @@ def decode(network: Network, image: Tensor) -> tuple[list[Tensor], dict]:
 @torch.no_grad()
 def probabilities(network: Network, image: Tensor, device: str = "cpu") -> np.ndarray:
     """[classes, x, y, z] of [sequences, x, y, z]."""
-    with torch.autocast(device, torch.bfloat16):
+    with autocast(device):
         decoded, _ = decode(network, image.to(device))
         logits = network.heads["segmentation"](decoded[0])
     return logits[0].float().softmax(0).cpu().numpy()

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.lesions.paint import Painted
+from training.lesions.paint import FLUID, Painted
 from training.synth import Brain, contrast, uniform
 
 SEQUENCES = ["T1w", "T1ce", "T2w", "FLAIR", "PD", "other"]
 VESSELS = [30, 62, 136, 137]
+LIMBIC = [17, 53, 18, 54]
 GREY = [3, 42, 8, 47, 17, 18, 53, 54, 10, 49, 11, 12, 50, 51, 26, 58]
 
 
@@ -72,6 +73,48 @@ def sequence(brain: Brain, rng: np.random.Generator, name: str) -> tuple[np.ndar
             if rng.random() < 0.25:
                 means[brain.position[identifier]] = brightest * uniform(rng, 0.9, 1.6)
     return means, spread
+
+
+def curve(t: Tissue, name: str, rng: np.random.Generator) -> tuple[list[float], list[float], Tissue]:
+    """Greys of a real T1w scan -> greys of T2w, FLAIR or PD of the same head: knots, values, tissue means there.
+
+    A real scan keeps its texture, vessels and partial volumes this way. What lies between fluid and white matter
+    passes through the grey of cortex, which draws the thin bright rim that FLAIR has at healthy ventricles.
+    """
+    white = 0.5
+    ranges = {
+        "T2w": ((1.8, 4.5), (1.2, 1.8), (0.7, 1.0)),
+        "FLAIR": ((0.05, 0.5), (1.02, 1.5), (0.8, 1.1)),
+        "PD": ((0.9, 1.3), (1.1, 1.35), (0.9, 1.1)),
+    }
+    fluid, grey, beyond = (white * uniform(rng, *r) for r in ranges[name])
+    knots = [0.0, 0.35 * t.fluid, t.fluid, t.grey, t.white, 1.35 * t.white, 3.0]
+    values = [0.0, 0.8 * fluid, fluid, grey, white, beyond, beyond]
+    return np.maximum.accumulate(knots).tolist(), values, Tissue(white, grey, fluid)
+
+
+def through(image: Tensor, knots: list[float], values: list[float]) -> Tensor:
+    """Piecewise linear."""
+    return torch.from_numpy(np.interp(image.numpy(), knots, values).astype(np.float32))
+
+
+def uneven_tissue(image: Tensor, ids: np.ndarray, name: str, t: Tissue, noise, rng: np.random.Generator) -> None:
+    """What is bright or dark in healthy T2w and FLAIR without being a lesion; in place.
+
+    Limbic grey brighter than the rest of the cortex, patches of bright cortex, fluid that flows and is not
+    suppressed. `noise(millimetres)` is a smooth field of unit deviation.
+    """
+    if name not in ("T2w", "FLAIR"):
+        return
+    if rng.random() < 0.6:
+        image[torch.from_numpy(np.isin(ids, LIMBIC))] *= uniform(rng, 0.95, 1.25)
+    if rng.random() < 0.5:
+        patches = 1 + uniform(rng, 0, 0.2) * np.clip(noise(15), 0, 2)
+        grey = np.isin(ids, GREY)
+        image *= torch.from_numpy(np.where(grey, patches, 1).astype(np.float32))
+    if name == "FLAIR" and rng.random() < 0.5:
+        flow = np.clip(noise(12) - 0.3, 0, 1.5) * uniform(rng, 0, 0.8) * t.white
+        image += torch.from_numpy(np.where(np.isin(ids, FLUID), flow, 0).astype(np.float32)) * (image > 0)
 
 
 def tissue_of(brain: Brain, means: np.ndarray) -> Tissue:

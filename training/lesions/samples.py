@@ -1,7 +1,8 @@
 """Training samples of the lesion pack: one subject, one to four sequences, four in ten without a lesion.
 
 The anatomy is a drawn label map or one of the real T1w heads with predicted labels; there the T1w scan is
-the real one, with the lesions painted into it, and the other sequences are synthetic on the same anatomy.
+the real one, with the lesions painted into it, and the other sequences are synthetic on the same anatomy, or
+the real scan's own greys turned into theirs (`acted`).
 All sequences share deformation, skull-strip and lesions; each has its own contrast, bias, resolution,
 noise and a small misalignment. A sample depends on (seed, step) only.
 """
@@ -9,6 +10,7 @@ noise and a small misalignment. A sample depends on (seed, step) only.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,9 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from training.lesions import paint
-from training.lesions.intensities import SEQUENCES, Biology, Tissue, apply, sequence, tissue_of
+from training.lesions.intensities import (
+    SEQUENCES, Biology, Tissue, apply, curve, sequence, through, tissue_of, uneven_tissue,
+)  # fmt: skip
 from training.model import HeadConfig, NetworkConfig
 from training.synth import (
     DISTANCES, LABELS, Acquired, Brain, Maps, Plan, acquire, code, field, mean_image, sample_labels,
@@ -73,7 +77,7 @@ def measured(image: Tensor, ids: np.ndarray) -> Tissue:
 
 def synthesise(
     brain: Brain, drawn: Maps, real: Maps | None, seed: int, index: int, plan: Plan,
-    names: list[str] | None = None, finding: str | None = None,
+    names: list[str] | None = None, finding: str | None = None, acted: float = 0.0,
 ) -> dict:
     """image [sequences, x, y, z] in 0..1, target (uint8) with its half and quarter, names, finding.
 
@@ -114,7 +118,7 @@ def synthesise(
     kept = torch.from_numpy(keep.reshape(-1) > 0)[code(scene.centre)]
     behind = uniform(rng, 0, 0.2) if stripped and rng.random() < 0.2 else 0.0
     images = [
-        one_sequence(brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan)
+        one_sequence(brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan, acted)
         for name in names
     ]
     image = torch.stack(images)
@@ -152,23 +156,34 @@ def place_masses(anatomy: paint.Anatomy, painted: paint.Painted, centre: np.ndar
             paint.mass(anatomy, painted, paint.pick(tissue, rng), uniform(rng, 2.5, 8), kind)
 
 
-def one_sequence(brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan) -> Tensor:
-    """Image [x, y, z] of one sequence, 0..1."""
-    real = scene.scan is not None and (name == "T1w" or (name == "T1ce" and rng.random() < 0.4))
-    means, spread = (np.ones(LABELS), np.zeros(LABELS)) if real else sequence(brain, rng, name)
+def one_sequence(
+    brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan, acted
+) -> Tensor:
+    """Image [x, y, z] of one sequence, 0..1; `acted`: share of T2w, FLAIR and PD made from a real T1w scan."""
+    scanned = scene.scan is not None
+    real = scanned and (name == "T1w" or (name == "T1ce" and rng.random() < 0.4))
+    curved = scanned and acted and name in ("T2w", "FLAIR", "PD") and rng.random() < acted
+    own = real or curved
+    means, spread = (np.ones(LABELS), np.zeros(LABELS)) if own else sequence(brain, rng, name)
     table = torch.from_numpy((keep * means[None]).reshape(-1)).float()
     widths = torch.from_numpy((keep * spread[None]).reshape(-1)).float()[code(scene.centre)]
-    image = mean_image(scene, table, real)
-    tissue = measured(image, anatomy.ids) if real else tissue_of(brain, means)
+    image = mean_image(scene, table, own)
+    tissue = measured(image, anatomy.ids) if own else tissue_of(brain, means)
+    if curved:
+        knots, values, tissue = curve(tissue, name, rng)
+        scan = [through(grey, knots, values) for grey in scene.scan]
+        image = mean_image(replace(scene, scan=scan), table, True)
     inside = image > 0
+    if acted:
+        uneven_tissue(image, anatomy.ids, name, tissue, anatomy.noise, rng)
     apply(image, painted, biology, tissue, name, rng)
     image *= inside
     if rng.random() < 0.4:
         image = moved(image, rng, plan.spacing)
         inside = image > 0
     how = Acquired(
-        widths, inside if stripped else None, max(float(means.max()), 1.0) if not real else 1.0,
-        plan.strength, gamma=0.3 if real else 0.2, thick=0.15 if name in ("T1w", "T1ce") else 0.35,
+        widths, inside if stripped else None, max(float(means.max()), 1.0) if not own else 1.0,
+        plan.strength, gamma=0.3 if own else 0.2, thick=0.15 if name in ("T1w", "T1ce") else 0.35,
     )  # fmt: skip
     return acquire(image.clamp_(min=0), how, rng, torch_rng)
 
@@ -198,4 +213,7 @@ class Samples(torch.utils.data.Dataset):
             torch.set_num_threads(1)
             self.brain = Brain(self.cache, self.priors)
             self.drawn, self.real = self.brain.drawn.part(DRAWN), self.brain.predicted.part(REAL)
-        return synthesise(self.brain, self.drawn, self.real, self.config["seed"], step, self.plan(step))
+        return synthesise(
+            self.brain, self.drawn, self.real, self.config["seed"], step, self.plan(step),
+            acted=self.config.get("acted", 0.0),
+        )  # fmt: skip
