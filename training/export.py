@@ -91,7 +91,7 @@ def document(state: dict, settings: dict, version: str, scores: dict) -> dict:
             "commit": commit(),
             "steps": before["steps"] + state["step"],
             "seed": settings["seed"],
-            "hardware": f"2 shared CPU cores, bfloat16, {minutes:.0f} minutes",
+            "hardware": f"2 shared CPU cores, {minutes:.0f} minutes",
             "trained": time.strftime("%Y-%m-%d"),
             "note": note,
         },

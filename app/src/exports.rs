@@ -36,7 +36,7 @@ pub enum Download {
 impl App {
     /// Saves one of the run's files.
     pub fn save(&self, what: Download) {
-        let stem = self.file_stem();
+        let stem = self.volume_stem();
         if what == Download::Picture {
             self.save_picture(stem);
             return;
@@ -135,7 +135,7 @@ impl App {
         });
     }
 
-    /// What downloads of the scan that is shown are named after.
+    /// What downloads of the files that are shown are named after.
     pub fn file_stem(&self) -> String {
         let name = self.desk.with_value(|desk| match desk.files.as_slice() {
             [file] => Some(file.name()),
@@ -144,6 +144,15 @@ impl App {
         let title =
             || self.scan.with_untracked(|scan| scan.as_ref().map(|scan| scan.series.title.clone()));
         text::file_stem(&name.or_else(title).unwrap_or_default())
+    }
+
+    /// What downloads of the one volume that is shown are named after.
+    pub fn volume_stem(&self) -> String {
+        let stem = self.file_stem();
+        let volume = self.scan.with_untracked(|scan| {
+            scan.as_ref().and_then(|scan| (scan.series.volumes > 1).then_some(scan.volume + 1))
+        });
+        volume.map_or_else(|| stem.clone(), |number| format!("{stem}_volume-{number}"))
     }
 }
 

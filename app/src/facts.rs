@@ -3,6 +3,7 @@
 //! The page's module is built without core's feature `network`, which holds the
 //! originals; the worker translates (`worker/translate`).
 
+use prism_core::card::trained_on;
 use prism_core::identify::Fits;
 use prism_core::report::PackFacts;
 use prism_core::volume::LabelTable;
@@ -62,13 +63,16 @@ pub struct DeviceReport {
     pub software: bool,
     /// Why it is not the device that was asked for first.
     pub note: Option<String>,
-    /// Encoder and decoder keep their maps in 16 bits a number.
+    /// Encoder and decoder keep their maps and weights in 16 bits a number.
     pub half_precision: bool,
 }
 
 /// The pack in use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PackCard {
+    /// Short name, as in the file name; empty on a card that an earlier page kept.
+    #[serde(default)]
+    pub name: String,
     /// Name for people.
     pub title: String,
     /// Version of the weights.
@@ -133,18 +137,23 @@ impl PackCard {
     pub fn facts(&self) -> PackFacts {
         let note = self.provenance.get("note").and_then(serde_json::Value::as_str);
         PackFacts {
-            name: self.title.clone(),
+            name: if self.name.is_empty() { &self.title } else { &self.name }.clone(),
             title: self.title.clone(),
             version: self.version.clone(),
             sha256: self.sha256.clone(),
             note: note.unwrap_or_default().to_owned(),
-            trained_on: Vec::new(),
+            trained_on: trained_on(&self.provenance),
         }
     }
 
     /// Whether it can segment.
     pub fn segments(&self) -> bool {
         self.heads.iter().any(|head| head.kind == HeadKind::Segmentation)
+    }
+
+    /// Whether it can give single answers for a scan.
+    pub fn answers(&self) -> bool {
+        self.heads.iter().any(|head| head.kind != HeadKind::Segmentation)
     }
 
     /// Whether `prism convert` made it of a checkpoint of others.
@@ -183,6 +192,8 @@ pub struct Answer {
     pub values: Vec<f32>,
     /// Whether they are probabilities.
     pub probabilities: bool,
+    /// How well the head was measured, as a sentence.
+    pub measured: String,
 }
 
 #[cfg(test)]

@@ -130,8 +130,22 @@ pub fn abilities(card: &PackCard) -> String {
             }
             HeadKind::Classification | HeadKind::Regression => head.name.replace('_', " "),
         })
-        .collect::<Vec<_>>();
-    if words.is_empty() { "features only".into() } else { words.join(", ") }
+        .collect::<Vec<_>>()
+        .join(", ");
+    match (card.segments(), card.answers()) {
+        (true, _) => words,
+        (false, true) => format!("features and, of the whole scan, {words}; no segmentation"),
+        (false, false) => "features only, no segmentation".into(),
+    }
+}
+
+/// The packs in the list beside the page, each named as its file.
+fn listed(list: &str) -> serde_json::Result<Vec<Shipped>> {
+    let mut packs: Vec<Shipped> = serde_json::from_str(list)?;
+    for pack in &mut packs {
+        pack.card.name = pack.file.trim_end_matches(".safetensors").to_owned();
+    }
+    Ok(packs)
 }
 
 impl App {
@@ -139,7 +153,7 @@ impl App {
     /// are kept.
     pub(crate) async fn list_packs(&self) {
         let list = fetch_text(format!("{FOLDER}index.json")).await;
-        if let Some(shipped) = list.and_then(|list| serde_json::from_str(&list).ok()) {
+        if let Some(shipped) = list.and_then(|list| listed(&list).ok()) {
             self.models.shipped.set(shipped);
         }
         self.fetch_card();
@@ -251,10 +265,11 @@ impl App {
         let Some(card) = untrack(|| self.models.card()).filter(|card| !card.segments()) else {
             return true;
         };
+        let answers = if card.answers() { ", answers for the whole scan" } else { "" };
         self.notify(
             Tone::Calm,
             format!(
-                "\"{}\" gives features and no segmentation; see Features, or choose another model.",
+                "\"{}\" gives features{answers} and no segmentation; see Features, or choose another model.",
                 card.title
             ),
         );
@@ -370,7 +385,7 @@ mod tests {
     fn the_list_says_what_the_packs_say() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs");
         let list = std::fs::read_to_string(folder.join("index.json")).unwrap();
-        let list: Vec<Shipped> = serde_json::from_str(&list).unwrap();
+        let list = listed(&list).unwrap();
         assert_eq!(list[0].file, FIRST);
         for Shipped { file, card } in list {
             let bytes = std::fs::read(folder.join(&file)).unwrap();
@@ -383,6 +398,7 @@ mod tests {
     fn abilities_are_words() {
         let head = |kind, name: &str, outputs| HeadFacts { name: name.into(), kind, outputs };
         let card = |heads| PackCard {
+            name: "brain".into(),
             title: "Brain".into(),
             version: "1".into(),
             sha256: "0".into(),
@@ -396,8 +412,11 @@ mod tests {
             heads,
         };
         let encoder = card(vec![]);
-        assert_eq!(abilities(&encoder), "features only");
-        assert!(encoder.imported() && !encoder.segments());
+        assert_eq!(abilities(&encoder), "features only, no segmentation");
+        assert!(encoder.imported() && !encoder.segments() && !encoder.answers());
+        let answers = card(vec![head(HeadKind::Classification, "body_part", 6)]);
+        let words = "features and, of the whole scan, body part; no segmentation";
+        assert_eq!(abilities(&answers), words);
         let both = card(vec![
             head(HeadKind::Segmentation, "segmentation", 33),
             head(HeadKind::Classification, "sequence_type", 5),

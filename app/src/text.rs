@@ -152,7 +152,7 @@ pub fn capitalised(text: &str) -> String {
 /// The name of a file without folders and scan suffixes: what a download is named after.
 pub fn file_stem(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let stem = [".nii.gz", ".nii", ".zip", ".dcm", ".ima", ".img", ".hdr"]
+    let stem = [".nii.gz", ".nii", ".nrrd", ".zip", ".dcm", ".ima", ".img", ".hdr"]
         .iter()
         .find_map(|suffix| {
             let cut = base.len().checked_sub(suffix.len())?;
@@ -254,6 +254,7 @@ mod tests {
             ("folder/sub-01_T1w.nii.gz", "sub-01_T1w"),
             ("Scan 3 (copy).NII", "Scan_3__copy_"),
             ("IM0001.dcm", "IM0001"),
+            ("brain.nrrd", "brain"),
             ("../..", "scan"),
             ("", "scan"),
         ];

@@ -2,9 +2,10 @@
 
 use web_time::Instant;
 
+use crate::card;
 use crate::formats::Scan;
 use crate::measure::{quality, structures};
-use crate::model::{Pack, PackInfo};
+use crate::model::{Pack, PackInfo, Storage};
 use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
     DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
@@ -104,6 +105,7 @@ fn times(open: f64, run: &Segmentation, measure: f64) -> Vec<StageTime> {
 pub fn scan(scan: &Scan, volume: usize) -> ScanFacts {
     let acquisition = scan.series.acquisition.clone();
     ScanFacts {
+        unit_assumed: !scan.series.unit_stated,
         volumes: scan.series.volumes,
         volume,
         echo_time_ms: acquisition.echo_time_ms,
@@ -123,19 +125,13 @@ pub fn scan(scan: &Scan, volume: usize) -> ScanFacts {
 /// What a report says of a pack.
 pub fn pack(info: &PackInfo) -> PackFacts {
     let text = |key: &str| info.provenance.get(key).and_then(|v| v.as_str()).unwrap_or_default();
-    let data = info.provenance.get("data").and_then(|data| data.as_array());
     PackFacts {
         name: info.name.clone(),
         title: info.title.clone(),
         version: info.version.clone(),
         sha256: info.sha256.clone(),
         note: text("note").into(),
-        trained_on: data
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.get("name").and_then(|name| name.as_str()))
-            .map(Into::into)
-            .collect(),
+        trained_on: card::trained_on(&info.provenance),
     }
 }
 
@@ -148,6 +144,7 @@ pub fn device(device: &DeviceReport) -> DeviceFacts {
         },
         adapter: device.adapter.clone(),
         software: device.software,
+        half_precision: device.storage == Storage::Half,
         fallback: device.note.clone(),
     }
 }
@@ -159,6 +156,20 @@ mod tests {
     use crate::volume::{Affine, LabelMap};
 
     const TINY: &[u8] = include_bytes!("../../tests/golden/model/tiny.safetensors");
+
+    #[test]
+    fn half_precision_is_a_fact_of_the_device() {
+        for (storage, half) in [(Storage::Single, false), (Storage::Half, true)] {
+            let report = DeviceReport {
+                kind: DeviceKind::Gpu,
+                adapter: "Example 4090".into(),
+                software: false,
+                note: None,
+                storage,
+            };
+            assert_eq!(device(&report).half_precision, half);
+        }
+    }
 
     #[test]
     fn a_run_in_windows_says_that_its_borders_are_coarser() {

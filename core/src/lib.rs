@@ -18,12 +18,14 @@
 //! | [`cine`] | the phases of one heartbeat: read, measured |
 //! | [`identify`] | sequence, body part, plane, age: what a scan shows, and which pack fits |
 //! | [`lesions`] | lesions in one or several sequences of a study |
+//! | [`card`] | what the description of a pack means, in words |
 //! | [`measure`] | volumes of structures, image quality |
 //! | [`report`] | findings to text, HTML, CSV and the run manifest |
 //! | [`facts`] | a finished run in the report's terms; the only module that knows both |
 //!
 //! Feature `network` (on by default) holds `model`, `kernels`, `pipeline`, `features`, `registration`, `cine` and `facts`.
 
+pub mod card;
 #[cfg(feature = "network")]
 pub mod cine;
 #[cfg(all(feature = "network", not(target_arch = "wasm32")))]

@@ -79,7 +79,32 @@ fn what_is_missing_or_broken_is_one_line() {
             assert!(said.contains("missing.nii") || said.contains("incomplete"), "{said}");
         }
     }
+    let shipped = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../public/packs/{name}.safetensors"))
+    };
+    let (heart, lesions) = (shipped("cardiac"), shipped("lesions"));
     let scan = format("nifti1_type_i16", "scan.nii");
+    let pack = OsStr::new("--pack");
+    for wrong in [&missing, &broken] {
+        let asked: [&[&OsStr]; 4] = [
+            &[OsStr::new("cine"), wrong.as_os_str(), pack, heart.as_os_str()],
+            &[
+                OsStr::new("lesions"),
+                wrong.as_os_str(),
+                pack,
+                lesions.as_os_str(),
+                o,
+                output.as_os_str(),
+            ],
+            &[OsStr::new("register"), scan.as_os_str(), wrong.as_os_str(), o, output.as_os_str()],
+            &[OsStr::new("follow-up"), scan.as_os_str(), wrong.as_os_str()],
+        ];
+        for arguments in asked {
+            let said = failure(arguments);
+            let named = said.contains("missing.nii") || said.contains("incomplete");
+            assert!(named, "{:?}: {said}", arguments[0]);
+        }
+    }
     let pack = format("error_text", "notes.nii");
     let said = failure(&[
         OsStr::new("segment"),
@@ -352,4 +377,134 @@ fn whole_scans_with_labels_make_a_classifier() {
     assert!(labels(&["a", "b"]).contains("6 scans and 2 labels"));
     let line = ["classify".as_ref(), new.as_os_str(), "--head".as_ref(), head.as_os_str()];
     assert!(failure(&line).contains("belong to the encoder of"));
+}
+
+/// What the heads said, as `prism encode` keeps it.
+fn answers(file: &Path) -> Value {
+    let bytes = fs::read(file).expect("the features");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
+    let answers = header.metadata().as_ref().and_then(|all| all.get("answers")).expect("answers");
+    serde_json::from_str(answers).expect("JSON")
+}
+
+#[test]
+fn the_heads_say_the_same_where_a_scan_is_encoded_and_where_it_is_segmented() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = golden(&["model", "tiny.safetensors"]);
+    let scan = bright_box(folder.path(), "scan.nii.gz", [64; 3], 3, 300.0);
+    let path = |name: &str| folder.path().join(name);
+    let (features, labels, run) =
+        (path("features.safetensors"), path("labels.nii.gz"), path("run.json"));
+    let model = [pack.as_os_str(), "--device".as_ref(), "cpu".as_ref()];
+    let encode = [
+        OsStr::new("encode"),
+        scan.as_os_str(),
+        "-o".as_ref(),
+        features.as_os_str(),
+        "--pack".as_ref(),
+    ];
+    let output = prism(&[&encode[..], &model[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for words in ["  contrast: T1w ", "  age: age_years ", "was not measured here"] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
+    let segment = [
+        OsStr::new("segment"),
+        scan.as_os_str(),
+        "-o".as_ref(),
+        labels.as_os_str(),
+        "--json".as_ref(),
+        run.as_os_str(),
+        "--pack".as_ref(),
+    ];
+    let output = prism(&[&segment[..], &model[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let manifest: Value = serde_json::from_slice(&fs::read(&run).expect("run")).expect("JSON");
+    let (encoded, segmented) = (answers(&features), &manifest["results"]["answers"]);
+    assert_eq!(encoded.as_array().map(Vec::len), Some(2));
+    for (head, outputs) in [(0_usize, 3_usize), (1, 1)] {
+        assert_eq!(encoded[head]["head"], segmented[head]["head"]);
+        for output in 0..outputs {
+            let value = |of: &Value| of[head]["values"][output].as_f64().expect("a number");
+            let (one, other) = (value(&encoded), value(segmented));
+            assert!((one - other).abs() <= 1e-5 * one.abs().max(1.0), "{one}, {other}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_fuses_three_sequences_answers_for_three() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = folder.path().join("fusing.safetensors");
+    let checkpoint = golden(&["convert", "cat.pt"]);
+    let line = [OsStr::new("convert"), checkpoint.as_os_str(), "-o".as_ref(), pack.as_os_str()];
+    let head = "classification:name=grade,outputs=a/b/c,fusion=cat:3";
+    let more = ["--arch", TINY, "--licence", "CC0-1.0", "--head", head].map(OsStr::new);
+    let output = prism(&[&line[..], &more[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    // Not on one grid.
+    let scans: Vec<PathBuf> = (0..3_u32)
+        .map(|n| {
+            let sides = [40 + 8 * n as usize; 3];
+            bright_box(folder.path(), &format!("{n}.nii.gz"), sides, n, 300.0)
+        })
+        .collect();
+    let study = folder.path().join("study.safetensors");
+    let encode = |count: usize, more: &[&'static str]| {
+        let mut line = vec![OsStr::new("encode")];
+        line.extend(scans[..count].iter().map(|path| path.as_os_str()));
+        line.extend(more.iter().map(|word| OsStr::new(*word)));
+        line.extend(["--device", "cpu", "--pack"].map(OsStr::new));
+        line.extend([pack.as_os_str(), OsStr::new("-o"), study.as_os_str()]);
+        line
+    };
+    let said = failure(&encode(2, &["--together"]));
+    assert!(said.contains("\"grade\" wants 3 sequences") && said.contains("not 2"), "{said}");
+    assert!(failure(&encode(3, &[])).contains("--together"));
+    assert!(!study.exists(), "something was written");
+
+    let output = prism(&encode(3, &["--together"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("  grade: a 30.4 %, b 34.0 %, c 35.6 %"));
+    let bytes = fs::read(&study).expect("the features");
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    assert_eq!(tensors.len(), 6, "fused and centre of each");
+    for scan in 0..3 {
+        let pooled = tensors.tensor(&format!("{scan}.pooled.fused")).expect("a vector");
+        assert_eq!(pooled.shape(), [32]);
+    }
+    // The checkpoint's encoder is zeros, so its features are, too, and the head reads its own
+    // biases: softmax(output(gelu(norm(hidden(fusion.bias))))) in double precision.
+    let answers = answers(&study);
+    assert_eq!(answers[0]["head"], "grade");
+    for (at, expected) in [0.304_034, 0.339_605, 0.356_362].into_iter().enumerate() {
+        let value = answers[0]["values"][at].as_f64().expect("a probability");
+        assert!((value - expected).abs() < 1e-4, "{at}: {value}, not {expected}");
+    }
+    // One scan by itself has features, and the head says why it has no answer.
+    let output = prism(&encode(1, &[]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("\"grade\" wants 3 sequences"));
+}
+
+#[test]
+fn labels_that_lie_elsewhere_than_their_scan_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = converted(folder.path());
+    let scan = bright_box(folder.path(), "scan.nii.gz", [40; 3], 1, 300.0);
+    let mut affine = Affine::from_spacing([1.0; 3]);
+    affine.0[2][3] = 1.5;
+    let data = (0..40 * 40 * 40).map(|at| if at % 40 < 20 { 1.0 } else { 0.0 }).collect();
+    let labels = folder.path().join("labels.nii.gz");
+    let volume = Volume::new(data, [40; 3], affine).expect("a volume");
+    fs::write(&labels, write_volume(&volume).expect("NIfTI")).expect("a file");
+    let head = folder.path().join("head.safetensors");
+    let line = [OsStr::new("fit"), scan.as_os_str(), "--labels".as_ref(), labels.as_os_str()];
+    let output = [OsStr::new("-o"), head.as_os_str(), "--pack".as_ref(), pack.as_os_str()];
+    let more = ["--class", "1=Half", "--device", "cpu"].map(OsStr::new);
+    let said = failure(&[&line[..], &output[..], &more[..]].concat());
+    assert!(said.contains("up to 1.50 voxels") && said.contains("labels.nii.gz"), "{said}");
+    assert!(!head.exists(), "something was written");
 }

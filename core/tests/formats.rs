@@ -132,6 +132,7 @@ fn check(folder: &Path) -> Result<(), String> {
         "title": scan.series.title,
         "files": scan.series.files,
         "spacing_mm": scan.series.spacing_mm,
+        "unit_stated": scan.series.unit_stated,
         "affine": scan.volume.affine.0,
         "values": scan.volume.data,
         "acquisition": scan.series.acquisition,

@@ -135,15 +135,26 @@ fn fields_of_a_dicom_file_are_held_against_the_image() {
     let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
     let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, acquisition)
         .expect("an identification");
+    // Name and times deny the sequence: it is withheld, and nothing is left to contradict.
+    assert_eq!(found.sequence.given, None);
+    assert_eq!(
+        found.sequence_words(),
+        "unknown (it looks T1w, but the file names it FLAIR and states an echo time of 128 ms and a repetition time of 9000 ms)"
+    );
     assert_eq!(
         found.warnings,
         [
-            "The image looks T1-weighted, but the file states an echo time of 128 ms and a repetition time of 9000 ms.",
-            "The file names the sequence FLAIR, the image looks T1w.",
             "The file says body part KNEE, the image looks like head.",
             "The file names the plane sagittal, the slices are axial.",
         ]
     );
+    // The name alone is a warning, and the sequence stays, with what the file adds to it.
+    let untimed =
+        Acquisition { echo_time_ms: None, repetition_time_ms: None, ..acquisition.clone() };
+    let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, &untimed)
+        .expect("an identification");
+    assert_eq!(found.warnings[0], "The file names the sequence FLAIR, the image looks T1w.");
+    assert_eq!(found.warnings.len(), 3);
     let words = found.sequence_words();
     assert!(
         words.starts_with("T1w (") && words.ends_with(" (the file states a contrast agent)"),

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use prism_tests::browser::Browser;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::scans;
+use serde_json::Value;
 use xtask::project;
 use xtask::server::Server;
 
@@ -80,6 +81,7 @@ fn measure_page(
     let (mut shown, mut drop_to_overlay, mut click_to_overlay) = (vec![], vec![], vec![]);
     let (mut memory, mut report) = (String::new(), String::new());
     let (mut longest, mut frames) = (0.0, f64::MAX);
+    let mut opened = vec![];
     for _ in 0..runs {
         let page = Page::open(browser, url, false);
         page.choose("device-choice", device);
@@ -97,6 +99,11 @@ fn measure_page(
         let number = |name: &str| watched[name].as_f64().unwrap_or(f64::NAN);
         longest = number("longest").max(longest);
         frames = frames.min(1_000.0 * number("frames") / number("milliseconds"));
+        let manifest = page.download("download-manifest");
+        let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
+        let stages = manifest["timings"].as_array().expect("timings");
+        let open = stages.iter().find(|one| one["stage"] == "open").expect("the stage");
+        opened.push(open["seconds"].as_f64().expect("seconds"));
         report = page.text("device-report").replace('\n', " ");
         page.save_picture(&browser.folder().join(format!("{name}.png")));
         // WebAssembly memory never shrinks: what the worker says at the end is the most it held.
@@ -112,6 +119,7 @@ fn measure_page(
     println!("{name}: {report}");
     row("  drop to scan shown", middle(shown), "s");
     row("  click to overlay", middle(click_to_overlay), "s");
+    row("  of it: device tested, pack loaded", middle(opened), "s");
     row("  drop to overlay", middle(drop_to_overlay), "s");
     println!("{:<44} {memory:>8}", "  memory of the worker");
     row("  longest task of the page while it runs", longest, "ms");

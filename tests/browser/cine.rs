@@ -206,6 +206,10 @@ pub fn a_heartbeat_plays_and_measures_as_the_command_line_does(stage: &Stage) {
         let mine: f64 = mine.parse().unwrap_or_else(|_| panic!("{row}: {mine}"));
         assert_near(mine, theirs.as_f64().expect("a number"), row);
     }
+    // What is not to be used says so where it stands.
+    assert_eq!(json["right_usable"], false);
+    let right = page.text("[data-row=rv-ef]");
+    assert!(right.contains("not usable"), "{right}");
     let cautions = page.text("cine-cautions");
     assert!(cautions.contains("right ventricle"), "{cautions}");
     assert!(!page.has("cine-unit"), "the file states its unit");
@@ -217,6 +221,25 @@ pub fn a_heartbeat_plays_and_measures_as_the_command_line_does(stage: &Stage) {
     let text = String::from_utf8(table.bytes).expect("a text");
     assert!(table.name.ends_with("_cine.csv"), "{}", table.name);
     assert!(text.lines().count() == 5 && text.contains("540.000"), "{text}");
+    assert_content(&page);
+}
+
+pub fn a_heartbeat_that_is_opened_finds_its_pack_and_is_led_to_its_phases(stage: &Stage) {
+    let page = Page::open(&stage.browser, &stage.url, true);
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[heartbeat(&stage.folder)]);
+    page.wait_for_state("done", TIMEOUT);
+    let notices = page.texts("notice");
+    assert!(notices.contains("4 phases") && notices.contains("under Cine"), "{notices}");
+    page.click("#tab-scan");
+    page.wait_until("what the image shows", PATIENCE, &|page| page.has("identified"));
+    assert_eq!(page.attribute("identified", "data-body-part"), "heart");
+    // A heart has no lesions of the brain.
+    page.click("#tab-lesions");
+    page.click("lesions-find");
+    page.wait_until("why not", PATIENCE, &|page| {
+        page.texts("notice").contains("Lesions are not looked for in this scan")
+    });
     assert_content(&page);
 }
 

@@ -1,12 +1,16 @@
 //! The page without a mouse.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
 
 use crate::reading::{assert_content, open_sample, pane};
+
+/// How long a run over the small scan may take on two shared cores.
+const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// More presses of the tab key than the page has stops.
 const STOPS: usize = 120;
@@ -45,6 +49,65 @@ pub fn everything_is_reached_without_a_mouse(stage: &Stage) {
     {
         assert!(reached.contains(hook), "{hook} is not reached by the tab key, only {reached:?}");
     }
+    assert_content(&page);
+}
+
+pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &Stage) {
+    let page = stage.open();
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    tab_to(&page, "run-button");
+    page.press("Enter");
+    page.wait_for_state("done", RUN_TIMEOUT);
+    // Arrows go over the tabs, whichever has the focus.
+    let tab = |page: &Page<'_>| {
+        let id = page.evaluate("document.activeElement?.id ?? ''");
+        id.as_str().and_then(|id| id.strip_prefix("tab-")).map(str::to_owned)
+    };
+    let any = (0..STOPS).any(|_| {
+        page.press("Tab");
+        tab(&page).is_some()
+    });
+    assert!(any, "the tabs are not reached by the tab key");
+    for wanted in ["structures", "report"] {
+        let there = (0..10).any(|_| {
+            page.press("ArrowRight");
+            tab(&page).as_deref() == Some(wanted)
+        });
+        assert!(there, "{wanted} is not reached by the arrows");
+        let mut reached = BTreeSet::new();
+        for _ in 0..STOPS {
+            page.press("Tab");
+            reached.insert(focused(&page));
+        }
+        let hooks: &[&str] = match wanted {
+            "structures" => &["volumes-table", "table-csv", "download-segmentation"],
+            _ => &["print-button", "edit-report", "save-report"],
+        };
+        for hook in hooks {
+            assert!(reached.contains(*hook), "{hook} is not reached, only {reached:?}");
+        }
+        let back = (0..STOPS).any(|_| {
+            page.press("Tab");
+            tab(&page).is_some()
+        });
+        assert!(back, "the tabs are not reached again");
+    }
+    // On paper the report stands alone, black on white.
+    page.on_paper(true);
+    let shown = |selector: &str| {
+        page.evaluate(&format!(
+            "[...document.querySelectorAll('{selector}')].some(one => one.getClientRects().length > 0)"
+        )) == true
+    };
+    assert!(shown("[data-test=report]") && !shown(".stage") && !shown(".tabs"));
+    assert!(!shown("[data-test=print-button]") && !shown(".downloads"));
+    let ink =
+        page.evaluate("getComputedStyle(document.querySelector('[data-test=report] p')).color");
+    assert_eq!(ink, "rgb(0, 0, 0)");
+    page.on_paper(false);
+    assert!(shown(".stage"));
     assert_content(&page);
 }
 

@@ -138,6 +138,57 @@ pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stag
     assert_eq!(kept_files(&page), 0);
 }
 
+/// Chooses the model whose row holds some words in the open list.
+fn choose(page: &Page, words: &str) {
+    page.evaluate(&format!(
+        "[...document.querySelectorAll('[data-test=model]')]
+            .find(row => row.textContent.includes('{words}')).querySelector('input').click()"
+    ));
+    page.wait_until("the choice", PATIENCE, &|page| chosen(page).starts_with(words));
+}
+
+pub fn the_heads_of_a_model_without_segmentation_answer_as_the_command_does(stage: &Stage) {
+    let page = stage.open();
+    let scan = scans::small(&stage.folder);
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", std::slice::from_ref(&scan));
+    page.wait_for_state("scan", PATIENCE);
+    page.click("#tab-features");
+    assert!(!page.has("heads-ask"), "the first model's heads need no question");
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    choose(&page, "Pretrained");
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+    page.click("#tab-features");
+    page.click("heads-ask");
+    page.wait_until("the answers", RUN, &|page| page.has("heads-told"));
+    let expected = stage.answers_by_command(&scan, "pretrained");
+    let expected = expected.as_array().expect("answers");
+    assert!(!expected.is_empty());
+    for answer in expected {
+        let hook = format!("[data-head={}]", answer["head"].as_str().expect("a name"));
+        let values = page.attribute(&hook, "data-values");
+        let values: Vec<f64> = values.split(',').filter_map(|value| value.parse().ok()).collect();
+        let theirs = answer["values"].as_array().expect("values");
+        assert_eq!(values.len(), theirs.len(), "{hook}");
+        for (mine, theirs) in values.iter().zip(theirs) {
+            let theirs = theirs.as_f64().expect("a number");
+            assert!(
+                (mine - theirs).abs() < 2e-3 * (1.0 + theirs.abs()),
+                "{hook}: {mine}, {theirs}"
+            );
+        }
+        assert!(page.text(&hook).contains("not measured here"), "{}", page.text(&hook));
+    }
+    // The choice is remembered; the next case begins with the first model.
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    page.click(".model:first-child input");
+    page.press("Escape");
+    page.wait_until("no answers of another model", PATIENCE, &|page| !page.has("heads-told"));
+}
+
 pub fn another_pack_of_the_page_is_fetched_when_it_is_chosen(stage: &Stage) {
     let page = stage.open();
     page.choose("device-choice", "cpu");
@@ -147,10 +198,7 @@ pub fn another_pack_of_the_page_is_fetched_when_it_is_chosen(stage: &Stage) {
     page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
     let fetched = "performance.getEntriesByType('resource').some(e => e.name.endsWith('hippocampus.safetensors'))";
     assert_eq!(page.evaluate(fetched), false, "fetched before it was wanted");
-    let choice = "[...document.querySelectorAll('[data-test=model]')]
-        .find(row => row.textContent.includes('Hippocampus')).querySelector('input').click()";
-    page.evaluate(choice);
-    page.wait_until("the choice", PATIENCE, &|page| chosen(page).starts_with("Hippocampus"));
+    choose(&page, "Hippocampus");
     page.click("model-run");
     page.wait_for_state("done", RUN);
     assert_eq!(page.evaluate(fetched), true);

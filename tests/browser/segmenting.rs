@@ -51,7 +51,7 @@ pub fn a_run_is_cancelled_within_a_second(stage: &Stage) {
     page.wait_for_state("scan", PATIENCE);
     let took = start.elapsed();
     println!("  cancelled in {:.2} s", took.as_secs_f64());
-    assert!(took < Duration::from_millis(1_500), "it took {took:?}");
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
     assert_content(&page);
 }
 
@@ -125,6 +125,10 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
     assert_eq!(build.as_str().map(str::len), Some(16), "{build}");
     assert_eq!(manifest["input"]["dims"], serde_json::json!([48, 48, 48]));
     assert_eq!(manifest["device"]["kind"], "GPU", "{}", manifest["device"]);
+    assert_eq!(manifest["device"]["half_precision"], false, "{}", manifest["device"]);
+    // What the browser says of the adapter, not only that there is one.
+    let named = page.text("device-report");
+    assert!(!named.contains("WebGPU adapter"), "{named}");
     let timings = manifest["timings"].as_array().expect("timings");
     assert!(timings.len() >= 4, "{timings:?}");
     let total = manifest["total_seconds"].as_f64().expect("seconds");
@@ -136,6 +140,8 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
     let side =
         |at: usize| u32::from_be_bytes(picture.bytes[at..at + 4].try_into().expect("four bytes"));
     assert!(side(16) >= 600 && side(20) >= 400, "a picture of {} x {}", side(16), side(20));
+    let contrast = page.contrast_of(&picture.bytes);
+    assert!(contrast > 20.0, "the picture looks blank: grey deviation {contrast:.1}");
     assert_content(&page);
 }
 

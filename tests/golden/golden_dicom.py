@@ -400,9 +400,10 @@ def dicom_geometry():
          values=[number(value) for value in values.ravel()], warnings=["do not say where the slices lie"])
     spaceless = [dicom(dataset(index, PixelSpacing=None)) for index in range(2)]
     expected = dicom_expectation([dicom(dataset(index, PixelSpacing=["1", "1"])) for index in range(2)])
-    case("dicom_no_spacing", "No pixel spacing: 1 mm, with a warning.", names(spaceless), **expected, warnings=["pixel spacing"])
+    case("dicom_no_spacing", "No pixel spacing: 1 mm, with a warning.", names(spaceless), **expected,
+         unit_stated=False, warnings=["pixel spacing"])
     ct = [dicom(dataset(index, Modality="CT")) for index in range(2)]
-    stack("dicom_ct", "Another modality is read, with a warning.", ct, warnings=["modality CT"])
+    stack("dicom_ct", "Another modality is read, with a warning.", ct, warnings=["modality CT"], unit_stated=True)
     gauss = dicom(dataset(0, MagneticFieldStrength="15000", SequenceName=None, ProtocolName="T1_MPRAGE", ContrastBolusAgent="Gd",
                           SpecificCharacterSet="ISO_IR 192", SeriesDescription="Schädel axial\n ", InversionTime=None, StudyDate="20190307"))
     stack("dicom_acquisition", "Gauss, protocol name, contrast agent, date, UTF-8 with a line break, and what is missing.", [gauss],

@@ -84,13 +84,16 @@ def expectation(nifti, volume=0, affine=None, data=None):
     }
 
 
-def good(name, what, content, volume=0, warnings=(), file_name="scan.nii", compress=False, written=None, acquisition=None, **over):
+def good(name, what, content, volume=0, warnings=(), file_name="scan.nii", compress=False, written=None, acquisition=None,
+         unit_stated=None, **over):
     nifti = read_back(content)
     expected = expectation(nifti, volume, **over)
     if written:
         expected["written"] = written
     if acquisition:
         expected["acquisition"] = acquisition
+    if unit_stated is not None:
+        expected["unit_stated"] = unit_stated
     if volume:
         expected = {"selection": {"volume": volume}, **expected}
     case(name, what, {file_name: zipped(content) if compress else content}, **expected, warnings=list(warnings))
@@ -213,13 +216,14 @@ def nifti_orientation():
         affine[3, 3] = 1
         content = as_bytes(image(ramp(), affine, units=({"metre": "meter"}.get(unit, unit), "sec")))
         scaled = read_back(content).affine * factor
-        good(f"nifti1_unit_{unit}", f"Lengths in {unit}s are scaled to millimetres.", content, affine=scaled)
+        good(f"nifti1_unit_{unit}", f"Lengths in {unit}s are scaled to millimetres.", content, affine=scaled, unit_stated=True)
     good("nifti1_unit_unknown", "No unit of length: millimetres, with a warning.",
-         as_bytes(image(ramp(), units=("unknown", "unknown"))), warnings=["unit of length"])
+         as_bytes(image(ramp(), units=("unknown", "unknown"))), warnings=["unit of length"], unit_stated=False)
     content = as_bytes(image(ramp(), numpy.diag([2.0, 3.0, 4.0, 1.0]), sform=0, qform=0),
                        pixdim=(1, 2, 0, float("nan"), 1, 1, 1, 1))
     good("nifti1_spacing_missing", "Spacing 0 and NaN: 1 mm, with a warning an axis.", content,
-         affine=numpy.diag([2.0, 1.0, 1.0, 1.0]), warnings=["left and right", "spacing along y", "spacing along z"])
+         affine=numpy.diag([2.0, 1.0, 1.0, 1.0]), unit_stated=False,
+         warnings=["left and right", "spacing along y", "spacing along z"])
 
 
 def in_two_files(kind, order="<"):

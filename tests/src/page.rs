@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, Event};
 
+/// Standard deviation of the grey values in [`Page::statistic`].
+const CONTRAST: &str = "Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2))";
+
 /// How long ordinary reactions of the page may take on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -343,11 +346,23 @@ impl<'browser> Page<'browser> {
         }
     }
 
+    /// How the page looks on paper (`true`) or on the screen.
+    pub fn on_paper(&self, paper: bool) {
+        let media = if paper { "print" } else { "" };
+        self.call("Emulation.setEmulatedMedia", json!({ "media": media }));
+    }
+
+    /// Standard deviation of the grey values (0 to 255) of a picture's bytes.
+    pub fn contrast_of(&self, picture: &[u8]) -> f64 {
+        let image = format!("createImageBitmap(new Blob([Uint8Array.from({})]))", json!(picture));
+        self.statistic(&image, CONTRAST)
+    }
+
     /// Standard deviation of the grey values (0 to 255) that an element shows: 0 for a blank one.
     ///
     /// The browser takes the picture, as the canvas itself cannot be read back after it was shown.
     pub fn contrast_shown(&self, hook: &str) -> f64 {
-        self.shown(hook, "Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2))")
+        self.shown(hook, CONTRAST)
     }
 
     /// Mean difference between the strongest and the weakest of red, green and blue (0 to 255) that an element
@@ -367,11 +382,23 @@ impl<'browser> Page<'browser> {
             "x": place[0], "y": place[1], "width": place[2], "height": place[3], "scale": 1,
         });
         let picture = self.call("Page.captureScreenshot", json!({ "format": "png", "clip": clip }));
-        let deviation = self.evaluate(&format!(
+        let image = format!(
             "(async () => {{
                 const image = new Image();
                 image.src = 'data:image/png;base64,' + {};
                 await image.decode();
+                return image;
+            }})()",
+            picture["data"]
+        );
+        self.statistic(&image, statistic)
+    }
+
+    /// A statistic of an image, an expression for what a canvas can draw or for its promise.
+    fn statistic(&self, image: &str, statistic: &str) -> f64 {
+        let number = self.evaluate(&format!(
+            "(async () => {{
+                const image = await {image};
                 const canvas = new OffscreenCanvas(image.width, image.height);
                 const context = canvas.getContext('2d');
                 context.drawImage(image, 0, 0);
@@ -384,10 +411,9 @@ impl<'browser> Page<'browser> {
                     colour += Math.max(red, green, blue) - Math.min(red, green, blue);
                 }}
                 return {statistic};
-            }})()",
-            picture["data"]
+            }})()"
         ));
-        deviation.as_f64().expect("a number")
+        number.as_f64().expect("a number")
     }
 
     /// Everything that the page or its workers reported as an error: exceptions, `console.error`, refusals by

@@ -43,112 +43,100 @@ impl Stage {
     /// Segments a scan with the command line on the CPU and returns the labels' file.
     pub fn segment_by_command(&self, scan: &Path) -> Vec<u8> {
         let labels = self.folder.join("command_labels.nii.gz");
-        let output = Command::new(command_line_program())
-            .arg("segment")
-            .arg(scan)
-            .args(["--device", "cpu", "--output"])
-            .arg(&labels)
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        by_command(&["segment", text(scan), "--device", "cpu", "--output", text(&labels)]);
         fs::read(&labels).expect("the labels")
     }
 
     /// Looks for lesions in the sequences of a study with the command line on the CPU and returns the mask's file.
     pub fn lesions_by_command(&self, scans: &[&Path]) -> Vec<u8> {
         let mask = self.folder.join("command_lesions.nii.gz");
-        let output = Command::new(command_line_program())
-            .arg("lesions")
-            .args(scans)
-            .arg("--pack")
-            .arg(project::root().join("public/packs/lesions.safetensors"))
-            .args(["--device", "cpu", "--output"])
-            .arg(&mask)
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let scans: Vec<&str> = scans.iter().map(|scan| text(scan)).collect();
+        let pack = pack("lesions");
+        let how = ["--pack", text(&pack), "--device", "cpu", "--output", text(&mask)];
+        by_command(&[["lesions"].as_slice(), &scans, &how].concat());
         fs::read(&mask).expect("the mask")
     }
 
     /// Compares a scan with its own rendering with the command line on the CPU and returns the map's file.
     pub fn abnormality_by_command(&self, scan: &Path) -> Vec<u8> {
         let map = self.folder.join("command_abnormality.nii.gz");
-        let output = Command::new(command_line_program())
-            .arg("abnormality")
-            .arg(scan)
-            .arg("--pack")
-            .arg(project::root().join("public/packs/pretrained.safetensors"))
-            .args(["--device", "cpu", "--output"])
-            .arg(&map)
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let pack = pack("pretrained");
+        let how = ["--pack", text(&pack), "--device", "cpu", "--output", text(&map)];
+        by_command(&[["abnormality", text(scan)].as_slice(), &how].concat());
         fs::read(&map).expect("the map")
     }
 
     /// Measures a heartbeat with the command line on the CPU and returns what it says (JSON).
     pub fn cine_by_command(&self, scan: &Path) -> Value {
         let json = self.folder.join("command_cine.json");
-        let output = Command::new(command_line_program())
-            .arg("cine")
-            .arg(scan)
-            .arg("--pack")
-            .arg(project::root().join("public/packs/cardiac.safetensors"))
-            .args(["--device", "cpu", "--json"])
-            .arg(&json)
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = fs::read_to_string(&json).expect("what the command says");
-        serde_json::from_str(&text).expect("JSON")
+        let pack = pack("cardiac");
+        let how = ["--pack", text(&pack), "--device", "cpu", "--json", text(&json)];
+        by_command(&[["cine", text(scan)].as_slice(), &how].concat());
+        let said = fs::read(&json).expect("what the command says");
+        serde_json::from_slice(&said).expect("JSON")
     }
 
     /// Aligns one scan with another by the command line on the CPU, by an affine map, and returns the map's file:
     /// from points of `fixed` to those of `moving`.
     pub fn register_by_command(&self, moving: &Path, fixed: &Path) -> String {
         let map = self.folder.join("command_affine.txt");
-        let output = Command::new(command_line_program())
-            .arg("register")
-            .args([moving, fixed])
-            .args(["--device", "cpu", "--kind", "affine", "--output"])
-            .arg(self.folder.join("command_warped.nii.gz"))
-            .arg("--affine")
-            .arg(&map)
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let warped = self.folder.join("command_warped.nii.gz");
+        let how = ["--device", "cpu", "--kind", "affine", "--output", text(&warped)];
+        let scans = ["register", text(moving), text(fixed)];
+        by_command(&[scans.as_slice(), &how, &["--affine", text(&map)]].concat());
         fs::read_to_string(&map).expect("the map")
+    }
+
+    /// Asks the heads of a pack that ships with the command line on the CPU and returns their answers (JSON).
+    pub fn answers_by_command(&self, scan: &Path, name: &str) -> Value {
+        let features = self.folder.join("command_features.safetensors");
+        let pack = pack(name);
+        let how = ["--pack", text(&pack), "--device", "cpu", "--output", text(&features)];
+        by_command(&[["encode", text(scan)].as_slice(), &how].concat());
+        let bytes = fs::read(&features).expect("the features");
+        // A safetensors file begins with the length of its JSON header.
+        let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)) as usize;
+        let header: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+        let answers = header["__metadata__"]["answers"].as_str().expect("answers");
+        serde_json::from_str(answers).expect("JSON")
     }
 
     /// Classifies a scan with the command line on the CPU and returns what it says (JSON).
     pub fn classify_by_command(&self, scan: &Path, head: &Path) -> Value {
-        let output = Command::new(command_line_program())
-            .arg("classify")
-            .arg(scan)
-            .arg("--head")
-            .arg(head)
-            .args(["--device", "cpu", "--json"])
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        let how = ["--head", text(head), "--device", "cpu", "--json"];
+        let said = by_command(&[["classify", text(scan)].as_slice(), &how].concat());
+        serde_json::from_slice(&said).expect("JSON")
     }
 
     /// Makes a pack of a checkpoint with the command line, given `more` arguments, and returns its path.
     pub fn convert_by_command(&self, checkpoint: &Path, arch: &str, more: &[&str]) -> PathBuf {
         let pack = self.folder.join("converted.safetensors");
-        let output = Command::new(command_line_program())
-            .arg("convert")
-            .arg(checkpoint)
-            .args(["--arch", arch, "--licence", "CC0-1.0", "--title", "Tiny encoder"])
-            .args(more)
-            .arg("--output")
-            .arg(&pack)
-            .output()
-            .expect("the command line program starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let about = ["--arch", arch, "--licence", "CC0-1.0", "--title", "Tiny encoder"];
+        let checkpoint = ["convert", text(checkpoint)];
+        let output = ["--output", text(&pack)];
+        by_command(&[checkpoint.as_slice(), &about, more, &output].concat());
         pack
     }
+}
+
+/// Runs the command line, which has to succeed, and returns what it wrote to its standard output.
+fn by_command(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new(command_line_program())
+        .args(arguments)
+        .output()
+        .expect("the command line program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// A pack that ships.
+fn pack(name: &str) -> PathBuf {
+    project::root().join(format!("public/packs/{name}.safetensors"))
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
 }
 
 /// Browsers side by side: most cases keep one core busy.

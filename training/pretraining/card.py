@@ -10,7 +10,8 @@ HEAD = """# Pretrained encoder and renderer, 2 mm
 
 An encoder that was taught, without labels of structures, to hold the anatomy of a scan apart from how it was acquired (how far
 it does, see Scores), and a decoder without skips that renders the anatomy again. It **segments nothing**. `prism abnormality` (the page: Lesions, "Show
-abnormality map") compares a scan with its own rendering; `prism encode` and the page's Features read its maps.
+abnormality map") compares a scan with its own rendering; `prism encode` and the page's Features read its maps and ask
+its heads (TR, TE, flip angle; body part), whose answers were not scored.
 
 These are Prism's own weights; they are **not** the published PRISM weights, and none of that publication's results apply
 to them. Research and education only; not a medical device.

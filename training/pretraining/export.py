@@ -104,7 +104,7 @@ def document(state: dict, seed: int, version: str) -> dict:
             "commit": commit(),
             "steps": state["step"],
             "seed": seed,
-            "hardware": f"2 shared CPU cores, bfloat16, {minutes:.0f} minutes",
+            "hardware": f"2 shared CPU cores, {minutes:.0f} minutes",
             "trained": time.strftime("%Y-%m-%d"),
             "note": NOTE.format("pretrained by re-rendering, without labels of structures"),
         },

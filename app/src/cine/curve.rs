@@ -326,7 +326,7 @@ mod tests {
             Some(Measured::Volumes(Phase { left_ml, right_ml: 90.0, myocardium_ml: 100.0 }))
         };
         let measured = vec![volumes(160.0), None, volumes(80.0)];
-        Drawing::of(&CineReport::of(true, &times, measured))
+        Drawing::of(&CineReport::of(true, &times, measured, &serde_json::Value::Null))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use prism_core::measure::cardiac::Phase;
-use prism_core::report::{CinePhaseReport, CineReport, FunctionRow, NO_FUNCTION};
+use prism_core::report::{CinePhaseReport, CineReport, FunctionRow, NO_FUNCTION, NOT_USABLE};
 
 use super::Cine;
 use crate::actions::sentence;
@@ -39,16 +39,24 @@ pub fn FunctionTable(
 }
 
 fn line(row: FunctionRow, unsure: bool) -> impl IntoView {
-    let FunctionRow { key, name, value, unit, formula } = row;
+    let FunctionRow { key, name, value, unit, usable, formula } = row;
     // A percentage does not depend on the unit of length.
     let assumed = if unsure && unit != "%" { " (assumed)" } else { "" };
+    let mark = if usable { "" } else { " (not usable)" };
     let shown = value.map_or_else(
         || "not known".to_owned(),
-        |value| format!("{} {unit}{assumed}", text::fixed(value, 1)),
+        |value| format!("{} {unit}{assumed}{mark}", text::fixed(value, 1)),
     );
+    let why = (!usable).then(|| format!("{} ", sentence(NOT_USABLE)));
     view! {
-        <tr data-row=key data-value=value.map(|value| format!("{value:.4}"))>
-            <th scope="row">{name} <span class="cine-formula">{text::capitalised(&formula)} "."</span></th>
+        <tr
+            data-row=key
+            data-value=value.map(|value| format!("{value:.4}"))
+            data-usable=usable.to_string()
+        >
+            <th scope="row">
+                {name} <span class="cine-formula">{why} {text::capitalised(&formula)} "."</span>
+            </th>
             <td>{shown}</td>
         </tr>
     }

@@ -49,7 +49,7 @@ pub struct Opened {
     pub grid: Grid,
     /// Lowest and highest value of all phases, in scan units.
     pub range: (f32, f32),
-    /// Whether every file states its unit of length.
+    /// Whether every file states its spacing and the unit of length.
     pub unit_stated: bool,
     /// Time of each phase in milliseconds, where its files state one.
     pub times_ms: Vec<Option<f64>>,

@@ -161,10 +161,11 @@ impl Cine {
         self.phases.with(|phases| {
             let facts = &phases.as_ref()?.facts;
             let measured = self.measured.get();
-            measured
-                .iter()
-                .any(Option::is_some)
-                .then(|| CineReport::of(facts.unit_stated, &facts.times_ms, measured))
+            let scores = self.model.with(|model| model.as_ref().map(|card| card.scores.clone()));
+            measured.iter().any(Option::is_some).then(|| {
+                let scores = scores.unwrap_or_default();
+                CineReport::of(facts.unit_stated, &facts.times_ms, measured, &scores)
+            })
         })
     }
 }

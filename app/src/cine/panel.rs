@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use prism_core::measure::cardiac::check_stack;
-use prism_core::report::{UNIT_ASSUMED, cine_cautions};
+use prism_core::report::{FRACTION_STANDS, UNIT_ASSUMED, cine_cautions};
 
 use super::curve::Curve;
 use super::function::{FunctionTable, PhaseTable};
@@ -173,7 +173,7 @@ fn Found(app: App) -> impl IntoView {
         <Show when=move || known.get()>
             <Curve cine report />
             <Show when=assumed>
-                <p class="caution" data-test="cine-unit">{UNIT_ASSUMED}</p>
+                <p class="caution" data-test="cine-unit">{UNIT_ASSUMED} " " {FRACTION_STANDS}</p>
             </Show>
             <FunctionTable report />
             <ul class="cine-cautions" data-test="cine-cautions">

@@ -57,6 +57,14 @@ impl App {
         self.ask("Keeping the place", Ask::Keep(place), Vec::new());
     }
 
+    /// Asks what the chosen model's own heads say of the scan.
+    pub fn ask_heads(&self) {
+        // While another scan is read, the question would be answered for that one.
+        if self.reading.with_untracked(Option::is_none) {
+            self.ask("Computing features", Ask::Heads, Vec::new());
+        }
+    }
+
     /// Fits a head on what was painted in this and earlier scans.
     pub fn ask_fit(&self) {
         let features = self.features;
@@ -220,6 +228,7 @@ impl App {
                 features.fit.set(Some(fit));
             }
             Answer::Pooled(vectors) => self.keep_label(vectors),
+            Answer::Told(told) => features.told.set(Some(told)),
             Answer::Taught(taught) => self.keep_head(taught, parts),
             Answer::Classified(answer) => features.labels.answer.set(Some(answer)),
         }

@@ -6,6 +6,7 @@ use prism_core::identify::taught::{LabelledScan, TaughtScores};
 use prism_core::volume::LabelTable;
 use serde::{Deserialize, Serialize};
 
+use crate::facts;
 use crate::protocol::Grid;
 
 /// A place to look for.
@@ -43,6 +44,8 @@ pub enum Ask {
     Segment,
     /// Give the pooled features of the loaded scan.
     Pool,
+    /// Say what the pack's own heads say of the loaded scan.
+    Heads,
     /// Fit a head on whole scans.
     Teach {
         /// At least two of each label.
@@ -82,10 +85,23 @@ pub enum Answer {
     Fitted(Fit),
     /// The pooled features of the loaded scan by name.
     Pooled(Vec<(String, Vec<f32>)>),
+    /// What the pack's own heads say.
+    Told(Told),
     /// A head on whole scans was fitted, or read from a file. Beside: it as a file.
     Taught(Taught),
     /// What such a head says of the loaded scan.
     Classified(identify::Answer),
+}
+
+/// What a pack's own heads say of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// SHA-256 of the pack.
+    pub pack: String,
+    /// The answers, one a head.
+    pub answers: Vec<facts::Answer>,
+    /// Heads without one: name, and how many sequences of a study it wants together.
+    pub wanting: Vec<(String, usize)>,
 }
 
 /// What was painted in one scan.
@@ -137,7 +153,9 @@ mod tests {
     fn features_come_back_as_they_went() {
         let vectors = vec![("sequence".to_owned(), vec![0.1, -3.25e-8, f32::MAX])];
         let scans = vec![LabelledScan { label: "post-contrast \"GBCA\"".into(), vectors }];
-        for ask in [Ask::Teach { scans }, Ask::Take { classes: 3 }, Ask::Pool, Ask::Classify] {
+        for ask in
+            [Ask::Teach { scans }, Ask::Take { classes: 3 }, Ask::Pool, Ask::Heads, Ask::Classify]
+        {
             let json = encode(&ask).unwrap_or_default();
             assert_eq!(decode::<Ask>(&json), Ok(ask), "{json}");
         }

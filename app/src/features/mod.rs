@@ -28,7 +28,7 @@ use crate::viewer::{ColoursSignal, DisplayColours, DisplayLabels, LabelsSignal};
 use brush::Stroke;
 pub use examples::Kept;
 pub use labels::{Labelled, Labels};
-use messages::Fit;
+use messages::{Fit, Told};
 
 /// What the planes show of the features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +127,8 @@ pub struct Features {
     pub found: RwSignal<Option<Found>>,
     /// Whether a place is kept for another scan, and whether it is the one looked for.
     pub kept: RwSignal<Option<bool>>,
+    /// What the model's own heads say of the scan.
+    pub told: RwSignal<Option<Told>>,
     /// What was painted: 0 nothing, else class + 1, the first class is background.
     pub painted: RwSignal<Option<Rc<DisplayLabels>>, LocalStorage>,
     /// The classes; their indices are the painted values.
@@ -159,6 +161,7 @@ impl Features {
             heat: RwSignal::new_local(None),
             found: RwSignal::new(None),
             kept: RwSignal::new(None),
+            told: RwSignal::new(None),
             painted: RwSignal::new_local(None),
             classes: RwSignal::new(paint::first_classes()),
             value: RwSignal::new(2),
@@ -196,6 +199,7 @@ impl Features {
     /// and examples and labelled scans for when the first is chosen again.
     pub fn forget_encoder(self) {
         self.labels.answer.set(None);
+        self.told.set(None);
         self.colours.set(None);
         self.explained.set(None);
         self.heat.set(None);

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use prism_core::identify::Route;
+use prism_core::measure::cardiac::Chambers;
 
 use super::{Found, candidates, routing, runs};
-use crate::facts::DeviceChoice;
+use crate::facts::{DeviceChoice, PackCard};
 use crate::protocol::{RequestId, ToWorker};
-use crate::state::{App, Tone};
+use crate::state::{App, Tab, Tone};
+use crate::text;
 
 impl App {
     /// Identifies the scan that is shown; with `run`, then runs what fits.
@@ -75,16 +77,29 @@ impl App {
             );
             return;
         };
+        let mut lines = Vec::new();
         if at > 0 {
             if let Some((title, Route::No(why) | Route::Unsure(why))) = asked.packs.first() {
-                self.notify(
-                    Tone::Calm,
-                    format!("{} runs; {title} does not: {why}.", cards[at].title),
-                );
+                lines.push(format!("{} runs; {title} does not: {why}.", cards[at].title));
             }
             self.choose_pack(self.key_of(&cards[at].sha256));
         }
+        lines.extend(self.phases_elsewhere(&cards[at]));
+        if !lines.is_empty() {
+            self.notify(Tone::Calm, lines.join(" "));
+        }
         self.segment(device);
+    }
+
+    /// Where the phases of a 4-D scan are measured that a pack for hearts runs on.
+    fn phases_elsewhere(&self, card: &PackCard) -> Option<String> {
+        Chambers::of(&card.labels)?;
+        let volumes =
+            self.scan.with_untracked(|scan| scan.as_ref().map_or(0, |scan| scan.series.volumes));
+        (volumes > 1).then(|| {
+            let phases = text::counted(volumes, "phase", "phases");
+            format!("The file holds {phases}, which are measured under {}.", Tab::Cine.title())
+        })
     }
 
     /// Uses another pack for the scan that is shown.

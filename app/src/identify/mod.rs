@@ -118,6 +118,7 @@ mod tests {
     fn card(title: &str, part: Option<&str>) -> PackCard {
         let fits = part.map(|part| Fits { body_part: vec![part.into()], ..Fits::default() });
         PackCard {
+            name: title.into(),
             title: title.into(),
             version: "1".into(),
             sha256: title.into(),

@@ -79,19 +79,24 @@ fn Packs(app: App) -> impl IntoView {
                             };
                             let sha256 = card.sha256.clone();
                             let chosen = app.models.card().is_some_and(|c| c.sha256 == sha256);
+                            let offer = match key {
+                                "fits" if !chosen => Some(("run-fitting", "Run it")),
+                                "unsure" => Some(("run-unsure", "Run it all the same")),
+                                _ => None,
+                            };
                             view! {
                                 <li data-route=key>
                                     <span>{format!("{title}: {why}.")}</span>
-                                    {(key == "fits" && !chosen)
-                                        .then(|| {
+                                    {offer
+                                        .map(|(hook, words)| {
                                             view! {
                                                 <button
                                                     type="button"
                                                     class="button quiet"
-                                                    data-test="run-fitting"
+                                                    data-test=hook
                                                     on:click=move |_| app.run_pack(&sha256)
                                                 >
-                                                    "Run it"
+                                                    {words}
                                                 </button>
                                             }
                                         })}
@@ -101,6 +106,9 @@ fn Packs(app: App) -> impl IntoView {
                         .collect_view()
                 }}
             </ul>
+            <p class="caution" data-test="started-by-hand">
+                "Lesions and the abnormality map are started by hand, under Lesions: they also mark healthy heads."
+            </p>
         </section>
     }
 }

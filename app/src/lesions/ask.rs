@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
+use prism_core::identify::Route;
 use prism_core::lesions::{FalseAlarms, lesions_csv};
 use prism_core::report::{LesionFacts, SequenceFacts};
 use wasm_bindgen::JsValue;
@@ -16,6 +17,7 @@ use crate::actions::sentence;
 use crate::client::Client;
 use crate::compare::Mode as Comparison;
 use crate::download;
+use crate::facts::PackCard;
 use crate::features::Mode as Features;
 use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
@@ -68,14 +70,32 @@ impl App {
     /// Looks for lesions in the shown scan and the sequences beside it.
     pub fn find_lesions(&self) {
         let Some(card) = untrack(|| self.models.lesions()) else { return };
+        if let Some(why) = self.unfit(&card) {
+            self.notify(Tone::Problem, format!("Lesions are not looked for in this scan: {why}."));
+            return;
+        }
         let keys = self.lesions.sequences.with_untracked(|all| all.iter().map(|s| s.key).collect());
         let ask = Ask::Find { pack: card.sha256, keys };
         self.ask_lesions("Fetching the model", ask, Packs::Lesions, Vec::new());
     }
 
+    /// Why a pack is not for the scan that is shown, as far as that is known.
+    fn unfit(&self, card: &PackCard) -> Option<String> {
+        let found = self.identifying.found.get_untracked()?;
+        match card.fits.as_ref()?.route(&found.identification) {
+            Route::No(why) => Some(why),
+            Route::Fits | Route::Unsure(_) => None,
+        }
+    }
+
     /// Compares the shown scan with what the pretrained network draws of it.
     pub fn map_abnormality(&self) {
         let Some(card) = untrack(|| self.models.pretrained()) else { return };
+        // Compared are brains, as with lesions; the pack itself was taught every body part.
+        if let Some(why) = untrack(|| self.models.lesions()).and_then(|pack| self.unfit(&pack)) {
+            self.notify(Tone::Problem, format!("This scan is not compared: {why}."));
+            return;
+        }
         let ask = Ask::Abnormality { pack: card.sha256 };
         self.ask_lesions("Fetching the model", ask, Packs::Pretrained, Vec::new());
     }
@@ -226,7 +246,7 @@ impl App {
 
     /// Saves a file that came beside an answer (NIfTI).
     fn save_part(&self, what: &str, parts: &[JsValue]) {
-        let name = format!("{}_{what}.nii.gz", self.file_stem());
+        let name = format!("{}_{what}.nii.gz", self.volume_stem());
         if let Some(bytes) = parts.first()
             && let Err(message) = download::save(&name, "application/gzip", bytes)
         {
@@ -282,7 +302,7 @@ impl App {
     /// Saves the table (CSV).
     pub fn save_lesion_table(&self) {
         let Some(found) = self.lesions.found.get_untracked() else { return };
-        let name = format!("{}_lesions.csv", self.file_stem());
+        let name = format!("{}_lesions.csv", self.volume_stem());
         let saved =
             download::save_text(&name, "text/csv;charset=utf-8", &lesions_csv(&found.lesions));
         if let Err(message) = saved {

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::heads::Heads;
 use super::label_scans::LabelScans;
 use super::teach::Teach;
 use crate::features::{Found, Mode};
@@ -35,7 +36,7 @@ pub fn FeaturesPanel(
             </div>
             <Busy app />
             {move || match features.mode.get() {
-                Mode::Off => view! { <Introduction /> }.into_any(),
+                Mode::Off => view! { <Introduction /> <Heads app /> }.into_any(),
                 Mode::Colours => view! { <Colours app /> }.into_any(),
                 Mode::Similar => view! { <Similar app /> }.into_any(),
                 Mode::Paint => view! { <Teach app /> }.into_any(),

@@ -7,7 +7,7 @@
 //! | `picker` | files from the device; what takes time, with Cancel |
 //! | `models` | which model runs, packs that are kept |
 //! | `series` | choice of series and volume |
-//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report` (sentences in `editable`), `scan`, `run` (with the model's `card`), `features` (with `teach` and `label_scans`) |
+//! | `side` | tabs and downloads; each tab has a file: `structures` (order in `table`), `quality`, `report` (sentences in `editable`), `scan`, `run` (with the model's `card`), `features` (with `heads`, `teach` and `label_scans`) |
 //! | `progress`, `notices` | what takes time, what has to be said |
 //! | `icons` | line icons |
 
@@ -15,6 +15,7 @@ mod card;
 mod editable;
 mod features;
 mod header;
+mod heads;
 mod icons;
 mod label_scans;
 mod models;

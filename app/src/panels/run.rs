@@ -1,6 +1,7 @@
 //! How the result came about: device, timings, pack and its model card.
 
 use leptos::prelude::*;
+use prism_core::card::{Reading, reading};
 use serde_json::Value;
 
 use super::card::Card;
@@ -61,6 +62,12 @@ pub fn RunPanel(
 
 fn device_rows(device: &DeviceReport) -> Vec<(&'static str, String)> {
     let mut rows = vec![("Runs on", device_words(device))];
+    let precision = if device.half_precision {
+        "half: 16 bits a number in encoder and decoder"
+    } else {
+        "single: 32 bits a number"
+    };
+    rows.push(("Precision", precision.into()));
     rows.push(("Self-test", "passed: a known network gave its known answer".into()));
     if let Some(note) = &device.note {
         rows.push(("Note", text::capitalised(note)));
@@ -115,8 +122,8 @@ fn TimesTable(result: RunResult) -> impl IntoView {
     }
 }
 
-/// What the heads say that read single answers from the scan.
-fn answers(answers: &[Answer]) -> impl IntoView + use<> {
+/// What the heads say that read single answers from the scan, and how well each was measured.
+pub fn answers(answers: &[Answer]) -> impl IntoView + use<> {
     answers
         .iter()
         .map(|answer| {
@@ -124,32 +131,39 @@ fn answers(answers: &[Answer]) -> impl IntoView + use<> {
             let rows = answer
                 .outputs
                 .iter()
-                .cloned()
-                .zip(answer.values.iter().copied())
+                .zip(&answer.values)
+                .map(|(output, &value)| answer_row(output, value, shares))
                 .collect::<Vec<_>>();
+            let values: Vec<String> = answer.values.iter().map(ToString::to_string).collect();
             view! {
-                <section class="facts">
+                <section
+                    class="facts"
+                    data-test="head-answer"
+                    data-head=answer.head.clone()
+                    data-values=values.join(",")
+                >
                     <h3>{text::capitalised(&answer.head.replace('_', " "))}</h3>
                     <dl>
                         {rows
                             .into_iter()
-                            .map(|(name, value)| {
-                                view! {
-                                    <div><dt>{name}</dt><dd>{answer_words(value, shares)}</dd></div>
-                                }
-                            })
+                            .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
                             .collect_view()}
                     </dl>
+                    <p class="aside">{answer.measured.clone()}</p>
                 </section>
             }
         })
         .collect_view()
 }
 
-/// A probability in percent, another value as it is.
-fn answer_words(value: f32, shares: bool) -> String {
+/// An output and its value: a probability in percent, another value in its own unit.
+fn answer_row(output: &str, value: f32, shares: bool) -> (String, String) {
     let value = f64::from(value);
-    if shares { format!("{}%", text::fixed(100.0 * value, 1)) } else { text::measured(value) }
+    if shares {
+        return (output.to_owned(), format!("{}%", text::fixed(100.0 * value, 1)));
+    }
+    let Reading { name, value, unit } = reading(output, value);
+    (name, format!("{} {unit}", text::measured(value)).trim_end().to_owned())
 }
 
 /// What the pack says of itself.
@@ -250,11 +264,33 @@ fn card_text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::DeviceKind;
 
     #[test]
-    fn probabilities_are_shares() {
-        assert_eq!(answer_words(0.745, true), "74.5%");
-        assert_eq!(answer_words(41.25, false), "41.2");
+    fn probabilities_are_shares_and_values_stand_in_their_own_units() {
+        let row = |output, value, shares| {
+            let (name, words) = answer_row(output, value, shares);
+            format!("{name}: {words}")
+        };
+        assert_eq!(row("head", 0.745, true), "head: 74.5%");
+        assert_eq!(row("age_years", 41.25, false), "age_years: 41.2");
+        // math.exp(6.2) = 492.749
+        assert_eq!(row("ln TR / ms", 6.2, false), "TR: 493 ms");
+    }
+
+    #[test]
+    fn half_precision_is_said() {
+        for (half_precision, word) in [(true, "half"), (false, "single")] {
+            let rows = device_rows(&DeviceReport {
+                kind: DeviceKind::Gpu,
+                adapter: "Radeon 780M".into(),
+                software: false,
+                note: None,
+                half_precision,
+            });
+            let row = rows.iter().find(|(name, _)| *name == "Precision");
+            assert!(row.is_some_and(|(_, words)| words.starts_with(word)), "{rows:?}");
+        }
     }
 
     #[test]

@@ -127,6 +127,8 @@ fn acquired(acquisition: &Acquisition) -> Vec<(&'static str, String)> {
     let mut rows: Vec<(&'static str, String)> = [
         ("Sequence", acquisition.sequence_name.clone()),
         ("Description", acquisition.description.clone()),
+        ("Protocol", acquisition.protocol_name.clone()),
+        ("Study date", acquisition.study_date.map(|date| date.to_string())),
         ("Body part", acquisition.body_part.clone()),
         ("Repetition time", number(acquisition.repetition_time_ms, "ms")),
         ("Echo time", number(acquisition.echo_time_ms, "ms")),

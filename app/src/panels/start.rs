@@ -25,7 +25,7 @@ pub fn Start(
                     <SampleButton app class="button" />
                 </div>
                 <p class="start-formats">
-                    "NIfTI (.nii, .nii.gz), DICOM as files, folder or zip."
+                    "NIfTI (.nii, .nii.gz), NRRD, DICOM as files, folder or zip."
                     <br />
                     "No scan at hand? The sample is a T1-weighted scan of a whole head."
                 </p>

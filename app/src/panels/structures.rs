@@ -89,6 +89,10 @@ fn Summary(app: App) -> impl IntoView {
             figures
         })
     };
+    let assumed = move || {
+        app.result.with(|result| result.as_ref().is_some_and(|result| result.report.unit_assumed))
+    };
+    let unit = move || if assumed() { "mL (assumed)" } else { "mL" };
     view! {
         <dl class="figures">
             {move || {
@@ -99,7 +103,7 @@ fn Summary(app: App) -> impl IntoView {
                         view! {
                             <div class="figure" class:lit=lit title=text::capitalised(&definition)>
                                 <dt>{name}</dt>
-                                <dd>{value} <span class="unit">"mL"</span></dd>
+                                <dd>{value} <span class="unit">{unit}</span></dd>
                             </div>
                         }
                     })

@@ -35,17 +35,26 @@ pub struct Held {
     key: Option<String>,
     /// Of the loaded scan.
     features: Option<DenseFeatures>,
-    /// Its pooled features by name.
-    pub(super) pooled: Option<Vec<(String, Vec<f32>)>>,
+    /// What is said of it as a whole.
+    pub(super) whole: Option<Whole>,
     /// The place to look for in other scans.
     kept: Option<Query>,
+}
+
+/// What encoder and heads say of a whole scan.
+#[derive(Clone)]
+pub(super) struct Whole {
+    /// Pooled features by name.
+    pub(super) vectors: Vec<(String, Vec<f32>)>,
+    /// Of the pack's own heads.
+    pub(super) answers: Vec<crate::facts::Answer>,
 }
 
 impl Held {
     /// Forgets what belongs to a scan that is replaced.
     pub fn forget_scan(&mut self) {
         self.features = None;
-        self.pooled = None;
+        self.whole = None;
     }
 
     /// Forgets what another encoder said: features of two have nothing to do with each other.
@@ -133,7 +142,7 @@ pub async fn answer(
             let bytes = holdings.engine.keep_fitted(&fitted, naming(table), scans.len())?;
             (Answer::Fitted(fit), std::iter::once(bytes).chain(kept).collect())
         }
-        Ask::Segment | Ask::Pool | Ask::Teach { .. } | Ask::Classify => {
+        Ask::Segment | Ask::Pool | Ask::Heads | Ask::Teach { .. } | Ask::Classify => {
             return Err(Failure::missing("this is asked for in another way"));
         }
     };

@@ -107,7 +107,8 @@ pub(super) async fn seen_by_tissues(
     (pack, model): (&Pack, &Prism),
     watch: &mut PageWatch,
 ) -> Result<Identification, Failure> {
-    let (found, Pooled { mut features, encoded }) = seen(scan, heads, (pack, model), watch).await?;
+    let (found, Pooled { mut features, encoded, .. }) =
+        seen(scan, heads, (pack, model), watch).await?;
     if !found.is_whole_head() {
         return Ok(found);
     }

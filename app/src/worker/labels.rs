@@ -1,4 +1,5 @@
-//! Whole scans with a label: their pooled features, the head fitted on them, its answers.
+//! Whole scans: their pooled features, what the pack's own heads say of them, the head that is
+//! fitted on those with a label, its answers.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,14 +12,15 @@ use prism_core::model::Pack;
 use prism_core::pipeline::{self, PipelineError};
 use wasm_bindgen::JsValue;
 
-use super::features::failure;
+use super::features::{Whole, failure};
 use super::run::PageWatch;
-use super::{Failure, Holdings, the_scan};
+use super::{Failure, Holdings, the_scan, translate};
 use crate::facts::DeviceChoice;
-use crate::features::messages::{Answer, Ask, Taught};
+use crate::features::messages::{Answer, Ask, Taught, Told};
 use crate::protocol::{FromWorker, RequestId};
 
-/// Answers a question about whole scans: [`Ask::Pool`], [`Ask::Teach`], [`Ask::Classify`].
+/// Answers a question about whole scans: [`Ask::Pool`], [`Ask::Heads`], [`Ask::Teach`],
+/// [`Ask::Classify`].
 ///
 /// # Errors
 /// [`Failure`] in one sentence.
@@ -40,8 +42,8 @@ pub async fn answer(
     holdings.held.of_encoder(key.as_ref());
     let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
     let (scan, _) = the_scan(&holdings.scan)?;
-    let vectors = match holdings.held.pooled.take() {
-        Some(vectors) => vectors,
+    let whole = match holdings.held.whole.take() {
+        Some(whole) => whole,
         None => {
             let pooled = pipeline::pooled(&scan.volume, model, pack, &mut watch).await;
             let pooled = pooled.map_err(|error| match error {
@@ -50,18 +52,30 @@ pub async fn answer(
                 other => Failure::input(other.to_string()),
             })?;
             let features = pooled.features.into_iter();
-            features.map(|feature| (feature.name.to_owned(), feature.values)).collect()
+            Whole {
+                vectors: features.map(|one| (one.name.to_owned(), one.values)).collect(),
+                answers: translate::answers(&pooled.answers, pack),
+            }
         }
     };
-    holdings.held.pooled = Some(vectors.clone());
-    let answer = if ask == Ask::Classify {
-        let (heads, _) = taught::read(&bytes(parts.get(1))).map_err(|error| input(&error))?;
-        heads.check_encoder(&pack.info.name, &pack.info.sha256).map_err(|error| input(&error))?;
-        let named: Vec<_> =
-            vectors.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
-        Answer::Classified(taught::answer(&heads, &named).map_err(|error| input(&error))?)
-    } else {
-        Answer::Pooled(vectors)
+    holdings.held.whole = Some(whole.clone());
+    let Whole { vectors, answers } = whole;
+    let answer = match ask {
+        Ask::Classify => {
+            let (heads, _) = taught::read(&bytes(parts.get(1))).map_err(|error| input(&error))?;
+            heads
+                .check_encoder(&pack.info.name, &pack.info.sha256)
+                .map_err(|error| input(&error))?;
+            let named: Vec<_> =
+                vectors.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
+            Answer::Classified(taught::answer(&heads, &named).map_err(|error| input(&error))?)
+        }
+        Ask::Heads => {
+            let wanting = pack.info.architecture.wanting(1).into_iter();
+            let wanting = wanting.map(|(head, wanted)| (head.to_owned(), wanted)).collect();
+            Answer::Told(Told { pack: pack.info.sha256.clone(), answers, wanting })
+        }
+        _ => Answer::Pooled(vectors),
     };
     Ok((FromWorker::Features { answer }, Vec::new()))
 }

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `read` | files to a scan |
 //! | `half` | scan values for display |
+//! | `adapter` | the name of the GPU |
 //! | `run` | device, pack, segmentation, measures, report |
 //! | `packs` | models that are kept on the device |
 //! | `features` | colours, similar places, fitted heads |
@@ -22,6 +23,7 @@
 //! | [`memory`] | the allocator, which notes what was refused |
 
 mod abnormality;
+mod adapter;
 mod cine;
 mod compare;
 mod features;
@@ -220,7 +222,7 @@ async fn answer(
         ToWorker::Features {
             device,
             pack,
-            ask: ask @ (Ask::Pool | Ask::Teach { .. } | Ask::Classify),
+            ask: ask @ (Ask::Pool | Ask::Heads | Ask::Teach { .. } | Ask::Classify),
         } => labels::answer(holdings, (device, pack), ask, parts, (id, ending)).await,
         ToWorker::Features { device, pack, ask } => {
             features::answer(holdings, (device, pack), ask, parts, (id, ending)).await

@@ -18,7 +18,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
 use super::post::{breathe, memory_bytes, now_ms, post};
-use super::{Failure, translate};
+use super::{Failure, adapter, translate};
 use crate::facts::{DeviceChoice, DeviceReport, PackCard, Times};
 use crate::protocol::{FromWorker, Grid, RequestId, RunResult};
 
@@ -153,7 +153,7 @@ impl Engine {
         let report = Report::write(&input);
         let result = RunResult {
             grid: Grid { dims: run.labels.dims, affine: run.labels.affine },
-            csv: structures_csv(&report.structures),
+            csv: structures_csv(&report.structures, !report.unit_assumed),
             report,
             input,
             answers: translate::answers(&run.answers, pack),
@@ -259,6 +259,12 @@ async fn open_for(
     choice: DeviceChoice,
     pack: &Pack,
 ) -> Result<OpenedDevice, Failure> {
+    if choice != DeviceChoice::Cpu
+        && !devices.tried_gpu()
+        && let Some(name) = adapter::name().await
+    {
+        devices.name_gpu(name);
+    }
     let opened = devices.open_for(translate::choice(choice), pack).await;
     opened.map_err(|error| Failure::device(error.to_string()))
 }

@@ -32,6 +32,7 @@ pub fn device(report: &pipeline::DeviceReport) -> DeviceReport {
 pub fn pack(pack: &Pack, bytes: usize) -> PackCard {
     let info = &pack.info;
     PackCard {
+        name: info.name.clone(),
         title: info.title.clone(),
         version: info.version.clone(),
         sha256: info.sha256.clone(),
@@ -65,6 +66,7 @@ pub fn answers(answers: &[pipeline::Answer], pack: &Pack) -> Vec<Answer> {
             outputs: answer.outputs.clone(),
             values: answer.values.clone(),
             probabilities: pack.info.architecture.classifies(&answer.head),
+            measured: pipeline::measured(pack, &answer.head),
         })
         .collect()
 }

@@ -15,6 +15,8 @@ mod read;
 pub use measure::chambers;
 pub use read::phases_of;
 
+use serde_json::Value;
+
 use crate::formats::{FormatError, MAX_VOXELS, Scan};
 use crate::measure::cardiac::{Implausible, Measured};
 use crate::model::PackError;
@@ -76,7 +78,7 @@ pub struct CinePhase {
     pub volume: Volume,
     /// Its time, where the files state one ([`Scan::time_ms`]).
     pub time_ms: Option<f64>,
-    /// Whether its files state the unit of length.
+    /// Whether its files state spacing and unit of length ([`crate::formats::Series`]).
     pub unit_stated: bool,
     /// Its structures, once they were outlined.
     pub labels: Option<LabelMap>,
@@ -122,12 +124,14 @@ impl Cine {
         Ok(())
     }
 
-    /// Volumes of the phases that were measured, and the function they give.
-    pub fn report(&self) -> CineReport {
+    /// Volumes of the phases that were measured with a pack of these scores, and the function
+    /// they give.
+    pub fn report(&self, scores: &Value) -> CineReport {
         CineReport::of(
             self.phases.iter().all(|phase| phase.unit_stated),
             &self.phases.iter().map(|phase| phase.time_ms).collect::<Vec<_>>(),
             self.phases.iter().map(|phase| phase.measured.clone()).collect(),
+            scores,
         )
     }
 }

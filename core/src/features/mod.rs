@@ -97,6 +97,12 @@ pub enum FeatureError {
         /// Sides of the scan.
         scan: [usize; 3],
     },
+    /// Scan and labels have as many voxels, but not in the same places.
+    #[error(
+        "the labels lie up to {0:.2} voxels from where their scan has these voxels; bring both onto \
+         one grid"
+    )]
+    Place(f64),
     /// The normal equations have no solution.
     #[error("the examples do not determine a head: {0}")]
     Singular(&'static str),

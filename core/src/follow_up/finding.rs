@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lesions::{Fate, Lesion, Lesions};
+use crate::report::LesionChangeFacts;
 use crate::volume::{Affine, LabelMap};
 
 /// A change of a lesion.
@@ -57,20 +58,28 @@ impl LesionChange {
     }
 }
 
-/// What may be said: only what no repeat shows is a change.
-pub fn words(findings: &[Finding], largest_null_ml: f64) -> String {
+/// What a report says of them.
+pub fn facts(findings: &[Finding], largest_null_ml: f64) -> LesionChangeFacts {
     let (outside, rest): (Vec<&Finding>, Vec<_>) = findings.iter().partition(|f| f.outside);
-    let rest = if rest.is_empty() {
-        String::new()
-    } else {
-        format!("; {} more no larger than what repeats show ({largest_null_ml:.2} mL)", rest.len())
-    };
-    let count = |fate: Fate| {
+    let of = |fate: Fate| {
         let volumes = outside.iter().filter(|f| f.fate == fate).map(|f| f.millilitres);
         let (count, sum) = volumes.fold((0, 0.0), |(count, sum), ml| (count + 1, sum + ml));
-        (count > 0).then(|| format!("{count} {} ({sum:.2} mL)", fate.word()))
+        (count > 0).then(|| (fate.word().to_owned(), count, sum))
     };
-    let parts: Vec<String> = Fate::ALL.into_iter().filter_map(count).collect();
+    let changed = Fate::ALL.into_iter().filter_map(of).collect();
+    LesionChangeFacts { changed, smaller: rest.len(), largest_null_ml }
+}
+
+/// What may be said: only what no repeat shows is a change.
+pub fn words(findings: &[Finding], largest_null_ml: f64) -> String {
+    let LesionChangeFacts { changed, smaller, .. } = facts(findings, largest_null_ml);
+    let rest = if smaller == 0 {
+        String::new()
+    } else {
+        format!("; {smaller} more no larger than what repeats show ({largest_null_ml:.2} mL)")
+    };
+    let part = |(fate, count, sum): &(String, usize, f64)| format!("{count} {fate} ({sum:.2} mL)");
+    let parts: Vec<String> = changed.iter().map(part).collect();
     if parts.is_empty() {
         return format!("lesions: none changed outside what repeats show{rest}");
     }

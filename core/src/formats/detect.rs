@@ -32,7 +32,7 @@ pub(super) enum Kind {
 }
 
 const USE_A_SCAN: &str =
-    "Choose a NIfTI file (.nii, .nii.gz), a folder of DICOM files or a zip of them.";
+    "Choose a NIfTI or NRRD file (.nii, .nii.gz, .nrrd), a folder of DICOM files or a zip of them.";
 const CONVERT_FREESURFER: &str = "Convert it to NIfTI first, for example with mri_convert.";
 const CONVERT: &str = "Convert it to NIfTI first, for example in 3D Slicer.";
 const UNPACK: &str = "Unpack it and choose the files inside, or pack them as a zip.";

@@ -10,7 +10,7 @@
 pub enum FormatError {
     /// Nothing was given.
     #[error(
-        "There is no file to read. Choose a NIfTI file, a folder of DICOM files or a zip of them."
+        "There is no file to read. Choose a NIfTI or NRRD file, a folder of DICOM files or a zip of them."
     )]
     NoFiles,
     /// The file has no bytes.

@@ -124,7 +124,8 @@ pub struct Series {
     pub dims: [usize; 3],
     /// Distance between voxel centres along x, y, z in millimetres.
     pub spacing_mm: [f64; 3],
-    /// Whether the files state the unit of length; where not, millimetres are assumed.
+    /// Whether the files state the spacing of the voxels and its unit; where not, 1 and
+    /// millimetres are assumed.
     pub unit_stated: bool,
     /// Number of volumes: 1 for a 3-D scan.
     pub volumes: usize,

@@ -212,7 +212,7 @@ impl<'a> Fields<'a> {
         Ok((sides.map(|side| side as usize), volumes as usize))
     }
 
-    /// World from voxel, and whether it is known to be in millimetres: the named spaces are
+    /// World from voxel, and whether it is stated and in millimetres: the named spaces are
     /// those of DICOM and its like, which are.
     fn affine(&self, warnings: &mut Vec<String>) -> Result<(Affine, bool), FormatError> {
         let units = self.get("space units").or_else(|| self.get("units"));
@@ -245,7 +245,8 @@ impl<'a> Fields<'a> {
             );
         }
         let Some(directions) = self.get("space directions") else {
-            return Ok((Affine::from_spacing(self.spacings(warnings)), stated));
+            let (spacing, spaced) = self.spacings(warnings);
+            return Ok((Affine::from_spacing(spacing), stated && spaced));
         };
         let vectors = vectors(directions);
         let (Some([a, b, c]), true) = (vectors.get(..3), vectors.len() <= 4) else {
@@ -270,16 +271,19 @@ impl<'a> Fields<'a> {
         Ok((Affine([row(0), row(1), row(2)]), stated))
     }
 
-    fn spacings(&self, warnings: &mut Vec<String>) -> [f64; 3] {
+    /// The spacing along each axis, and whether the file states all three.
+    fn spacings(&self, warnings: &mut Vec<String>) -> ([f64; 3], bool) {
         let stated: Vec<f64> = self
             .get("spacings")
             .unwrap_or_default()
             .split_whitespace()
             .map(|spacing| spacing.parse().unwrap_or(f64::NAN))
             .collect();
-        [0, 1, 2].map(|axis| {
+        let mut spaced = true;
+        let spacing = [0, 1, 2].map(|axis| {
             let spacing = stated.get(axis).copied().filter(|s| s.is_finite() && *s > 0.0);
             spacing.unwrap_or_else(|| {
+                spaced = false;
                 warnings.push(format!(
                     "The file does not state the voxel spacing along {}; 1 was assumed, so every \
                      volume in millilitres is uncertain.",
@@ -287,7 +291,8 @@ impl<'a> Fields<'a> {
                 ));
                 1.0
             })
-        })
+        });
+        (spacing, spaced)
     }
 }
 

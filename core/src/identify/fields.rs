@@ -59,11 +59,26 @@ pub fn contradictions(
     found
 }
 
-/// Why a scan that looks T2-weighted is of proton density by its file, in words that go on
-/// from "it looks T2w, but"; `None` where the file does not say so.
-///
-/// The heads know no class of proton density, and a scan of it looks T2-weighted to them.
-pub fn proton_density(acquisition: &Acquisition) -> Option<String> {
+/// Why the sequence that a scan looks like is withheld: "it looks T2w, but ..."; `None` where the
+/// file leaves it standing. Names and times are often wrong: both have to deny it, but for
+/// proton density, of which one is enough.
+pub fn withheld(acquisition: &Acquisition, looks: &str) -> Option<String> {
+    let density = proton_density(acquisition).filter(|_| looks == "T2w");
+    let why = density.or_else(|| denied(acquisition, looks))?;
+    Some(format!("it looks {looks}, but {why}"))
+}
+
+/// That the file names another sequence and states times that this one cannot have.
+fn denied(acquisition: &Acquisition, looks: &str) -> Option<String> {
+    let named = stated_sequence(acquisition).filter(|&named| named != looks)?;
+    let times = impossible_times(acquisition, looks)?;
+    Some(format!("the file names it {named} and states {times}"))
+}
+
+/// Why a scan that looks T2-weighted is of proton density by its file; `None` where the file
+/// does not say so. The heads know no class of proton density, and a scan of it looks
+/// T2-weighted to them.
+fn proton_density(acquisition: &Acquisition) -> Option<String> {
     if stated_sequence(acquisition) == Some("PD") {
         return Some("the file names it PD".into());
     }
@@ -102,6 +117,13 @@ fn positive(time: Option<f64>) -> Option<f64> {
 }
 
 fn times(acquisition: &Acquisition, given: &str) -> Option<String> {
+    let said = impossible_times(acquisition, given)?;
+    let given = if given == "T1w" { "T1-weighted" } else { given };
+    Some(format!("The image looks {given}, but the file states {said}."))
+}
+
+/// The stated times that a sequence cannot have: "an echo time of 128 ms and ...".
+fn impossible_times(acquisition: &Acquisition, given: &str) -> Option<String> {
     let echo = positive(acquisition.echo_time_ms);
     let repetition = positive(acquisition.repetition_time_ms);
     let inversion = positive(acquisition.inversion_time_ms);
@@ -127,11 +149,8 @@ fn times(acquisition: &Acquisition, given: &str) -> Option<String> {
         .into_iter()
         .filter_map(|(what, time)| time.map(|time| format!("{what} time of {time:.0} ms")))
         .collect();
-    let given = if given == "T1w" { "T1-weighted" } else { given };
     let as_flair = if given == "T2w" && inversion.is_some() { ", as FLAIR has" } else { "" };
-    (!said.is_empty()).then(|| {
-        format!("The image looks {given}, but the file states {}{as_flair}.", said.join(" and "))
-    })
+    (!said.is_empty()).then(|| format!("{}{as_flair}", said.join(" and ")))
 }
 
 /// The sequence that a name states, if it states one clearly: T1w, T2w, FLAIR, PD, DWI, T2*
@@ -314,6 +333,34 @@ mod tests {
         assert_eq!(proton_density(&stated(10.0, 650.0, None, "T1post")), None);
         assert_eq!(proton_density(&stated(90.0, 4000.0, None, "PD/T2")), None);
         assert_eq!(proton_density(&Acquisition::default()), None);
+    }
+
+    #[test]
+    fn a_sequence_is_withheld_where_name_and_times_both_deny_it() {
+        let flair = stated(127.764, 9000.0, Some(2250.0), "FLAIR_reg");
+        assert_eq!(
+            withheld(&flair, "T1w").as_deref(),
+            Some(
+                "it looks T1w, but the file names it FLAIR and states an echo time of 128 ms and a repetition time of 9000 ms"
+            )
+        );
+        let why = withheld(&flair, "T2w").unwrap_or_default();
+        assert!(why.ends_with("states an inversion time of 2250 ms, as FLAIR has"), "{why}");
+        assert_eq!(withheld(&flair, "FLAIR"), None);
+        // One of both alone: a warning says so.
+        let unnamed = Acquisition { description: Some("series 3".into()), ..flair };
+        assert_eq!(withheld(&unnamed, "T1w"), None);
+        let misnamed = stated(10.0, 650.0, None, "FLAIR_reg");
+        assert_eq!(withheld(&misnamed, "T1w"), None);
+        assert_eq!(withheld(&Acquisition::default(), "T1w"), None);
+        // Proton density needs one of both, and is asked where the image looks T2-weighted.
+        let density = stated(22.0, 2300.0, None, "series 3");
+        let why = withheld(&density, "T2w").unwrap_or_default();
+        assert!(
+            why.starts_with("it looks T2w, but the file states an echo time of 22 ms"),
+            "{why}"
+        );
+        assert_eq!(withheld(&density, "FLAIR"), None);
     }
 
     #[test]

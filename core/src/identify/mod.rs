@@ -106,15 +106,15 @@ pub fn identify(
     if !sequence_head.speaks_of(body_part.given.as_deref()) {
         sequence.given = None;
     }
-    let mut sequence_note = None;
-    if sequence.is("T2w")
-        && let Some(why) = fields::proton_density(acquisition)
-    {
+    let withheld = sequence.given.as_deref().and_then(|looks| fields::withheld(acquisition, looks));
+    let sequence_note = if withheld.is_some() {
         sequence.given = None;
-        sequence_note = Some(format!("it looks T2w, but {why}"));
+        withheld
     } else if sequence.is("T1w") {
-        sequence_note = fields::contrast_agent(acquisition);
-    }
+        fields::contrast_agent(acquisition)
+    } else {
+        None
+    };
     let skull = heads.head(names::SKULL)?;
     let skull = if whole && skull.speaks_of(body_part.given.as_deref()) {
         Some(skull.answer(vectors)?)

@@ -160,36 +160,47 @@ mod tests {
     }
 
     /// As the packs that ship describe themselves.
-    fn packs() -> [(&'static str, Fits); 3] {
-        let of = |json: &str| serde_json::from_str(json).unwrap_or_default();
-        [
-            ("brain", of(r#"{"body_part":["head"],"extent_mm":[100,1000]}"#)),
-            ("hippocampus", of(r#"{"body_part":["head"],"sequence":["T1w"],"extent_mm":[20,90]}"#)),
-            ("cardiac", of(r#"{"body_part":["heart"],"sequence":["cine"]}"#)),
-        ]
+    fn packs() -> Vec<(String, Fits)> {
+        #[derive(Deserialize)]
+        struct Listed {
+            file: String,
+            fits: Option<Fits>,
+        }
+        let index = include_str!("../../../public/packs/index.json");
+        let listed: Vec<Listed> = serde_json::from_str(index).unwrap_or_default();
+        let named = |one: Listed| {
+            let name = one.file.strip_suffix(".safetensors")?.to_owned();
+            Some((name, one.fits?))
+        };
+        listed.into_iter().filter_map(named).collect()
     }
 
-    fn best(scan: &Identification) -> Option<&'static str> {
-        let packs = packs();
-        let routing = Routing::of(scan, packs.iter().map(|(title, fits)| (*title, Some(fits))));
-        routing.best().map(|at| packs[at].0)
+    fn ask(scan: &Identification, packs: &[(String, Fits)]) -> Routing {
+        Routing::of(scan, packs.iter().map(|(title, fits)| (title.as_str(), Some(fits))))
+    }
+
+    fn best(scan: &Identification) -> Option<String> {
+        let mut packs = packs();
+        ask(scan, &packs).best().map(|at| packs.swap_remove(at).0)
     }
 
     #[test]
     fn every_kind_of_scan_finds_its_pack() {
-        assert_eq!(best(&scan(Some("head"), Some("FLAIR"), 240.0)), Some("brain"));
+        let finds = |part, sequence, side: f64, pack: &str| {
+            assert_eq!(best(&scan(Some(part), sequence, side)).as_deref(), Some(pack));
+        };
+        finds("head", Some("FLAIR"), 240.0, "brain");
         // Any contrast: an unknown one, too.
-        assert_eq!(best(&scan(Some("head"), None, 240.0)), Some("brain"));
-        assert_eq!(best(&scan(Some("head"), Some("T1w"), 52.0)), Some("hippocampus"));
-        assert_eq!(best(&scan(Some("heart"), Some("cine"), 384.0)), Some("cardiac"));
+        finds("head", None, 240.0, "brain");
+        finds("head", Some("T1w"), 52.0, "hippocampus");
+        finds("heart", Some("cine"), 384.0, "cardiac");
     }
 
     #[test]
     fn what_fits_nowhere_is_told_why() {
         let knee = scan(Some("other"), None, 160.0);
         assert_eq!(best(&knee), None);
-        let packs = packs();
-        let routing = Routing::of(&knee, packs.iter().map(|(title, fits)| (*title, Some(fits))));
+        let routing = ask(&knee, &packs());
         assert!(routing.words().starts_with("No model fits this scan. brain: it is for head"));
         assert_eq!(best(&scan(None, None, 240.0)), None);
         assert_eq!(best(&scan(Some("head"), Some("T2w"), 52.0)), None);

@@ -133,6 +133,14 @@ impl Fusion {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// How many sequences it takes; `None` for any number.
+    pub const fn sequences(self) -> Option<usize> {
+        match self {
+            Self::Concatenation { sequences } => Some(sequences),
+            Self::Max | Self::Transformer { .. } => None,
+        }
+    }
 }
 
 /// Levels whose means are the compact encoder's sequence feature.
@@ -148,6 +156,17 @@ pub enum PooledInput {
     Sequence,
     /// Both, joined.
     Fused,
+}
+
+impl PooledInput {
+    /// Its name in packs and files.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Sequence => "sequence",
+            Self::Fused => "fused",
+        }
+    }
 }
 
 /// Axes of the network's input.
@@ -271,10 +290,7 @@ impl Architecture {
             return Some(format!("its encoder {problem}"));
         }
         let deepest = self.encoder.deepest_channels();
-        for head in &self.heads {
-            let (HeadConfig::Classification(head) | HeadConfig::Regression(head)) = head else {
-                continue;
-            };
+        for head in self.pooled_heads() {
             if !self.branches && head.input != PooledInput::Fused {
                 return Some(format!("head {} reads a branch that is not there", head.name));
             }
@@ -297,6 +313,23 @@ impl Architecture {
             (Some(_), _) => false,
         };
         if fits { None } else { Some("its renderer does not belong to its encoder".into()) }
+    }
+
+    /// The heads on pooled features.
+    pub fn pooled_heads(&self) -> impl Iterator<Item = &PooledHeadConfig> {
+        self.heads.iter().filter_map(|head| match head {
+            HeadConfig::Classification(head) | HeadConfig::Regression(head) => Some(head),
+            HeadConfig::Segmentation { .. } | HeadConfig::LinearSegmentation { .. } => None,
+        })
+    }
+
+    /// The heads on pooled features that do not answer for so many sequences, and how many each
+    /// wants.
+    pub fn wanting(&self, sequences: usize) -> Vec<(&str, usize)> {
+        self.pooled_heads()
+            .filter_map(|head| Some((head.name.as_str(), head.fusion.sequences()?)))
+            .filter(|&(_, wanted)| wanted != sequences)
+            .collect()
     }
 
     /// Whether the head of this name gives one class a scan, so that its values are probabilities.

@@ -123,6 +123,8 @@ pub struct Devices {
     transformers: HashMap<DeviceKind, Result<(), DeviceError>>,
     /// Whether the GPU computes a transformer in half precision.
     halves: Option<bool>,
+    /// What the page knows of the GPU.
+    gpu_name: Option<String>,
 }
 
 impl Devices {
@@ -180,11 +182,22 @@ impl Devices {
         self.gpu = Some(Err(DeviceError::Unavailable(why.into())));
     }
 
+    /// Whether the GPU was opened already, or was tried in vain.
+    pub fn tried_gpu(&self) -> bool {
+        self.gpu.is_some()
+    }
+
+    /// Names the GPU before it is opened, for where wgpu has no name of it: on the web it has the
+    /// description alone, which browsers leave empty.
+    pub fn name_gpu(&mut self, name: impl Into<String>) {
+        self.gpu_name = Some(name.into());
+    }
+
     async fn gpu(&mut self) -> Result<OpenedDevice, DeviceError> {
         if let Some(known) = &self.gpu {
             return known.clone();
         }
-        let result = open_gpu().await;
+        let result = open_gpu(self.gpu_name.as_deref()).await;
         self.gpu = Some(result.clone());
         result
     }
@@ -263,22 +276,27 @@ async fn open_cpu() -> Result<OpenedDevice, DeviceError> {
     Ok(OpenedDevice { device, report, largest_tensor: None })
 }
 
-async fn open_gpu() -> Result<OpenedDevice, DeviceError> {
+/// Name of an adapter, and whether its words are those of one in software, from what wgpu says of it
+/// and what the page does.
+fn described(said: [&str; 3], page: Option<&str>) -> (String, bool) {
+    let first = said.into_iter().chain(page).map(str::trim).find(|text| !text.is_empty());
+    let name = first.unwrap_or("WebGPU adapter").to_owned();
+    let words = format!("{} {}", said.join(" "), page.unwrap_or_default()).to_lowercase();
+    let software = ["swiftshader", "llvmpipe", "softpipe", "basic render", "lavapipe"]
+        .iter()
+        .any(|name| words.contains(name));
+    (name, software)
+}
+
+async fn open_gpu(name: Option<&str>) -> Result<OpenedDevice, DeviceError> {
     let (device, setup) = Device::wgpu_options()
         .tasks_max(TASKS)
         .init_with_setup_async()
         .await
         .map_err(|error| DeviceError::Unavailable(error.to_string()))?;
     let info = setup.adapter.get_info();
-    let adapter = [&info.name, &info.driver, &info.driver_info]
-        .into_iter()
-        .find(|text| !text.trim().is_empty())
-        .map_or_else(|| "WebGPU adapter".to_owned(), |text| text.trim().to_owned());
-    let words = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
-    let software = info.device_type == burn::tensor::wgpu::wgpu::DeviceType::Cpu
-        || ["swiftshader", "llvmpipe", "softpipe", "basic render", "lavapipe"]
-            .iter()
-            .any(|name| words.contains(name));
+    let (adapter, in_software) = described([&info.name, &info.driver, &info.driver_info], name);
+    let software = in_software || info.device_type == burn::tensor::wgpu::wgpu::DeviceType::Cpu;
     self_test::check(&device, &adapter).await?;
     let limits = setup.device.limits();
     let largest_tensor = Some(limits.max_storage_buffer_binding_size.min(limits.max_buffer_size));
@@ -329,6 +347,20 @@ mod tests {
         let limit = bytes - 1;
         let error = open(limit, DeviceChoice::Gpu).unwrap_err();
         assert_eq!(error, DeviceError::TensorTooLarge { adapter: "Disguise".into(), bytes, limit });
+    }
+
+    #[test]
+    fn the_page_s_name_stands_in_and_software_shows_in_either() {
+        // GPUAdapterInfo of Chrome on an NVIDIA card; of its SwiftShader, with and without description.
+        for (said, page, name, software) in [
+            ("", Some("nvidia ampere"), "nvidia ampere", false),
+            ("", Some("google swiftshader"), "google swiftshader", true),
+            ("SwiftShader Device", Some("google swiftshader"), "SwiftShader Device", true),
+            ("Radeon 780M", None, "Radeon 780M", false),
+            (" ", None, "WebGPU adapter", false),
+        ] {
+            assert_eq!(described([said, "", ""], page), (name.to_owned(), software));
+        }
     }
 
     #[test]

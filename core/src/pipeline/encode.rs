@@ -1,7 +1,8 @@
-//! The encoder alone: pooled features of a scan, and its maps.
+//! The encoder alone: pooled features of a scan, its maps, and what the heads on the features say.
 
 use burn::tensor::Tensor;
 
+use super::answers::{Answer, Answers};
 use super::blended::{Blended, Layout};
 use super::encoded::{Encoded, Keeper, LARGEST};
 use super::preprocess::Prepared;
@@ -15,11 +16,8 @@ use crate::volume::{Affine, Volume};
 const MOST_VALUES: usize = 256 << 20;
 
 /// The features that stand for a whole scan.
-const POOLED: [(&str, PooledInput); 3] = [
-    ("structure", PooledInput::Structure),
-    ("sequence", PooledInput::Sequence),
-    ("fused", PooledInput::Fused),
-];
+const POOLED: [PooledInput; 3] =
+    [PooledInput::Structure, PooledInput::Sequence, PooledInput::Fused];
 
 /// One feature map read back from the device.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +46,8 @@ pub struct Encoding {
     pub pooled: Vec<PooledFeature>,
     /// The maps; of several windows blended, as those of the segmentation.
     pub maps: Vec<FeatureMap>,
+    /// What the pack's heads say; one that wants several sequences says nothing.
+    pub answers: Vec<Answer>,
     /// Names of the finest maps that are left out, for together they would hold more than
     /// [`MOST_VALUES`] numbers.
     pub left_out: Vec<String>,
@@ -81,6 +81,7 @@ pub async fn encode<W: Watch>(
     let left_out = left_out(&encoder.maps(), prepared.dims);
     let mut pacer = Pacer::new(watch, passes.len() * count * model.encoder_steps());
     let mut sums: Vec<PooledFeature> = Vec::new();
+    let mut answers = Answers::new(pack);
     let mut maps: Vec<(String, Blended, [usize; 4])> = Vec::new();
     for (windows, for_pooled, for_maps) in passes {
         for index in windows.indices() {
@@ -90,6 +91,7 @@ pub async fn encode<W: Watch>(
                 model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
             if for_pooled {
                 add_pooled(&mut sums, &features, model, count).await?;
+                answers.add(model.answers(&features)).await?;
             }
             if !for_maps {
                 continue;
@@ -114,7 +116,8 @@ pub async fn encode<W: Watch>(
         .into_iter()
         .map(|(name, sum, shape)| FeatureMap { name, shape, values: sum.finish() })
         .collect();
-    Ok(Encoding { pooled: sums, maps, left_out, affine: input_affine(&prepared) })
+    let (answers, affine) = (answers.finish(), input_affine(&prepared));
+    Ok(Encoding { pooled: sums, maps, answers, left_out, affine })
 }
 
 /// The encoder's maps, finest first, and the deepest by its branches.
@@ -148,6 +151,8 @@ fn left_out(maps: &[MapShape], dims: [usize; 3]) -> Vec<String> {
 pub struct Pooled {
     /// Structure and sequence, of an encoder without branches neither, fused, and centre.
     pub features: Vec<PooledFeature>,
+    /// As [`Encoding::answers`].
+    pub answers: Vec<Answer>,
     /// For [`super::segment_encoded`]; `None` over [`super::encoded::LARGEST`] bytes.
     pub encoded: Option<Encoded>,
 }
@@ -167,21 +172,23 @@ pub async fn pooled<W: Watch>(
     let total = windows.count() * model.encoder_steps();
     let mut pacer = Pacer::new(watch, total);
     let mut sums = Vec::new();
+    let mut answers = Answers::new(pack);
     let mut keeper = Keeper::new(LARGEST);
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
         let features =
             model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         add_pooled(&mut sums, &features, model, windows.count()).await?;
+        answers.add(model.answers(&features)).await?;
         keeper.add(features);
     }
     let sha256 = pack.info.sha256.clone();
     let encoded = keeper.finish().map(|windows| Encoded::new(sha256, prepared, windows));
-    Ok(Pooled { features: sums, encoded })
+    Ok(Pooled { features: sums, answers: answers.finish(), encoded })
 }
 
 /// Adds a window's pooled features to their means over `count` windows.
-async fn add_pooled(
+pub(super) async fn add_pooled(
     sums: &mut Vec<PooledFeature>,
     features: &Features,
     model: &Prism,
@@ -189,7 +196,7 @@ async fn add_pooled(
 ) -> Result<(), PipelineError> {
     let scale = 1.0 / count as f32;
     let vectors =
-        POOLED.iter().filter_map(|&(name, input)| Some((name, model.vector(features, input)?)));
+        POOLED.iter().filter_map(|&input| Some((input.key(), model.vector(features, input)?)));
     for (name, vector) in vectors.chain([("centre", model.centre(features))]) {
         let values = read(vector).await?.into_iter().map(|value| value * scale);
         match sums.iter_mut().find(|sum| sum.name == name) {

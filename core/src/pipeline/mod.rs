@@ -3,9 +3,10 @@
 //! [`preprocess`] brings a scan to the pack's grid and intensities, [`windows`]
 //! covers the grid with the network's windows, `run` drives the network over
 //! them (`sliding`), [`postprocess`] and `to_scan` clean the labels and carry them back. `render` has a pack
-//! draw the scan again instead. [`device`] opens and tests what it runs on, [`run_on`] runs there and once
-//! more on the CPU.
+//! draw the scan again instead, `answers` has its heads say what they read of whole scans. [`device`] opens and
+//! tests what it runs on, [`run_on`] runs there and once more on the CPU.
 
+mod answers;
 mod blended;
 mod contrast;
 pub mod device;
@@ -23,6 +24,7 @@ mod study;
 mod to_scan;
 pub mod windows;
 
+pub use answers::{Answer, Together, answer_together, measured};
 pub(crate) use blended::{Blended, Layout};
 pub use contrast::{contrast, tissue_contrast};
 pub use device::{
@@ -33,8 +35,8 @@ pub use encoded::Encoded;
 pub use render::{Rendered, render};
 pub(crate) use run::Pacer;
 pub use run::{
-    Answer, PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for,
-    segment, segment_encoded, segment_stated,
+    PipelineError, Quiet, Segmentation, Stage, Timings, Watch, logits, prepare_for, segment,
+    segment_encoded, segment_stated,
 };
 pub use run_on::{Ran, run_on};
 pub(crate) use sliding::{Windows, read};

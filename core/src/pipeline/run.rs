@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
+use super::answers::Answer;
 use super::contrast::contrast;
 use super::device::DeviceError;
 use super::encoded::Encoded;
@@ -66,17 +67,6 @@ pub struct Timings {
     pub windows: usize,
 }
 
-/// Output of a classification or regression head.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Name of the head.
-    pub head: String,
-    /// What each value stands for.
-    pub outputs: Vec<String>,
-    /// Probabilities (classification) or values (regression), averaged over windows.
-    pub values: Vec<f32>,
-}
-
 /// Result of a run.
 #[derive(Clone, Debug)]
 pub struct Segmentation {
@@ -104,6 +94,19 @@ pub enum PipelineError {
     /// The pack has no segmentation head.
     #[error("the pack \"{0}\" does not segment")]
     NoSegmentation(String),
+    /// The pack has no head that gives single answers.
+    #[error("the pack \"{0}\" has no head that answers for whole scans")]
+    NoHeads(String),
+    /// The pack's heads fuse another number of sequences.
+    #[error("the head \"{head}\" wants {wanted} sequences of one study together, not {given}")]
+    Sequences {
+        /// Name of the head.
+        head: String,
+        /// How many it wants.
+        wanted: usize,
+        /// How many there are.
+        given: usize,
+    },
     /// The pack has no renderer.
     #[error("the pack \"{0}\" does not render a scan again")]
     NoRenderer(String),

@@ -3,12 +3,13 @@
 use core::future::Future;
 use std::collections::HashMap;
 
-use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
+use super::answers::{Answer, Answers};
 use super::preprocess::Prepared;
-use super::run::{Answer, Pacer, PipelineError, Watch};
+use super::run::{Pacer, PipelineError, Watch};
 use super::windows::{Axis, gaussian};
-use crate::model::{Features, HeadConfig, Pack, Prism};
+use crate::model::{Features, Pack, Prism};
 use crate::volume::offset;
 
 /// Most voxels in one pass without windows: a 16-channel f32 map of this size fills
@@ -113,6 +114,17 @@ impl Windows {
         Self { axes }
     }
 
+    /// One window: all of the input where one pass does, else of the pack's own size in the middle.
+    /// As [`Self::aligned`] it cannot be blended.
+    pub(super) fn middle(prepared: &Prepared, pack: &Pack) -> Self {
+        let mut windows = Self::new(prepared, pack);
+        for (axis, side) in windows.axes.iter_mut().zip(prepared.dims) {
+            axis.starts = vec![(side - axis.window) / 2];
+            axis.cuts.clear();
+        }
+        windows
+    }
+
     /// The same windows, each moved back to start at a multiple of `multiple` voxels, as
     /// maps of that stride need it. Their intervals are void: nothing can be blended by
     /// cells any more.
@@ -182,14 +194,8 @@ impl<'a> Blend<'a> {
     fn new(axes: &'a [Axis; 3], device: &Device) -> Self {
         let single = axes.iter().all(|axis| axis.starts.len() == 1);
         let weight = (!single).then(|| {
-            let [x, y, z] = [0, 1, 2].map(|axis| gaussian(axes[axis].window));
-            let (nx, ny, nz) = (x.len(), y.len(), z.len());
-            let mut values = Vec::with_capacity(nx * ny * nz);
-            for wx in &x {
-                for wy in &y {
-                    values.extend(z.iter().map(|wz| wx * wy * wz));
-                }
-            }
+            let [nx, ny, nz] = [0, 1, 2].map(|axis| axes[axis].window);
+            let values = gaussian([nx, ny, nz]);
             Tensor::from_data(TensorData::new(values, [1, 1, nx, ny, nz]), device)
         });
         Self { axes, weight, cells: HashMap::new() }
@@ -236,46 +242,6 @@ impl<'a> Blend<'a> {
             }
         }
         done
-    }
-}
-
-/// Answers of the pooled heads, averaged over windows.
-struct Answers<'a> {
-    pack: &'a Pack,
-    sums: Vec<Answer>,
-    windows: usize,
-}
-
-impl<'a> Answers<'a> {
-    fn new(pack: &'a Pack) -> Self {
-        Self { pack, sums: Vec::new(), windows: 0 }
-    }
-
-    async fn add(&mut self, outputs: Vec<(String, Tensor<2>)>) -> Result<(), PipelineError> {
-        self.windows += 1;
-        for (name, output) in outputs {
-            let heads = &self.pack.info.architecture.heads;
-            let Some(head) = heads.iter().find(|head| head.name() == name) else { continue };
-            let (output, names) = match head {
-                HeadConfig::Classification(head) => (activation::softmax(output, 1), &head.outputs),
-                HeadConfig::Regression(head) => (output, &head.outputs),
-                HeadConfig::Segmentation { .. } | HeadConfig::LinearSegmentation { .. } => continue,
-            };
-            let values: Vec<f32> = read(output).await?;
-            match self.sums.iter_mut().find(|sum| sum.head == name) {
-                Some(sum) => sum.values.iter_mut().zip(&values).for_each(|(s, v)| *s += v),
-                None => {
-                    self.sums.push(Answer { head: name, outputs: names.clone(), values });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Vec<Answer> {
-        let scale = 1.0 / self.windows.max(1) as f32;
-        self.sums.iter_mut().flat_map(|sum| &mut sum.values).for_each(|value| *value *= scale);
-        self.sums
     }
 }
 

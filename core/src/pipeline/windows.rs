@@ -54,14 +54,20 @@ impl Axis {
     }
 }
 
-/// Weight of each voxel along one side of a window: a Gaussian of standard deviation
-/// `window / 8` around the centre (MONAI's `sigma_scale` 0.125), never below 1e-3.
-pub fn gaussian(window: usize) -> Vec<f32> {
-    let centre = (window as f64 - 1.0) / 2.0;
-    let sigma = 0.125 * window as f64;
-    (0..window)
-        .map(|i| (-0.5 * ((i as f64 - centre) / sigma).powi(2)).exp().max(1e-3) as f32)
-        .collect()
+/// Weight of each voxel of a window, last side fastest: MONAI's importance map, a Gaussian of standard
+/// deviation an eighth of each side (`sigma_scale` 0.125) around the centre, never below 1e-3.
+pub fn gaussian(window: [usize; 3]) -> Vec<f32> {
+    let [x, y, z] = window.map(|side| {
+        let (centre, sigma) = ((side as f64 - 1.0) / 2.0, 0.125 * side as f64);
+        (0..side).map(|i| (-0.5 * ((i as f64 - centre) / sigma).powi(2)).exp()).collect::<Vec<_>>()
+    });
+    let mut weights = Vec::with_capacity(x.len() * y.len() * z.len());
+    for wx in &x {
+        for wy in &y {
+            weights.extend(z.iter().map(|wz| (wx * wy * wz).max(1e-3) as f32));
+        }
+    }
+    weights
 }
 
 #[cfg(test)]
@@ -75,6 +81,18 @@ mod tests {
         assert_eq!(axis.starts, [0, 24, 48, 64]);
         assert_eq!(axis.cuts.first(), Some(&0));
         assert_eq!(axis.cuts.last(), Some(&112));
+    }
+
+    #[test]
+    fn weights_are_those_of_monai() {
+        // monai.data.utils.compute_importance_map((8, 8, 8), mode="gaussian", sigma_scale=0.125).
+        let weights = gaussian([8, 8, 8]);
+        for (place, expected) in [([3, 3, 3], 0.687_289), ([0, 3, 3], 0.001_703), ([0, 0, 3], 1e-3)]
+        {
+            let [x, y, z] = place;
+            let weight = weights[(x * 8 + y) * 8 + z];
+            assert!((weight - expected).abs() < 1e-6, "{place:?}: {weight}");
+        }
     }
 
     #[test]

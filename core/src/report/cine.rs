@@ -8,13 +8,19 @@ use crate::measure::cardiac::{
     Function, MYOCARDIUM_G_PER_ML, Measured, Phase, Ventricle, function, phase_times,
 };
 
-/// Where a file states no unit of length.
-pub const UNIT_ASSUMED: &str = "The files do not state their unit of length: millimetres were \
-    assumed, so that millilitres and grams are uncertain. The ejection fraction does not depend on it.";
+/// Where a file states no unit of length, or no spacing of its voxels.
+pub const UNIT_ASSUMED: &str = "The files do not state the size of their voxels, or not its unit: \
+    millimetres were assumed, so that millilitres and grams are uncertain.";
+
+/// What goes on from [`UNIT_ASSUMED`] beside the function of the heart.
+pub const FRACTION_STANDS: &str = "The ejection fraction does not depend on it.";
 
 /// Where there is no function.
 pub const NO_FUNCTION: &str =
     "No ejection fraction: it needs two phases in which the left ventricle differs.";
+
+/// What stands beside a number that a pack's scores do not support.
+pub const NOT_USABLE: &str = "not usable: this model is too far from hearts drawn by hand";
 
 /// One phase of a series.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,12 +38,14 @@ pub struct CinePhaseReport {
 /// Phases in order, with what they give together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CineReport {
-    /// Whether every file states its unit of length.
+    /// Whether every file states its spacing and the unit of length.
     pub unit_stated: bool,
     /// The phases.
     pub phases: Vec<CinePhaseReport>,
     /// Function; `None` with fewer than two phases of different size.
     pub function: Option<Function>,
+    /// Whether the ejection fraction of the right ventricle is to be used.
+    pub right_usable: bool,
 }
 
 /// One number of the function.
@@ -51,17 +59,20 @@ pub struct FunctionRow {
     pub value: Option<f64>,
     /// mL, % or g.
     pub unit: &'static str,
+    /// Whether it is to be used; where not, [`NOT_USABLE`] says why.
+    pub usable: bool,
     /// How it comes about, in words.
     pub formula: String,
 }
 
 impl CineReport {
     /// Of phases in order: their times as the files state them, and their volumes as far as
-    /// they were measured.
+    /// they were measured, with a pack of these scores.
     pub fn of(
         unit_stated: bool,
         times_ms: &[Option<f64>],
         measured: Vec<Option<Measured>>,
+        scores: &Value,
     ) -> Self {
         let times = phase_times(times_ms);
         let phases: Vec<CinePhaseReport> = measured
@@ -78,7 +89,8 @@ impl CineReport {
             })
             .collect();
         let volumes: Vec<Option<Phase>> = phases.iter().map(|phase| phase.volumes).collect();
-        Self { unit_stated, function: function(&volumes), phases }
+        let right_usable = right_usable(scores);
+        Self { unit_stated, function: function(&volumes), right_usable, phases }
     }
 
     /// What a phase is at the heart's extremes; empty for the others.
@@ -115,7 +127,11 @@ impl CineReport {
 
     /// The numbers of the function, each with its formula; empty where there is none.
     pub fn rows(&self) -> Vec<FunctionRow> {
-        self.function.as_ref().map(rows).unwrap_or_default()
+        let mut rows = self.function.as_ref().map(rows).unwrap_or_default();
+        for row in &mut rows {
+            row.usable = self.right_usable || row.key != "rv-ef";
+        }
+        rows
     }
 
     /// For people.
@@ -142,15 +158,15 @@ impl CineReport {
         }
         for row in self.rows() {
             let value = row.value.map_or("-".into(), |value| format!("{value:.1} {}", row.unit));
-            text.push_str(&format!("{:<32} {value:>10}   {}\n", row.name, row.formula));
+            let mark = if row.usable { String::new() } else { format!("{NOT_USABLE}; ") };
+            text.push_str(&format!("{:<32} {value:>10}   {mark}{}\n", row.name, row.formula));
         }
         if self.function.is_none() {
             text.push_str(NO_FUNCTION);
             text.push('\n');
         }
         if !self.unit_stated {
-            text.push_str(UNIT_ASSUMED);
-            text.push('\n');
+            text.push_str(&format!("{UNIT_ASSUMED} {FRACTION_STANDS}\n"));
         }
         text
     }
@@ -182,6 +198,7 @@ fn rows(function: &Function) -> Vec<FunctionRow> {
             name,
             value,
             unit,
+            usable: true,
             formula,
         })
         .collect::<Vec<_>>()
@@ -201,6 +218,7 @@ fn rows(function: &Function) -> Vec<FunctionRow> {
         name: "Left myocardial mass",
         value: Some(function.mass_g),
         unit: "g",
+        usable: true,
         formula: format!(
             "myocardium in phase {diastole} times {MYOCARDIUM_G_PER_ML} g/mL, papillary muscles in the cavity left out"
         ),
@@ -223,12 +241,16 @@ fn rows(function: &Function) -> Vec<FunctionRow> {
 /// J 2004, 147:218).
 const RIGHT_USABLE_POINTS: f64 = 5.0;
 
+/// Whether a pack of these scores measures it that well; not where they do not say.
+fn right_usable(scores: &Value) -> bool {
+    let error = scores["function"]["Right-Ventricle EF mean absolute error, points"].as_f64();
+    error.is_some_and(|points| points <= RIGHT_USABLE_POINTS)
+}
+
 impl HeartFacts {
     /// Phases measured with a pack of these scores.
     pub fn of(report: CineReport, pack: PackFacts, scores: &Value) -> Self {
-        let error = scores["function"]["Right-Ventricle EF mean absolute error, points"].as_f64();
-        let right_usable = error.is_some_and(|points| points <= RIGHT_USABLE_POINTS);
-        Self { report, cautions: cine_cautions(scores), right_usable, pack }
+        Self { report, cautions: cine_cautions(scores), pack }
     }
 }
 
@@ -274,11 +296,15 @@ mod tests {
     }
 
     /// Patient 1 of ACDC as drawn, nominal 1.5 x 1.5 x 10 mm, by numpy; see `cardiac::function`.
-    fn report() -> CineReport {
+    /// The right ejection fraction is off by `error` points.
+    fn report(error: f64) -> CineReport {
         let refused = Some(Measured::Refused("no \"wall\"".into()));
         let measured =
             vec![volumes(272.34, 128.7675, 151.38), refused, volumes(207.9225, 54.8775, 179.775)];
-        CineReport::of(true, &[Some(10.0), Some(50.0), Some(90.0)], measured)
+        let scores = serde_json::json!({
+            "function": { "Right-Ventricle EF mean absolute error, points": error },
+        });
+        CineReport::of(true, &[Some(10.0), Some(50.0), Some(90.0)], measured, &scores)
     }
 
     #[test]
@@ -287,12 +313,12 @@ mod tests {
             1,10.000,272.340,128.768,151.380,true,end-diastole,\r\n\
             2,50.000,,,,true,,\"no \"\"wall\"\"\"\r\n\
             3,90.000,207.923,54.877,179.775,true,end-systole,\r\n";
-        assert_eq!(report().to_csv(), expected);
+        assert_eq!(report(4.9).to_csv(), expected);
     }
 
     #[test]
     fn every_number_has_its_formula() {
-        let rows = report().rows();
+        let rows = report(4.9).rows();
         let value = |key: &str| rows.iter().find(|row| row.key == key).and_then(|row| row.value);
         let close = |key: &str, expected: f64| {
             assert!((value(key).unwrap_or_default() - expected).abs() < 1e-4, "{key}: {rows:?}");
@@ -301,12 +327,31 @@ mod tests {
         close("lv-ef", 23.65334);
         close("rv-ef", 57.38249);
         close("lv-mass", 158.949);
-        assert!(rows.iter().all(|row| !row.formula.is_empty()), "{rows:?}");
+        assert!(rows.iter().all(|row| row.usable && !row.formula.is_empty()), "{rows:?}");
+    }
+
+    #[test]
+    fn a_right_ejection_fraction_that_is_off_is_marked_wherever_it_stands() {
+        let weak = report(14.4);
+        let rows = weak.rows();
+        let marked: Vec<&str> = rows.iter().filter(|row| !row.usable).map(|row| row.key).collect();
+        assert_eq!(marked, ["rv-ef"]);
+        let text = weak.to_text();
+        let line = text.lines().find(|line| line.contains(NOT_USABLE)).unwrap_or_default();
+        assert!(line.starts_with("Right ejection fraction") && line.contains("57.4 %"), "{text}");
+        assert_eq!(text.matches(NOT_USABLE).count(), 1);
+        let json = serde_json::to_value(&weak).unwrap_or_default();
+        assert_eq!(json["right_usable"], false);
+        assert!(!report(4.9).to_text().contains(NOT_USABLE));
+        // Scores that do not say do not support it either.
+        let silent = CineReport::of(true, &[], Vec::new(), &Value::Null);
+        assert!(!silent.right_usable);
     }
 
     #[test]
     fn what_is_not_known_is_said() {
-        let unknown = CineReport::of(false, &[None, None], vec![volumes(80.0, 70.0, 90.0), None]);
+        let measured = vec![volumes(80.0, 70.0, 90.0), None];
+        let unknown = CineReport::of(false, &[None, None], measured, &Value::Null);
         assert_eq!(unknown.function, None);
         let text = unknown.to_text();
         assert!(text.contains(NO_FUNCTION) && text.contains(UNIT_ASSUMED), "{text}");

@@ -333,6 +333,9 @@ fn device(input: &ReportInput) -> Sentence {
     if device.software {
         sentence = sentence.say(", which is emulated in software");
     }
+    if device.half_precision {
+        sentence = sentence.say(", with the network's maps in half precision");
+    }
     if let Some(reason) = &device.fallback {
         sentence = sentence.say(", because ").quote(reason);
     }

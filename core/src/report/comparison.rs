@@ -1,11 +1,11 @@
 //! Comparison: what a second scan says.
 
-use super::sentence::{Sentence, Source, plural};
-use super::{ChangeFacts, ComparisonFacts, ReportInput, Section};
+use super::sentence::{Sentence, Source, plural, separator};
+use super::{ChangeFacts, ComparisonFacts, LesionChangeFacts, ReportInput, Section};
 
 /// The second scan, or that there is none.
 pub(super) fn comparison(input: &ReportInput) -> Section {
-    let sentences = match &input.comparison {
+    let mut sentences = match &input.comparison {
         None => vec![Sentence::plain("This report compares with no other scan.")],
         Some(ComparisonFacts { atlas: true, .. }) => vec![Sentence::plain(
             "An atlas, which is nobody's head, was aligned with the scan; this report compares with \
@@ -16,6 +16,7 @@ pub(super) fn comparison(input: &ReportInput) -> Section {
         )],
         Some(facts) => changes(facts, facts.changes.as_deref().unwrap_or_default()),
     };
+    sentences.extend(input.comparison.as_ref().and_then(looked_for).map(lesions));
     let sentences = sentences.into_iter().map(|mut sentence| {
         sentence.source.get_or_insert(Source::Comparison);
         sentence
@@ -75,6 +76,37 @@ fn one(change: &ChangeFacts, years: Option<f64>) -> Sentence {
         }
         _ => sentence.say(", ").percent("change in percent", percent, None).say("."),
     }
+}
+
+/// Lesions of two scans of one person.
+fn looked_for(facts: &ComparisonFacts) -> Option<&LesionChangeFacts> {
+    facts.lesions.as_ref().filter(|_| !facts.atlas)
+}
+
+fn lesions(facts: &LesionChangeFacts) -> Sentence {
+    let mut sentence = Sentence::new();
+    if facts.changed.is_empty() {
+        sentence = sentence.say("No lesion changed by more than repeated measurements show");
+    } else {
+        sentence = sentence.attention().say("Lesions that changed: ");
+        for (at, (fate, count, millilitres)) in facts.changed.iter().enumerate() {
+            sentence = sentence
+                .say(separator(at, facts.changed.len()))
+                .count(&format!("{fate} lesions"), *count)
+                .say(&format!(" {fate} ("))
+                .millilitres(&format!("volume of {fate} lesions"), *millilitres, None)
+                .say(")");
+        }
+    }
+    if facts.smaller > 0 {
+        sentence = sentence
+            .say("; ")
+            .count("spots no larger than repeats show", facts.smaller)
+            .say(" more no larger than what repeats show (")
+            .millilitres("largest spot that repeats show", facts.largest_null_ml, None)
+            .say(")");
+    }
+    sentence.say(". Most small changes of lesions are missed.")
 }
 
 /// For the impression.

@@ -7,7 +7,7 @@ use crate::measure::StructureVolume;
 use crate::volume::Side;
 
 /// Columns, in order.
-pub const COLUMNS: [&str; 20] = [
+pub const COLUMNS: [&str; 21] = [
     "index",
     "id",
     "name",
@@ -28,18 +28,20 @@ pub const COLUMNS: [&str; 20] = [
     "edge_voxels",
     "edge_faces",
     "color",
+    "unit_stated",
 ];
 
-/// One line a structure, found or not, below a header.
-pub fn structures_csv(rows: &[StructureVolume]) -> String {
+/// One line a structure, found or not, below a header. Where the file does not state the size
+/// of its voxels or its unit, the millilitres are assumed ones.
+pub fn structures_csv(rows: &[StructureVolume], unit_stated: bool) -> String {
     let mut text = line(COLUMNS.map(str::to_owned).as_slice());
     for row in rows {
-        text.push_str(&line(&fields(row)));
+        text.push_str(&line(&fields(row, unit_stated)));
     }
     text
 }
 
-fn fields(row: &StructureVolume) -> [String; 20] {
+fn fields(row: &StructureVolume, unit_stated: bool) -> [String; 21] {
     let optional = |value: Option<f64>, decimals: usize| {
         value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
     };
@@ -72,6 +74,7 @@ fn fields(row: &StructureVolume) -> [String; 20] {
         row.edge_voxels.to_string(),
         faces.join(" "),
         format!("#{red:02x}{green:02x}{blue:02x}"),
+        unit_stated.to_string(),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Findings: the heart over the phases of a heartbeat.
 
 use super::sentence::{Sentence, Source, plural};
-use super::{FunctionRow, HeartFacts, NO_FUNCTION, ReportInput, Section, UNIT_ASSUMED};
+use super::{FRACTION_STANDS, HeartFacts, NO_FUNCTION, ReportInput, Section, UNIT_ASSUMED};
 use crate::measure::cardiac::{Function, Ventricle};
 
 /// Whether the structures are a heart's.
@@ -42,7 +42,7 @@ fn measured(heart: &HeartFacts) -> Vec<Sentence> {
                     .say("."),
             );
             let right = ventricle("right", "rv", &function.right, function);
-            sentences.push(if heart.right_usable {
+            sentences.push(if report.right_usable {
                 right
             } else {
                 right.attention().say(
@@ -70,7 +70,8 @@ fn measured(heart: &HeartFacts) -> Vec<Sentence> {
         );
     }
     if !report.unit_stated {
-        sentences.push(Sentence::plain(UNIT_ASSUMED).attention());
+        let sentence = Sentence::plain(UNIT_ASSUMED).attention();
+        sentences.push(sentence.say(" ").say(FRACTION_STANDS));
     }
     sentences.extend(heart.cautions.iter().map(|caution| Sentence::warning(caution)));
     for sentence in &mut sentences {
@@ -122,15 +123,9 @@ pub(super) fn in_short(heart: &HeartFacts) -> Option<Sentence> {
         .say(", the mass of its myocardium ")
         .number("left myocardial mass", function.mass_g, ("g", 1), None)
         .read_from(source("lv-mass"));
-    Some(sentence.say(if heart.right_usable {
+    Some(sentence.say(if heart.report.right_usable {
         "."
     } else {
         "; that of the right ventricle is not usable."
     }))
-}
-
-/// Rows of the function for tables: those that are not to be used say so.
-pub(super) fn rows(heart: &HeartFacts) -> Vec<(FunctionRow, bool)> {
-    let usable = |row: &FunctionRow| heart.right_usable || row.key != "rv-ef";
-    heart.report.rows().into_iter().map(|row| (row.clone(), usable(&row))).collect()
 }

@@ -5,7 +5,7 @@
 //! packs come from outside. Numbers in sentences link to the rows they came from.
 
 use super::sentence::{EDITED, Sentence, SentenceKind, Source};
-use super::{NOT_A_DEVICE, Report};
+use super::{NOT_A_DEVICE, NOT_USABLE, Report};
 use crate::lesions::Lesion;
 use crate::measure::{Judgement, MeasureGroup, StructureVolume};
 
@@ -215,7 +215,7 @@ impl Report {
     }
 
     fn push_function(&self, html: &mut String) {
-        let rows = self.heart.as_ref().map(super::heart::rows).unwrap_or_default();
+        let rows = self.heart.as_ref().map(|heart| heart.report.rows()).unwrap_or_default();
         if rows.is_empty() {
             return;
         }
@@ -223,14 +223,14 @@ impl Report {
             "<section id=\"function-\">\n<h2>Function of the heart</h2>\n<table>\n<thead><tr>\
              <th>Measure</th><th class=\"n\">Value</th><th>How</th></tr></thead>\n<tbody>\n",
         );
-        for (row, usable) in rows {
+        for row in rows {
             let value = row.value.map_or_else(|| "-".into(), |v| format!("{v:.1} {}", row.unit));
+            let mark = if row.usable { String::new() } else { format!("{NOT_USABLE}; ") };
             html.push_str(&format!(
                 "<tr id=\"function-{}\"><td>{}</td><td class=\"n\">{value}</td>\
-                 <td class=\"small\">{}{}</td></tr>\n",
+                 <td class=\"small\">{mark}{}</td></tr>\n",
                 row.key,
                 row.name,
-                if usable { "" } else { "not usable: this model is too far from drawn hearts; " },
                 escape(&row.formula),
             ));
         }

@@ -60,6 +60,9 @@ pub struct ScanFacts {
     pub dims: [usize; 3],
     /// Distance between voxel centres in millimetres.
     pub spacing_mm: [f64; 3],
+    /// Whether that is assumed, as the file does not state it or its unit.
+    #[serde(default)]
+    pub unit_assumed: bool,
     /// Letters of the directions in which the voxel axes increase, e.g. `RAS`.
     pub orientation: String,
     /// Largest angle in degrees between a voxel axis and its nearest body axis.
@@ -137,8 +140,6 @@ pub struct HeartFacts {
     pub report: CineReport,
     /// How far the pack is from hearts drawn by hand, a sentence each.
     pub cautions: Vec<String>,
-    /// Whether numbers of the right ventricle are to be used.
-    pub right_usable: bool,
     /// The weights that outlined it.
     pub pack: PackFacts,
 }
@@ -152,6 +153,21 @@ pub struct ComparisonFacts {
     pub changes: Option<Vec<ChangeFacts>>,
     /// Whether the second scan is an atlas, which is nobody's head.
     pub atlas: bool,
+    /// Lesions that changed between the scans; `None` where they were not looked for.
+    #[serde(default)]
+    pub lesions: Option<LesionChangeFacts>,
+}
+
+/// Lesions that changed, with what the first scan against its own repeats shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LesionChangeFacts {
+    /// What became of them (new, enlarged, shrunken), how many and how many millilitres; only those that are
+    /// larger than anything that repeats show.
+    pub changed: Vec<(String, usize, f64)>,
+    /// Spots that are no larger than that.
+    pub smaller: usize,
+    /// Largest spot that repeats show, millilitres.
+    pub largest_null_ml: f64,
 }
 
 /// The change of one structure, with what repeated measurements alone may do.
@@ -220,6 +236,9 @@ pub struct DeviceFacts {
     pub adapter: String,
     /// Whether a GPU is only emulated in software.
     pub software: bool,
+    /// Whether encoder and decoder kept their maps in half precision.
+    #[serde(default)]
+    pub half_precision: bool,
     /// Why another device than the one asked for was used.
     pub fallback: Option<String>,
 }

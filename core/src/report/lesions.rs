@@ -150,8 +150,8 @@ fn probability(facts: &LesionFacts) -> Option<Sentence> {
     )
 }
 
-/// What the pack marks where nothing is.
-pub(super) fn caution(known: Option<FalseAlarms>) -> Sentence {
+/// What the pack marks where nothing is: to be read beside everything that it marks.
+pub fn caution(known: Option<FalseAlarms>) -> Sentence {
     let sentence = Sentence::new().leads_to(Source::Lesions).attention();
     let Some(FalseAlarms { studies, marked, median_ml, largest_ml }) = known else {
         return sentence.say(

@@ -75,6 +75,9 @@ pub struct InputEntry {
     pub dims: [usize; 3],
     /// Distance between voxel centres in millimetres.
     pub spacing_mm: [f64; 3],
+    /// Whether that is assumed, as the file does not state it or its unit.
+    #[serde(default)]
+    pub unit_assumed: bool,
     /// Letters of the directions of the voxel axes.
     pub orientation: String,
     /// Volumes in the file.
@@ -104,6 +107,9 @@ pub struct Results {
     /// Function of the heart, where its phases were measured.
     #[serde(default)]
     pub function: Option<Function>,
+    /// Whether its right ejection fraction is to be used.
+    #[serde(default)]
+    pub right_usable: Option<bool>,
     /// Change until a second scan, where there is one.
     #[serde(default)]
     pub comparison: Option<ComparisonFacts>,
@@ -175,6 +181,7 @@ impl RunManifest {
                 format: scan.format.clone(),
                 dims: scan.dims,
                 spacing_mm: scan.spacing_mm,
+                unit_assumed: scan.unit_assumed,
                 orientation: scan.orientation.clone(),
                 volumes: scan.volumes,
                 volume: scan.volume,
@@ -187,6 +194,7 @@ impl RunManifest {
                 identified: input.identified.clone(),
                 lesions: input.lesions.as_ref().map(|lesions| lesions.summary.clone()),
                 function: input.heart.as_ref().and_then(|heart| heart.report.function),
+                right_usable: input.heart.as_ref().map(|heart| heart.report.right_usable),
                 comparison: input.comparison.clone(),
                 totals: Totals::of(&input.structures),
                 structures: input

@@ -39,15 +39,17 @@ pub mod wording;
 use serde::{Deserialize, Serialize};
 
 pub use cine::{
-    CinePhaseReport, CineReport, FunctionRow, NO_FUNCTION, UNIT_ASSUMED, cine_cautions,
+    CinePhaseReport, CineReport, FRACTION_STANDS, FunctionRow, NO_FUNCTION, NOT_USABLE,
+    UNIT_ASSUMED, cine_cautions,
 };
 pub use csv::structures_csv;
 pub use edits::Edits;
 pub use html::Picture;
 pub use input::{
-    ChangeFacts, ComparisonFacts, DeviceFacts, HeadAnswer, HeartFacts, LesionFacts, PackFacts,
-    ReportInput, ScanFacts, SequenceFacts, SoftwareFacts, StageTime,
+    ChangeFacts, ComparisonFacts, DeviceFacts, HeadAnswer, HeartFacts, LesionChangeFacts,
+    LesionFacts, PackFacts, ReportInput, ScanFacts, SequenceFacts, SoftwareFacts, StageTime,
 };
+pub use lesions::caution as lesion_caution;
 pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Source, Value};
 pub use sums::Sum;
@@ -84,6 +86,9 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// The structures the sentences refer to.
     pub structures: Vec<StructureVolume>,
+    /// Whether their millilitres rest on a size of the voxels that the file does not state.
+    #[serde(default)]
+    pub unit_assumed: bool,
     /// Sums and definitions.
     pub totals: Totals,
     /// The sums the sentences refer to.
@@ -133,6 +138,7 @@ impl Report {
             sections,
             sums: sums::sums(&input.structures, &totals),
             structures: input.structures.clone(),
+            unit_assumed: input.scan.unit_assumed,
             totals,
             quality: input.quality.clone(),
             lesions: input.lesions.clone(),

@@ -304,7 +304,16 @@ fn the_comparison_says_what_was_compared() {
         "The left hippocampus shrank by 0.50 mL (interval 0.20 mL), from 2.00 mL to 1.50 mL, 12.5% a \
          year."
     );
-    assert_eq!(all.len(), 2);
+    assert_eq!(
+        all[2],
+        "Lesions that changed: 2 new (0.75 mL); 3 more no larger than what repeats show (0.03 mL). Most \
+         small changes of lesions are missed."
+    );
+    assert_eq!(all.len(), 3);
+    let none = LesionChangeFacts::default();
+    let only = told(Some(ComparisonFacts { lesions: Some(none), ..ComparisonFacts::default() }));
+    assert!(only[0].contains("change between them was not measured"));
+    assert!(only[1].starts_with("No lesion changed by more than"), "{only:?}");
 }
 
 #[test]
@@ -401,7 +410,7 @@ fn parse_csv(text: &str) -> Vec<Vec<String>> {
 fn the_table_reads_back() {
     let mut rows = input().structures;
     rows[0].name = "odd, \"quoted\"\r\nname".into();
-    let records = parse_csv(&structures_csv(&rows));
+    let records = parse_csv(&structures_csv(&rows, false));
     assert_eq!(records.len(), rows.len() + 1);
     assert!(records.iter().all(|record| record.len() == csv::COLUMNS.len()));
     assert_eq!(records[0], csv::COLUMNS);
@@ -418,6 +427,7 @@ fn the_table_reads_back() {
     }
     // 2 mL against 1.6 mL.
     assert_eq!(records[3][column("volume_ml")], "2.0000");
+    assert_eq!(records[3][column("unit_stated")], "false");
     assert_eq!(records[3][column("asymmetry_percent")], "22.2222");
     assert_eq!(records[11][column("edge_faces")], "superior");
 }

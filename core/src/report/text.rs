@@ -81,14 +81,14 @@ impl Report {
     }
 
     fn function_table(&self, text: &mut String) {
-        let rows = self.heart.as_ref().map(super::heart::rows).unwrap_or_default();
+        let rows = self.heart.as_ref().map(|heart| heart.report.rows()).unwrap_or_default();
         if rows.is_empty() {
             return;
         }
         text.push_str("\nFunction of the heart\n---------------------\n");
-        for (row, usable) in rows {
+        for row in rows {
             let value = row.value.map_or("-".into(), |value| format!("{value:.1} {}", row.unit));
-            let mark = if usable { "" } else { "   not usable" };
+            let mark = if row.usable { "" } else { "   not usable" };
             text.push_str(&format!("{:<38} {value:>10}{mark}\n", row.name));
         }
     }

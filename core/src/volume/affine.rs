@@ -85,6 +85,26 @@ impl Affine {
         Ok(Self(rows))
     }
 
+    /// How far the voxels of a grid with the other affine lie from where this one has them, at
+    /// most, in voxels along one of this one's axes. Affines are linear: a corner lies farthest.
+    ///
+    /// # Errors
+    /// As [`Affine::check`], of either.
+    pub fn voxels_apart(&self, other: &Self, dims: [usize; 3]) -> Result<f64, AffineError> {
+        other.check()?;
+        let between = self.inverse()?.after(other);
+        let mut most = 0.0_f64;
+        for corner in 0..8_usize {
+            let voxel = [0, 1, 2].map(|axis| match (corner >> axis) % 2 {
+                1 => dims[axis] as f64 - 1.0,
+                _ => 0.0,
+            });
+            let there = between.apply(voxel);
+            most = (0..3).map(|axis| (there[axis] - voxel[axis]).abs()).fold(most, f64::max);
+        }
+        Ok(most)
+    }
+
     /// Leaves every point where it is.
     pub const IDENTITY: Self =
         Self([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);
@@ -203,6 +223,21 @@ mod tests {
         assert_eq!(LAS.spacing_mm(), [3.0; 3]);
         let sagittal = Affine([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]]);
         assert_eq!(sagittal.orientation(), "PIR");
+    }
+
+    #[test]
+    fn the_distance_of_two_grids_is_that_of_the_farthest_corner() {
+        let (mut shifted, mut stretched, mut broken) = (LAS, LAS, LAS);
+        shifted.0[1][3] += 1.5;
+        stretched.0[2][2] = 3.3;
+        broken.0[1][3] = f64::NAN;
+        let apart = |other: &Affine| LAS.voxels_apart(other, [10, 20, 30]);
+        // 1.5 mm of 3 mm; a tenth of 29 voxels.
+        for (other, expected) in [(&LAS, 0.0), (&shifted, 0.5), (&stretched, 2.9)] {
+            let Ok(found) = apart(other) else { unreachable!("not singular") };
+            assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
+        }
+        assert_eq!(apart(&broken), Err(AffineError::NotFinite));
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             files::write(&folder.join(format!("phase-{}.nii.gz", at + 1)), &labels)?;
         }
     }
-    let report = cine.report();
+    let report = cine.report(&pack.info.scores);
     // Nothing was found anywhere: that is no result.
     if let Some(reason) = report.phases.first().and_then(|phase| phase.refused.as_ref())
         && report.phases.iter().all(|phase| phase.volumes.is_none())

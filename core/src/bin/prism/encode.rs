@@ -1,12 +1,16 @@
 //! `prism encode`: pooled features (structure and sequence where the encoder has these
-//! branches, and fused), and the feature maps.
+//! branches, and fused), the feature maps, and what the pack's heads say of the scan; with
+//! `--together` what they say of several sequences of one study.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prism_core::pipeline::{self, Devices, Quiet};
+use prism_core::card::{Reading, reading};
+use prism_core::model::Pack;
+use prism_core::pipeline::{self, Answer, Devices, OpenedDevice, PooledFeature, Quiet};
+use prism_core::volume::Volume;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::files::{self, ModelArguments, ScanArguments};
@@ -15,40 +19,39 @@ use crate::files::{self, ModelArguments, ScanArguments};
 pub struct Arguments {
     #[command(flatten)]
     scan: ScanArguments,
+    /// Further sequences of the same study, on any grid
+    #[arg(requires = "together")]
+    more: Vec<PathBuf>,
+    /// One answer of the pack's heads for all sequences: each goes through the encoder by itself,
+    /// whole or, where it is too large for one pass, its middle window; the heads fuse them. The
+    /// file then has the pooled features of every scan and no maps
+    #[arg(long, conflicts_with_all = ["series", "volume"])]
+    together: bool,
     #[command(flatten)]
     model: ModelArguments,
-    /// Where the features go (safetensors)
+    /// Where the features go (safetensors); the heads' answers stand in its metadata
     #[arg(short, long)]
     output: PathBuf,
 }
 
+/// Name, shape and bytes of a tensor.
+type Stored = (String, Vec<usize>, Vec<u8>);
+
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = arguments.model.pack()?;
+    if arguments.together {
+        return together(arguments, &pack).await;
+    }
     let scan = arguments.scan.load()?;
-    let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
+    let opened = opened(arguments, &pack).await?;
     let model = opened.load(&pack)?;
     let encoding = pipeline::encode(&scan.volume, &model, &pack, &mut Quiet).await?;
-    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = encoding
-        .pooled
-        .iter()
-        .map(|feature| {
-            let name = format!("pooled.{}", feature.name);
-            (name, vec![feature.values.len()], bytes(&feature.values))
-        })
-        .collect();
+    let mut tensors = pooled(&encoding.pooled, "");
     for map in &encoding.maps {
         tensors.push((map.name.clone(), map.shape.to_vec(), bytes(&map.values)));
     }
-    let views = tensors
-        .iter()
-        .map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    let metadata = HashMap::from([
-        ("pack".to_owned(), pack.info.name.clone()),
-        ("sha256".to_owned(), pack.info.sha256.clone()),
-        ("affine".to_owned(), serde_json::to_string(&encoding.affine)?),
-    ]);
-    files::write(&arguments.output, &safetensors::serialize(views, Some(metadata))?)?;
+    let affine = ("affine".to_owned(), serde_json::to_string(&encoding.affine)?);
+    write(&arguments.output, &tensors, &pack, &encoding.answers, Some(affine))?;
     let pooled: Vec<String> = encoding
         .pooled
         .iter()
@@ -58,9 +61,112 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if !encoding.left_out.is_empty() {
         println!("  too large and left out: {}", encoding.left_out.join(", "));
     }
+    print(&encoding.answers, &pack, 1);
     Ok(())
+}
+
+/// The heads' answers for the sequences of one study.
+async fn together(arguments: &Arguments, pack: &Pack) -> Result<(), Box<dyn Error>> {
+    let paths = std::iter::once(&arguments.scan.scan).chain(&arguments.more);
+    let scans: Vec<Volume> =
+        paths.map(|path| Ok(files::load(path)?.volume)).collect::<Result<_, Box<dyn Error>>>()?;
+    let scans: Vec<&Volume> = scans.iter().collect();
+    let opened = opened(arguments, pack).await?;
+    let model = opened.load(pack)?;
+    let found = pipeline::answer_together(&scans, &model, pack, &mut Quiet).await?;
+    let numbered = found.pooled.iter().enumerate();
+    let tensors: Vec<Stored> =
+        numbered.flat_map(|(scan, features)| pooled(features, &format!("{scan}."))).collect();
+    write(&arguments.output, &tensors, pack, &found.answers, None)?;
+    println!("{}: {} scans together", arguments.output.display(), scans.len());
+    print(&found.answers, pack, scans.len());
+    Ok(())
+}
+
+async fn opened(arguments: &Arguments, pack: &Pack) -> Result<OpenedDevice, Box<dyn Error>> {
+    Ok(Devices::default().open_for(arguments.model.device, pack).await?)
+}
+
+/// Pooled features as `pooled.NAME`, behind what tells the scan.
+fn pooled(features: &[PooledFeature], scan: &str) -> Vec<Stored> {
+    features
+        .iter()
+        .map(|feature| {
+            let name = format!("{scan}pooled.{}", feature.name);
+            (name, vec![feature.values.len()], bytes(&feature.values))
+        })
+        .collect()
+}
+
+fn write(
+    path: &Path,
+    tensors: &[Stored],
+    pack: &Pack,
+    answers: &[Answer],
+    more: Option<(String, String)>,
+) -> Result<(), Box<dyn Error>> {
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    let mut metadata = HashMap::from([
+        ("pack".to_owned(), pack.info.name.clone()),
+        ("sha256".to_owned(), pack.info.sha256.clone()),
+    ]);
+    metadata.extend(more);
+    if !answers.is_empty() {
+        metadata.insert("answers".to_owned(), serde_json::to_string(answers)?);
+    }
+    files::write(path, &safetensors::serialize(views, Some(metadata))?)
+}
+
+/// What the heads say, how well each was measured, and which of them say nothing.
+fn print(answers: &[Answer], pack: &Pack, scans: usize) {
+    let architecture = &pack.info.architecture;
+    for answer in answers {
+        let shares = architecture.classifies(&answer.head);
+        let outputs = answer.outputs.iter().zip(&answer.values);
+        let said: Vec<String> =
+            outputs.map(|(output, &value)| words(output, value.into(), shares)).collect();
+        println!("  {}: {}", answer.head, said.join(", "));
+        println!("    {}", pipeline::measured(pack, &answer.head));
+    }
+    for (head, wanted) in architecture.wanting(scans) {
+        let how = if scans == 1 { " (--together)" } else { "" };
+        eprintln!(
+            "prism: note: the head \"{head}\" wants {wanted} sequences of one study together{how}"
+        );
+    }
+}
+
+/// An output and its value: a probability in percent, another value in its own unit.
+fn words(output: &str, value: f64, share: bool) -> String {
+    if share {
+        return format!("{output} {:.1} %", 100.0 * value);
+    }
+    let Reading { name, value, unit } = reading(output, value);
+    let decimals = match value.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{name} {value:.decimals$} {unit}").trim_end().to_owned()
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_in_their_own_units() {
+        assert_eq!(words("head", 0.714, true), "head 71.4 %");
+        // math.exp(6.2) = 492.749, math.exp(2.5) = 12.182
+        assert_eq!(words("ln TR / ms", 6.2, false), "TR 493 ms");
+        assert_eq!(words("ln TE / ms", 2.5, false), "TE 12.2 ms");
+        assert_eq!(words("age_years", 41.34, false), "age_years 41.3");
+    }
 }

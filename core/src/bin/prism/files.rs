@@ -15,7 +15,7 @@ const BRAIN: &[u8] = include_bytes!("../../../../public/packs/brain.safetensors"
 /// Which scan.
 #[derive(Args)]
 pub struct ScanArguments {
-    /// A NIfTI file, a DICOM file, a folder of DICOM files, or a zip of either
+    /// A NIfTI, NRRD or DICOM file, a folder of DICOM files, or a zip of them
     pub scan: PathBuf,
     /// Series of a study, as `prism info` lists it
     #[arg(long)]

@@ -36,6 +36,9 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
+/// Farthest that labels may lie from the voxels of their scan, in voxels.
+const MOST_APART: f64 = 0.01;
+
 fn class(text: &str) -> Result<(u16, String), String> {
     let wrong = "a number above 0 and a name, as in 17=Left-Hippocampus";
     let (id, name) = text.split_once('=').ok_or(wrong)?;
@@ -57,12 +60,16 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = opened.load(&pack)?;
     let mut scans = Vec::new();
-    for (scan, labels) in arguments.scans.iter().zip(&arguments.labels) {
+    for (scan, path) in arguments.scans.iter().zip(&arguments.labels) {
         let scan = files::load(scan)?.volume;
-        let labels = files::load(labels)?.volume;
+        let labels = files::load(path)?.volume;
         if scan.dims != labels.dims {
             let (scan, labels) = (scan.dims, labels.dims);
             return Err(FeatureError::Grid { labels, scan }.into());
+        }
+        let apart = scan.affine.voxels_apart(&labels.affine, scan.dims)?;
+        if apart > MOST_APART {
+            return Err(format!("{} ({})", FeatureError::Place(apart), path.display()).into());
         }
         let features = extract(&scan, &model, &pack, &mut Quiet).await?;
         scans.push((features, chosen(&labels, &table)));

@@ -7,22 +7,25 @@ use std::{fs, io};
 use clap::Args;
 use prism_core::formats::Scan;
 use prism_core::identify::{
-    self, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES,
+    self, Fits, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES,
 };
-use prism_core::model::{Pack, PackError, PackInfo};
+use prism_core::model::{Pack, PackError};
 use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::files::{self, ModelArguments, ScanArguments};
 
 /// The heads used unless others are named.
 const HEADS: &[u8] = include_bytes!("../../../../public/packs/identify.safetensors");
 
+/// Descriptions of the packs that ship.
+const SHIPPED: &str = include_str!("../../../../public/packs/index.json");
+
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     known: Known,
-    /// Folder of packs to choose from [default: the encoder's pack alone]
+    /// Folder of packs to choose from [default: those that ship]
     #[arg(long)]
     packs: Option<PathBuf>,
     /// Print JSON
@@ -44,7 +47,6 @@ pub struct Known {
 
 /// A scan that went through the encoder once, and of a whole head through the decoder.
 pub struct Seen {
-    pub pack: Pack,
     pub heads: HeadsPack,
     pub pooled: Vec<PooledFeature>,
     pub identification: Identification,
@@ -67,7 +69,7 @@ impl Known {
                 pipeline::tissue_contrast(volume, encoded, &model, &pack, &mut Quiet).await?;
             identification = shown_with(&heads, &mut pooled, tissues, &scan)?;
         }
-        Ok(Seen { pack, heads, pooled, identification })
+        Ok(Seen { heads, pooled, identification })
     }
 }
 
@@ -117,23 +119,42 @@ struct Printed<'a> {
     routing: &'a Routing,
     /// Name of the pack that fits.
     fits: Option<&'a str>,
+    /// Name of its file.
+    file: Option<&'a str>,
+}
+
+/// A pack to choose from.
+struct Candidate {
+    name: String,
+    file: String,
+    title: String,
+    fits: Option<Fits>,
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let seen = arguments.known.see().await?;
     let packs = match &arguments.packs {
-        None => vec![seen.pack.info.clone()],
+        None => shipped()?,
         Some(folder) => descriptions(folder)?,
     };
     let found = &seen.identification;
-    let routing = routing(found, &packs);
-    let fits = routing.best().map(|at| packs[at].name.as_str());
+    let asked = packs.iter().map(|pack| (pack.title.as_str(), pack.fits.as_ref()));
+    let routing = Routing::of(found, asked);
+    let best = routing.best().and_then(|at| packs.get(at));
     if arguments.json {
-        let printed = Printed { identification: found, routing: &routing, fits };
+        let printed = Printed {
+            identification: found,
+            routing: &routing,
+            fits: best.map(|pack| pack.name.as_str()),
+            file: best.map(|pack| pack.file.as_str()),
+        };
         println!("{}", serde_json::to_string_pretty(&printed)?);
         return Ok(());
     }
     print(found, &routing);
+    if let Some(pack) = best {
+        println!("pack         {}", pack.file);
+    }
     Ok(())
 }
 
@@ -151,13 +172,24 @@ pub fn print(found: &Identification, routing: &Routing) {
     }
 }
 
-/// Which of the packs fit.
-pub fn routing(found: &Identification, packs: &[PackInfo]) -> Routing {
-    Routing::of(found, packs.iter().map(|info| (info.title.as_str(), info.fits.as_ref())))
+/// The packs that ship and say which scans they are for; the others are started by hand.
+fn shipped() -> Result<Vec<Candidate>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Listed {
+        file: String,
+        title: String,
+        fits: Option<Fits>,
+    }
+    let listed: Vec<Listed> = serde_json::from_str(SHIPPED)?;
+    let candidate = |Listed { file, title, fits }: Listed| {
+        let name = file.trim_end_matches(".safetensors").to_owned();
+        Candidate { name, file, title, fits }
+    };
+    Ok(listed.into_iter().filter(|one| one.fits.is_some()).map(candidate).collect())
 }
 
-/// Descriptions of the packs in a folder, by file name; what is no network is left out.
-fn descriptions(folder: &Path) -> Result<Vec<PackInfo>, Box<dyn Error>> {
+/// The packs in a folder, by file name; what is no network is left out.
+fn descriptions(folder: &Path) -> Result<Vec<Candidate>, Box<dyn Error>> {
     let unreadable = |error: io::Error| files::unreadable(folder, &error);
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .map_err(unreadable)?
@@ -170,11 +202,36 @@ fn descriptions(folder: &Path) -> Result<Vec<PackInfo>, Box<dyn Error>> {
     for path in paths {
         let bytes = fs::read(&path).map_err(|error| files::unreadable(&path, &error))?;
         match Pack::read(&bytes) {
-            Ok(pack) => found.push(pack.info),
+            Ok(Pack { info, .. }) => found.push(Candidate {
+                name: info.name,
+                file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                title: info.title,
+                fits: info.fits,
+            }),
             // Heads, or a report's decoder: of other use.
             Err(PackError::NoMetadata) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heart_finds_its_pack_among_those_that_ship() {
+        let packs = shipped().unwrap_or_default();
+        let of_heart = |pack: &&Candidate| {
+            pack.fits.as_ref().is_some_and(|fits| fits.body_part.iter().any(|part| part == "heart"))
+        };
+        let found = packs.iter().find(of_heart);
+        let names = found.map(|pack| (pack.name.as_str(), pack.file.as_str()));
+        assert_eq!(names, Some(("cardiac", "cardiac.safetensors")));
+        // Of those that fit a head the brain pack goes first.
+        assert_eq!(packs.first().map(|pack| pack.name.as_str()), Some("brain"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs");
+        assert!(packs.iter().all(|pack| folder.join(&pack.file).is_file()));
+    }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prism_core::formats::nifti::write_labels;
-use prism_core::lesions::{Placed, find, lesions_csv, place};
+use prism_core::lesions::{FalseAlarms, Placed, find, lesions_csv, place};
 use prism_core::model::Pack;
 use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
+use prism_core::report::lesion_caution;
 use prism_core::volume::Volume;
 use serde::Serialize;
 
@@ -71,9 +72,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &arguments.csv {
         files::write(path, lesions_csv(&found.lesions).as_bytes())?;
     }
+    let false_alarms = FalseAlarms::of(&pack.info.scores);
     if arguments.json {
         let all = serde_json::json!({
             "summary": found.summary, "lesions": found.lesions, "sequences": sequences,
+            "false_alarms": false_alarms, "caution": lesion_caution(false_alarms).text,
         });
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
@@ -100,6 +103,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             lesion.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default(),
         );
     }
+    println!("{}", lesion_caution(false_alarms).text);
     Ok(())
 }
 

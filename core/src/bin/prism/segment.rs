@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use clap::Args;
 use prism_core::facts::{Run, coarse_borders};
 use prism_core::formats::{self, Scan};
-use prism_core::identify::Identification;
 use prism_core::identify::geometry::extent_mm;
+use prism_core::identify::{Identification, Route, Routing};
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, Devices, OpenedDevice, Quiet, Segmentation};
@@ -69,10 +69,10 @@ impl Finished {
         let volume = scan.volume;
         let scan = scan.load()?;
         let extent = extent_mm(&scan.volume.affine, scan.volume.dims);
-        if let Some(why) = pack.info.fits.as_ref().and_then(|fits| fits.wrong_size(extent)) {
-            eprintln!(
-                "prism: note: this scan is none for the pack, do not trust its labels: {why}"
-            );
+        let fits = pack.info.fits.as_ref();
+        let wrong_size = fits.and_then(|fits| fits.wrong_size(extent));
+        if let Some(why) = &wrong_size {
+            warn_of_labels(why);
         }
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
@@ -106,6 +106,13 @@ impl Finished {
                 Some(identify::shown_with(heads, &mut pooled, tissues, &scan)?)
             }
         };
+        // A wrong size was told before the run.
+        if wrong_size.is_none()
+            && let Some(found) = &identification
+            && let Some(Route::No(why)) = fits.map(|fits| fits.route(found))
+        {
+            warn_of_labels(&why);
+        }
         Ok(Self {
             pack,
             scan,
@@ -149,14 +156,21 @@ impl Finished {
     }
 }
 
+fn warn_of_labels(why: &str) {
+    eprintln!("prism: note: this scan is none for the pack, do not trust its labels: {why}");
+}
+
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let run = Finished::run(&arguments.scan, &arguments.model, arguments.identify).await?;
+    // The heads that identify a scan know the brain pack alone.
+    let identify = arguments.identify || arguments.model.pack.is_none();
+    let run = Finished::run(&arguments.scan, &arguments.model, identify).await?;
     let labels = &run.segmentation.labels;
     files::write(&arguments.output, &formats::nifti::write_labels(labels, &run.pack.info.labels)?)?;
     if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
         let input = run.report_input();
         if let Some(path) = &arguments.csv {
-            files::write(path, structures_csv(&input.structures).as_bytes())?;
+            let table = structures_csv(&input.structures, !input.scan.unit_assumed);
+            files::write(path, table.as_bytes())?;
         }
         if let Some(path) = &arguments.json {
             files::write(path, RunManifest::of(&input).to_json()?.as_bytes())?;
@@ -173,8 +187,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes)?;
         files::write(path, &safetensors::serialize([("logits", view)], None)?)?;
     }
-    if let Some(found) = &run.identification {
-        identify::print(found, &identify::routing(found, core::slice::from_ref(&run.pack.info)));
+    if let Some(found) = run.identification.as_ref().filter(|_| arguments.identify) {
+        let info = &run.pack.info;
+        identify::print(found, &Routing::of(found, [(info.title.as_str(), info.fits.as_ref())]));
     }
     run.print(&arguments.output);
     Ok(())

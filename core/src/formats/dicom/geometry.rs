@@ -34,6 +34,8 @@ pub(super) struct Layout {
     pub(super) dims: [usize; 3],
     pub(super) volumes: usize,
     pub(super) affine: Affine,
+    /// Whether the files state the spacing of the pixels and, of a single slice, its thickness.
+    pub(super) spacing_stated: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -54,6 +56,7 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Layout, String> {
         [1.0, 1.0]
     });
     let (columns, rows) = (first.columns, first.rows);
+    let (in_plane, through) = (first.pixel_spacing.is_some(), first.slice_spacing.is_some());
     let placed = spread(&mut frames, &mut warnings)?;
     let normal = cross(placed.row, placed.column);
     let mut positions = by_position(frames, normal);
@@ -75,7 +78,8 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Layout, String> {
     }));
     affine.check().map_err(|error| error.to_string())?;
     let dims = [columns, rows, slices.len()];
-    Ok(Layout { positions, slices, dims, volumes, affine, warnings })
+    let spacing_stated = in_plane && (through || positions.len() > 1);
+    Ok(Layout { positions, slices, dims, volumes, affine, spacing_stated, warnings })
 }
 
 /// The same file given twice counts once.

@@ -243,7 +243,7 @@ fn stack(
         format: Format::Dicom,
         dims: layout.dims,
         spacing_mm: layout.affine.spacing_mm(),
-        unit_stated: true,
+        unit_stated: layout.spacing_stated,
         volumes: layout.volumes,
         files: files.len(),
         acquisition: facts.acquisition,

@@ -6,10 +6,11 @@
 use super::header::Fields;
 use crate::volume::Affine;
 
-/// The affine in millimetres, and what had to be assumed for it.
-pub(super) fn affine(fields: &Fields) -> (Affine, Vec<String>) {
+/// The affine in millimetres, whether the file states spacing and unit for it, and what had to
+/// be assumed.
+pub(super) fn affine(fields: &Fields) -> (Affine, bool, Vec<String>) {
     let mut warnings = Vec::new();
-    let spacing = spacing(fields, &mut warnings);
+    let (spacing, spaced) = spacing(fields, &mut warnings);
     let mut affine = None;
     if fields.sform_code > 0 {
         affine = usable(Affine(fields.srow));
@@ -35,26 +36,29 @@ pub(super) fn affine(fields: &Fields) -> (Affine, Vec<String>) {
     });
     let scale = millimetres_per_unit(fields.xyzt_units, &mut warnings);
     // + 0.0 turns -0 into 0.
-    (Affine(affine.0.map(|row| row.map(|value| value * scale + 0.0))), warnings)
+    let affine = Affine(affine.0.map(|row| row.map(|value| value * scale + 0.0)));
+    (affine, spaced && names_unit(fields.xyzt_units), warnings)
 }
 
 fn usable(affine: Affine) -> Option<Affine> {
     affine.check().is_ok().then_some(affine)
 }
 
-/// pixdim[1..4], positive and finite.
-fn spacing(fields: &Fields, warnings: &mut Vec<String>) -> [f64; 3] {
+/// pixdim[1..4], positive and finite, and whether the file states all that is used of it.
+fn spacing(fields: &Fields, warnings: &mut Vec<String>) -> ([f64; 3], bool) {
     let stated = [fields.pixdim[1], fields.pixdim[2], fields.pixdim[3]];
     // A spacing along an axis of one voxel, or past dim[0], means nothing and is often 0.
     let matters = |axis: usize| fields.dim[0] > axis as i64 && fields.dim[axis + 1] > 1;
     // With a sform in use the spacing comes from its columns.
     let used = fields.sform_code <= 0 || usable(Affine(fields.srow)).is_none();
-    [0, 1, 2].map(|axis| {
+    let mut spaced = true;
+    let spacing = [0, 1, 2].map(|axis| {
         let length = stated[axis].abs();
         if length.is_finite() && length > 0.0 {
             return length;
         }
         if used && matters(axis) {
+            spaced = false;
             warnings.push(format!(
                 "The file does not state the voxel spacing along {}; 1 was assumed, so every \
                  volume in millilitres is uncertain.",
@@ -62,7 +66,8 @@ fn spacing(fields: &Fields, warnings: &mut Vec<String>) -> [f64; 3] {
             ));
         }
         1.0
-    })
+    });
+    (spacing, spaced)
 }
 
 /// Method 2: rotation from the unit quaternion (a, b, c, d), spacing, offset; pixdim[0] is qfac.
@@ -102,7 +107,7 @@ fn qform(fields: &Fields, spacing: [f64; 3]) -> Affine {
 }
 
 /// Whether a unit that NIfTI defines is named.
-pub(super) const fn unit_stated(xyzt_units: i32) -> bool {
+const fn names_unit(xyzt_units: i32) -> bool {
     matches!(xyzt_units & 7, 1..=3)
 }
 

@@ -121,7 +121,7 @@ pub(in crate::formats) struct Header {
     /// Slope and intercept, where the file asks for scaling.
     pub(in crate::formats) scaling: Option<(f64, f64)>,
     pub(in crate::formats) affine: Affine,
-    /// Whether the unit of length is one that the file states.
+    /// Whether the file states the spacing and its unit.
     pub(in crate::formats) unit_stated: bool,
     /// Time from a volume to the next in milliseconds, where the fourth axis is one of time.
     pub(in crate::formats) volume_step_ms: Option<f64>,
@@ -278,7 +278,7 @@ fn check(
             fields.vox_offset
         ));
     }
-    let (affine, mut notes) = geometry::affine(&fields);
+    let (affine, unit_stated, mut notes) = geometry::affine(&fields);
     affine.check().map_err(|error| {
         broken("the orientation", "a matrix that spans space", error.to_string())
     })?;
@@ -298,7 +298,7 @@ fn check(
         offset: fields.vox_offset.max(least) as u64,
         scaling,
         affine,
-        unit_stated: geometry::unit_stated(fields.xyzt_units),
+        unit_stated,
         // A fifth axis is none of time, so the volumes' order would say nothing.
         volume_step_ms: (volumes > 1 && volumes == sides[4])
             .then(|| geometry::volume_step_ms(&fields))

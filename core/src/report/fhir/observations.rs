@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::codes::{self, SNOMED, coding, concept, quantity, words};
 use super::{Ids, others};
 use crate::measure::{Judgement, Measure, StructureVolume, base_name};
-use crate::report::Report;
 use crate::report::findings::partner;
 use crate::report::sentence::clean;
+use crate::report::{Report, UNIT_ASSUMED};
 use crate::volume::Side;
 
 /// Decimals of a volume in millilitres: a tenth of a cubic millimetre.
@@ -30,6 +30,14 @@ pub fn observations(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
     all.extend(others::lesions(report));
     all.extend(others::function(report));
     all.extend(others::changes(report, ids));
+    if report.unit_assumed {
+        // The phases of the heart come from files of their own.
+        for (_, observation) in all.iter_mut().filter(|(key, _)| !key.starts_with("function-")) {
+            if observation["valueQuantity"]["unit"] == "mL" {
+                note(observation, UNIT_ASSUMED);
+            }
+        }
+    }
     for measure in &report.quality.measures {
         all.push((format!("quality-{}", measure.key), quality(measure)));
     }
@@ -48,6 +56,13 @@ pub(super) fn observation(code: Value) -> Value {
         )],
         "code": code,
     })
+}
+
+/// Adds a note behind those that are there.
+pub(super) fn note(observation: &mut Value, text: &str) {
+    let mut notes = observation["note"].as_array().cloned().unwrap_or_default();
+    notes.push(json!({ "text": text }));
+    observation["note"] = json!(notes);
 }
 
 pub(super) fn volume_code() -> Value {

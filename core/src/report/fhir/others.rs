@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::Ids;
 use super::codes::{self, DICOM, SNOMED, coding, concept, quantity, words};
-use super::observations::{MILLILITRE_DECIMALS, observation, volume_code, volume_key};
+use super::observations::{MILLILITRE_DECIMALS, note, observation, volume_code, volume_key};
 use crate::lesions::{Lesion, Place};
 use crate::report::sentence::clean;
-use crate::report::{LesionFacts, Report, heart, lesions as sentences};
+use crate::report::{LesionFacts, NOT_USABLE, Report, UNIT_ASSUMED, lesions as sentences};
 
 fn probability(value: f64) -> Value {
     json!({
@@ -79,17 +79,21 @@ fn lesion(row: &Lesion) -> Value {
 
 /// Volumes, stroke volumes, ejection fractions and mass.
 pub fn function(report: &Report) -> Vec<(String, Value)> {
-    let rows = report.heart.as_ref().map(heart::rows).unwrap_or_default();
-    rows.into_iter()
-        .filter_map(|(row, usable)| {
+    let Some(phases) = report.heart.as_ref().map(|heart| &heart.report) else { return Vec::new() };
+    phases
+        .rows()
+        .into_iter()
+        .filter_map(|row| {
             let (code, place) = codes::function(row.key)?;
             let mut number = observation(concept(code, row.name));
             number["bodySite"] = place;
             number["valueQuantity"] = quantity(row.value?, row.unit, 2);
             number["method"] = words(&row.formula);
-            if !usable {
-                let words = "Not usable: this model is too far from hearts drawn by hand.";
-                number["note"] = json!([{ "text": words }]);
+            if !row.usable {
+                note(&mut number, NOT_USABLE);
+            }
+            if !phases.unit_stated && row.unit != "%" {
+                note(&mut number, UNIT_ASSUMED);
             }
             Some((format!("function-{}", row.key), number))
         })

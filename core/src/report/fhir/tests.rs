@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::report::tests::{HOSTILE, full_input, heart_input, input};
-use crate::report::{Edits, Report, ReportInput, RunManifest, Wording};
+use crate::report::{Edits, NOT_USABLE, Report, ReportInput, RunManifest, UNIT_ASSUMED, Wording};
 
 const SCHEMA: &str = include_str!("../../../../tests/golden/fhir/schema.json");
 
@@ -176,7 +176,30 @@ fn lesions_function_and_change_are_observations() {
     };
     assert_eq!(of("8811-2")["valueQuantity"]["value"], 23.65);
     assert_eq!(of("18087-7")["valueQuantity"]["code"], "g");
-    assert!(of("8818-7")["note"][0]["text"].as_str().is_some_and(|n| n.starts_with("Not usable")));
+    let weak = of("8818-7")["note"].clone();
+    assert_eq!(weak, json!([{ "text": NOT_USABLE }]));
+    // The phases do not state their unit; the scan does.
+    assert_eq!(of("18087-7")["note"], json!([{ "text": UNIT_ASSUMED }]));
+    assert_eq!(of("8811-2")["note"], Value::Null);
+    assert!(!of("118565006").to_string().contains(UNIT_ASSUMED));
+}
+
+#[test]
+fn millilitres_of_an_assumed_unit_are_marked() {
+    let mut assumed = full_input();
+    assumed.scan.unit_assumed = true;
+    let bundle = bundle(&assumed, &Edits::default());
+    assert_eq!(Schema::read().errors(&bundle), Vec::<String>::new());
+    let all = resources(&bundle, "Observation");
+    let marked = |o: &Value| o["note"].to_string().contains(UNIT_ASSUMED);
+    let volumes = || all.iter().filter(|o| o["valueQuantity"]["unit"] == "mL");
+    assert!(volumes().count() > 20 && volumes().all(|o| marked(o)));
+    assert!(all.iter().filter(|o| marked(o)).all(|o| o["valueQuantity"]["unit"] == "mL"));
+    // What else there is to note stays first.
+    let stem = all.iter().find(|o| o["bodySite"]["text"] == "brainstem");
+    let notes = stem.map(|o| o["note"].clone()).unwrap_or_default();
+    assert!(notes[0]["text"].as_str().is_some_and(|text| text.starts_with("1 voxel")), "{notes}");
+    assert_eq!(notes[1]["text"], UNIT_ASSUMED);
 }
 
 /// Every code of three bundles with its published name: `tests/golden/fhir/codes.json`, made

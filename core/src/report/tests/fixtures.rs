@@ -7,8 +7,9 @@ use crate::lesions::{FalseAlarms, Lesion, Place, Summary};
 use crate::measure::cardiac::{Measured, Phase};
 use crate::measure::{quality, structures};
 use crate::report::{
-    ChangeFacts, CineReport, ComparisonFacts, DeviceFacts, HeadAnswer, HeartFacts, LesionFacts,
-    PackFacts, ReportInput, ScanFacts, SequenceFacts, SoftwareFacts, StageTime,
+    ChangeFacts, CineReport, ComparisonFacts, DeviceFacts, HeadAnswer, HeartFacts,
+    LesionChangeFacts, LesionFacts, PackFacts, ReportInput, ScanFacts, SequenceFacts,
+    SoftwareFacts, StageTime,
 };
 use crate::volume::{Affine, Label, LabelMap, LabelTable, Side, Volume};
 
@@ -109,6 +110,7 @@ pub fn input() -> ReportInput {
             kind: "GPU".into(),
             adapter: "Example 4090".into(),
             software: true,
+            half_precision: false,
             fallback: None,
         },
         timings: vec![
@@ -191,7 +193,7 @@ fn beat() -> HeartFacts {
         },
         "function": { "Right-Ventricle EF mean absolute error, points": 14.4 },
     });
-    let report = CineReport::of(false, &[None, None, None], measured);
+    let report = CineReport::of(false, &[None, None, None], measured, &scores);
     HeartFacts::of(report, PackFacts { name: "cardiac".into(), ..PackFacts::default() }, &scores)
 }
 
@@ -210,6 +212,11 @@ pub fn second_scan() -> ComparisonFacts {
             change(4, "right hippocampus", 1.9, false),
         ]),
         atlas: false,
+        lesions: Some(LesionChangeFacts {
+            changed: vec![("new".into(), 2, 0.75)],
+            smaller: 3,
+            largest_null_ml: 0.03,
+        }),
     }
 }
 
