@@ -1,7 +1,8 @@
 """Labels for unlabelled T1w heads, made by the model itself: the anatomies of the second training phase.
 
     python -m training.self_training --run training/runs/brain2mm
-    python -m training.self_training --prism target/debug/prism    # by the pack that ships, for the lesion pack
+    python -m training.self_training --run training/checkpoints/brain2mm.safetensors    # on a fresh machine
+    python -m training.self_training --prism target/debug/prism    # by the pack that ships
 
 For every head of t1_wholehead (never of eval_t1_labelled) the model's probabilities are averaged over
 flips (sides exchanged), scales and gammas at 2 mm. The average is the prior of a mixture model: every
@@ -37,7 +38,7 @@ from training.model import Network
 from training.paths import cache_folder, data_folder, runs_folder
 from training.precision import autocast
 from training.synth import DOUBT_BIT, DOUBTS, Brain, Plan, synthesise
-from training.train import brain_network, load_matching
+from training.train import brain_network, earlier, load_matching
 
 # FreeSurfer ids that share one Gaussian in T1w.
 TISSUES = [
@@ -244,7 +245,7 @@ def check(network: Network, ratio: np.ndarray, cache: Path) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=runs_folder() / "brain2mm")
+    parser.add_argument("--run", type=Path, default=runs_folder() / "brain2mm", help="or a float16 export")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--threads", type=int, default=2)
@@ -256,10 +257,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
     if arguments.prism is None:
-        state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+        stored = arguments.run if arguments.run.is_file() else arguments.run / "checkpoint.pt"
+        weights, _, source, _ = earlier(str(stored), "cpu")
         network = Network(brain_network()).eval().to(memory_format=torch.channels_last_3d)
-        load_matching(network, state["average"])
-        source = state["step"]
+        load_matching(network, weights)
         ratio = volume_ratios(network, brain, arguments.seed)
         print({name: round(float(ratio[i + 1]), 2) for i, (_, name, _) in enumerate(BRAIN[:18])}, flush=True)
         if arguments.check:
