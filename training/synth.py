@@ -67,6 +67,7 @@ class Plan:
     real: float = 0.0  # share of real scans with predicted labels
     predicted: float = 0.0  # share of synthetic scans whose anatomy is a predicted label map
     spacing: float = SPACING  # of the output grid, millimetres
+    acted: float = 0.0  # share of T2w, FLAIR and PD made from the greys of a real T1w scan (lesions)
 
 
 class Maps:

@@ -62,7 +62,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--rounds", type=int, default=2, help="samples of every set and finding")
-    parser.add_argument("--acted", type=float, default=0.75, help="as in the config that trained it")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -71,13 +70,14 @@ def main() -> None:
     model.load_state_dict(state["average"])
     brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
     drawn, real = brain.drawn.part(HELD_DRAWN), brain.predicted.part(HELD_REAL)
-    plan = Plan(WINDOW, (1.0,), 1.0, real=0.6, spacing=1.5)
+    settings = json.loads((arguments.run / "log.jsonl").read_text().split("\n", 1)[0])
+    plan = Plan(WINDOW, (1.0,), 1.0, real=0.6, spacing=1.5, acted=settings.get("acted", 0.0))
     voxel_ml = 1.5**3 / 1000
     cases = []
     for index in range(arguments.rounds * len(SETS) * len(FINDINGS)):
         finding = FINDINGS[index % len(FINDINGS)]
         names = SETS[index // len(FINDINGS) % len(SETS)]
-        case = synthesise(brain, drawn, real, SEED, index, plan, names, finding, arguments.acted)
+        case = synthesise(brain, drawn, real, SEED, index, plan, names, finding)
         background = probabilities(model, case["image"])[0].astype(np.float32)
         cases.append((background, case["target"].numpy() > 0))
     best, chosen = -1.0, 0.0

@@ -24,10 +24,10 @@ class Development:
         brain = Brain(cache, data / "labelmaps_brain" / "priors")
         drawn, real = brain.drawn.part(HELD_DRAWN), brain.predicted.part(HELD_REAL)
         spacing = config["preprocessing"]["spacing_mm"][0]
-        plan = Plan(tuple(config["development_size"]), (1.0,), 1.0, real=0.6, spacing=spacing)
+        plan = Plan(tuple(config["development_size"]), (1.0,), 1.0, real=0.6, spacing=spacing, acted=config.get("acted", 0.0))
         self.voxel_ml = spacing**3 / 1000
         self.cases = [
-            synthesise(brain, drawn, real, SEED, 10 * i + j, plan, names, finding, config.get("acted", 0.0))
+            synthesise(brain, drawn, real, SEED, 10 * i + j, plan, names, finding)
             for i, names in enumerate(SETS)
             for j, finding in enumerate(["white matter", "mass", "none"])
         ]

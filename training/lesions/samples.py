@@ -77,7 +77,7 @@ def measured(image: Tensor, ids: np.ndarray) -> Tissue:
 
 def synthesise(
     brain: Brain, drawn: Maps, real: Maps | None, seed: int, index: int, plan: Plan,
-    names: list[str] | None = None, finding: str | None = None, acted: float = 0.0,
+    names: list[str] | None = None, finding: str | None = None,
 ) -> dict:
     """image [sequences, x, y, z] in 0..1, target (uint8) with its half and quarter, names, finding.
 
@@ -118,7 +118,7 @@ def synthesise(
     kept = torch.from_numpy(keep.reshape(-1) > 0)[code(scene.centre)]
     behind = uniform(rng, 0, 0.2) if stripped and rng.random() < 0.2 else 0.0
     images = [
-        one_sequence(brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan, acted)
+        one_sequence(brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan)
         for name in names
     ]
     image = torch.stack(images)
@@ -156,13 +156,11 @@ def place_masses(anatomy: paint.Anatomy, painted: paint.Painted, centre: np.ndar
             paint.mass(anatomy, painted, paint.pick(tissue, rng), uniform(rng, 2.5, 8), kind)
 
 
-def one_sequence(
-    brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan, acted
-) -> Tensor:
-    """Image [x, y, z] of one sequence, 0..1; `acted`: share of T2w, FLAIR and PD made from a real T1w scan."""
+def one_sequence(brain, scene, anatomy, painted, biology, name, keep, stripped, rng, torch_rng, plan) -> Tensor:
+    """Image [x, y, z] of one sequence, 0..1."""
     scanned = scene.scan is not None
     real = scanned and (name == "T1w" or (name == "T1ce" and rng.random() < 0.4))
-    curved = scanned and acted and name in ("T2w", "FLAIR", "PD") and rng.random() < acted
+    curved = scanned and plan.acted and name in ("T2w", "FLAIR", "PD") and rng.random() < plan.acted
     own = real or curved
     means, spread = (np.ones(LABELS), np.zeros(LABELS)) if own else sequence(brain, rng, name)
     table = torch.from_numpy((keep * means[None]).reshape(-1)).float()
@@ -174,7 +172,7 @@ def one_sequence(
         scan = [through(grey, knots, values) for grey in scene.scan]
         image = mean_image(replace(scene, scan=scan), table, True)
     inside = image > 0
-    if acted:
+    if plan.acted:
         uneven_tissue(image, anatomy.ids, name, tissue, anatomy.noise, rng)
     apply(image, painted, biology, tissue, name, rng)
     image *= inside
@@ -205,7 +203,7 @@ class Samples(torch.utils.data.Dataset):
         size = self.config["sizes"][int(rng.choice(len(shares), p=shares))]
         return Plan(
             tuple(size), (1.0,), 1.0, real=self.config["real"],
-            spacing=self.config["preprocessing"]["spacing_mm"][0],
+            spacing=self.config["preprocessing"]["spacing_mm"][0], acted=self.config.get("acted", 0.0),
         )  # fmt: skip
 
     def __getitem__(self, step: int) -> dict:
@@ -213,7 +211,4 @@ class Samples(torch.utils.data.Dataset):
             torch.set_num_threads(1)
             self.brain = Brain(self.cache, self.priors)
             self.drawn, self.real = self.brain.drawn.part(DRAWN), self.brain.predicted.part(REAL)
-        return synthesise(
-            self.brain, self.drawn, self.real, self.config["seed"], step, self.plan(step),
-            acted=self.config.get("acted", 0.0),
-        )  # fmt: skip
+        return synthesise(self.brain, self.drawn, self.real, self.config["seed"], step, self.plan(step))
