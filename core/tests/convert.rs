@@ -4,7 +4,9 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use prism_core::convert::{Checkpoint, ConvertError, Converted, Mismatch, Wanted, convert};
 use prism_core::convert::{cosine, encoder, matches_pattern, middle};
@@ -12,6 +14,7 @@ use prism_core::model::pack::is_quantised;
 use prism_core::model::{Architecture, EncoderConfig, Merging, Pack, Prism};
 use prism_core::volume::{Affine, Volume};
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView, serialize};
 
 const EXPECTED: &[u8] = include_bytes!("../../tests/golden/convert/expected.safetensors");
 const TINY: &str = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
@@ -319,5 +322,148 @@ fn the_committed_checkpoint_becomes_the_pack_that_python_exported() {
             let difference = (ours[at] - theirs[at]).abs();
             assert!(difference <= allowed, "{name}, value {at}: {difference} of {allowed}");
         }
+    }
+}
+
+/// A relative of the published encoder: small, but most of its tensors are rounded.
+const SMALL: &str = "swin:dim=12,depths=2-2-2-2,heads=3-6-12-24";
+
+/// A checkpoint with weights as in `swin.rs`, unit gain for matrices and kernels, norms around
+/// 1, biases around 0; `change` is given each tensor's name and values.
+fn seeded(folder: &Path, arch: &str, change: impl Fn(&str, &mut [f32])) -> PathBuf {
+    let encoder = encoder(arch).expect("an architecture");
+    let architecture = Architecture { encoder, branches: false, heads: vec![], renderer: None };
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (name, shape) in Prism::tensors(&architecture).expect("tensors") {
+        let gain = (3.0 / shape[1..].iter().product::<usize>() as f32).sqrt();
+        let (spread, middle) = match shape.len() {
+            1 if name.ends_with(".weight") => (0.5, 1.0),
+            1 => (0.3, 0.0),
+            _ => (gain, 0.0),
+        };
+        let count = shape.iter().product::<usize>();
+        let mut values: Vec<f32> = (0..count).map(|_| middle + spread * noise()).collect();
+        change(&name, &mut values);
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        tensors.push((name, shape, bytes));
+    }
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a tensor"))
+    });
+    let path = folder.join("seeded.safetensors");
+    std::fs::write(&path, serialize(views, None).expect("a checkpoint")).expect("a file");
+    path
+}
+
+/// `prism convert CHECKPOINT -o PACK --arch ARCH` and more.
+fn by_command(checkpoint: &Path, pack: &Path, arch: &str, more: &[&OsStr]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_prism"))
+        .arg("convert")
+        .arg(checkpoint)
+        .arg("-o")
+        .arg(pack)
+        .args(["--arch", arch, "--licence", "CC0-1.0"])
+        .args(more)
+        .output()
+        .expect("prism runs")
+}
+
+/// The same, int8 compared with full precision on the sample scan.
+fn checked(checkpoint: &Path, pack: &Path, arch: &str) -> Output {
+    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), ".."].iter().collect();
+    let sample = root.join("public/samples/sample_t1w.nii.gz");
+    let [device, cpu, check] = ["--device", "cpu", "--check"].map(OsStr::new);
+    by_command(checkpoint, pack, arch, &[device, cpu, check, sample.as_os_str()])
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn int8_keeps_the_features_of_the_sample(arch: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = seeded(folder.path(), arch, |_, _| {});
+    let path = folder.path().join("pack.safetensors");
+    let output = checked(&checkpoint, &path, arch);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    let cosines: Vec<f64> = said
+        .lines()
+        .filter(|line| line.contains("cosine similarity of int8 and f32"))
+        .filter_map(|line| line.split_whitespace().next_back()?.parse().ok())
+        .collect();
+    println!("{arch}: {cosines:?}");
+    // The deepest map and the first levels' middle; the encoder has no branches.
+    assert_eq!(cosines.len(), 2, "{said}");
+    assert!(cosines.iter().all(|cosine| (0.999..1.0001).contains(cosine)), "{cosines:?}");
+    // A line for each tensor that is rounded, and for no other.
+    let pack = Pack::read(&std::fs::read(&path).expect("the pack")).expect("a pack");
+    for (name, shape) in pack.tensors() {
+        let end = format!(" {name} {shape:?}");
+        let told = said.lines().any(|line| line.contains(" % ") && line.ends_with(&end));
+        assert_eq!(told, is_quantised(name, shape), "{name}");
+    }
+}
+
+#[test]
+fn a_small_encoder_in_int8_has_the_features_of_the_sample() {
+    int8_keeps_the_features_of_the_sample(SMALL);
+}
+
+#[test]
+#[ignore = "half a minute of processor"]
+fn the_published_encoder_in_int8_has_the_features_of_the_sample() {
+    int8_keeps_the_features_of_the_sample("swin-b");
+}
+
+/// One input of the last layer becomes 0, so that its weights may be of any size: in full
+/// precision they do nothing, in int8 they make all others of their rows 0.
+fn spoil(name: &str, values: &mut [f32]) {
+    match name.strip_prefix("swinViT.layers4.0.downsample.") {
+        Some("norm.weight" | "norm.bias") => values[0] = 0.0,
+        // Eight tokens of 96 channels.
+        Some("reduction.weight") => values.chunks_exact_mut(768).for_each(|row| row[0] = 1000.0),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_pack_whose_features_int8_spoils_is_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = seeded(folder.path(), SMALL, spoil);
+    let path = folder.path().join("pack.safetensors");
+    let output = checked(&checkpoint, &path, SMALL);
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+    assert!(said.contains("the pack was not written") && said.contains("0.999"), "{said}");
+    let files = std::fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(files, 1, "something was written beside the checkpoint");
+}
+
+#[test]
+fn the_command_lists_what_is_missing_or_left_over_and_takes_what_is_allowed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pack.safetensors");
+    let bias = "swinViT.layers2.0.blocks.1.attn.qkv.bias";
+    for (file, line, allow) in [
+        ("missing.pt", format!("missing    {bias} [12]"), ["--allow-missing", bias]),
+        (
+            "extra.pt",
+            "left over  swinViT.head.weight [4, 2]".to_owned(),
+            ["--allow-extra", "swinViT.head.weight"],
+        ),
+    ] {
+        let output = by_command(&golden(file), &path, TINY, &[]);
+        let said = text(&output.stdout);
+        assert!(!output.status.success() && !path.exists(), "{file}: {said}");
+        assert_eq!(said.lines().collect::<Vec<_>>(), [line.as_str()], "{file}");
+        let output = by_command(&golden(file), &path, TINY, &allow.map(OsStr::new));
+        assert!(output.status.success(), "{file}: {}", text(&output.stderr));
+        std::fs::remove_file(&path).expect("the pack");
     }
 }

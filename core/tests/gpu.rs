@@ -11,6 +11,9 @@ mod adapter;
 
 use burn::tensor::{DType, Distribution, Int, Tensor, TensorData};
 use prism_core::kernels::{self, WindowPlaces};
+use prism_core::model::pack::{NamedTensor, Precision, TensorSource};
+use prism_core::model::unetr::UnetrBlock;
+use prism_core::model::{Pack, PackInfo, Unpaced};
 use prism_core::pipeline::Device;
 
 /// Allowed difference in standard deviations of the expected values.
@@ -205,6 +208,49 @@ impl Comparison {
         self.report(name, expected.unsqueeze(), actual.unsqueeze(), TOLERANCE);
     }
 
+    /// A block of the published network whose weights are larger than what one tensor holds of
+    /// them (75 MB, as the GPU keeps them), as those of the two largest encoders are.
+    fn large_weights(&mut self) {
+        const CHANNELS: usize = 832;
+        let info: PackInfo = serde_json::from_value(serde_json::json!({
+            "schema": 1, "name": "block", "title": "Block", "version": "0", "sha256": "",
+            "architecture": {
+                "encoder": {
+                    "kind": "residual_pyramid", "in_channels": 1,
+                    "channels": [4, 8], "convs": [1, 1],
+                },
+            },
+            "preprocessing": {
+                "orientation": "RAS", "spacing_mm": [1.0, 1.0, 1.0],
+                "intensity": { "rule": "zscore_nonzero" }, "window": [32, 32, 32], "overlap": 0.5,
+            },
+        }))
+        .expect("description");
+        let gain = (3.0 / (27 * CHANNELS) as f64).sqrt();
+        let tensors = ["conv1", "conv2"].map(|conv| {
+            let spread = Distribution::Uniform(-gain, gain);
+            let values = Tensor::<1>::random([CHANNELS * CHANNELS * 27], spread, &self.cpu);
+            NamedTensor {
+                name: format!("block.{conv}.conv.weight"),
+                shape: vec![CHANNELS, CHANNELS, 3, 3, 3],
+                values: values.into_data().try_into_vec().expect("floats"),
+            }
+        });
+        let pack = Pack::build(info, Vec::from(tensors), Precision::Float32).expect("pack");
+        let run = |x: Tensor<5>, dtype: DType| {
+            let mut source = TensorSource::new(&pack);
+            source.keep_as(dtype);
+            let block = UnetrBlock::load(&mut source, "block", CHANNELS, CHANNELS, &x.device());
+            let block = block.expect("a block");
+            pollster::block_on(block.in_parts(x, &mut Unpaced)).expect("a map")
+        };
+        let (x, y) = self.random([1, CHANNELS, 4, 4, 4]);
+        let kept = y.dtype();
+        let (expected, actual) = (run(x, DType::F32), run(y, kept));
+        // Sums of 22,464 products, twice.
+        self.report("weights in parts".into(), expected, actual, 3.0 * TOLERANCE);
+    }
+
     /// What the published encoder is made of beside convolutions.
     fn transformer(&mut self) {
         for masked in [false, true] {
@@ -293,5 +339,6 @@ fn compare(mut check: Comparison) {
     check.upsample_add([1, 4, 80, 96, 80]);
     check.classify([1, 16, 96, 96, 96], 33);
     check.transformer();
+    check.large_weights();
     assert!(check.wrong.is_empty(), "{:#?}", check.wrong);
 }

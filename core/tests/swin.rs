@@ -242,7 +242,11 @@ fn every_order_of_patch_merging_agrees_with_monai() {
 
 #[test]
 fn every_fusion_of_sequences_agrees_with_monai() {
-    let device = Device::flex();
+    fusions_agree(&Device::flex());
+}
+
+/// The published head behind each way of fusing three sequences.
+fn fusions_agree(device: &Device) {
     let head = |name: &str, fusion: serde_json::Value| {
         serde_json::json!({
             "kind": "classification", "name": name, "input": "fused",
@@ -257,8 +261,8 @@ fn every_fusion_of_sequences_agrees_with_monai() {
             head("transformer", serde_json::json!({ "kind": "transformer", "heads": 4 })),
         ],
     }));
-    let model = Prism::load(&pack, &device).expect("model");
-    let features = tensor("features", [3, 192, 1, 1, 1]);
+    let model = Prism::load(&pack, device).expect("model");
+    let features = tensor("features", [3, 192, 1, 1, 1]).to_device(device);
     let sequences: Vec<Features> = (0..3)
         .map(|i| {
             let map = features.clone().narrow(0, i, 1);
@@ -335,6 +339,7 @@ fn the_gpu_agrees_with_monai() {
     let swin = pack(serde_json::json!({ "encoder": small("repeated"), "branches": false }));
     if let Some(opened) = adapter::gpu(Some(&swin)) {
         network_agrees(&opened.device, Storage::Single);
+        fusions_agree(&opened.device);
         if has_halves(&opened.device) {
             // Which it would not be if the self-test had failed.
             assert_eq!(opened.report.storage, Storage::Half);

@@ -1,25 +1,32 @@
-//! The encoder's features: colours, places that look alike, a segmentation taught with a brush in one and in two
-//! scans, a classifier taught with labels of whole scans.
+//! The encoder's features: colours, places that look alike in one and in two scans, a segmentation taught with a brush
+//! in one and in two scans, a classifier taught with labels of whole scans; the same of an encoder of others.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use prism_core::formats::nifti::write_volume;
 use prism_core::model::{HeadConfig, Pack, Prism};
 use prism_core::pipeline::Device;
+use prism_core::volume::{Volume, offset};
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
 
+use crate::models::{rows, shipped};
 use crate::reading::{assert_content, pane};
 
 /// How long the encoder, or a fit, may take on two shared cores.
 const TIMEOUT: Duration = Duration::from_secs(240);
 
 fn open_small<'stage>(stage: &'stage Stage) -> Page<'stage> {
+    open(stage, &scans::small(&stage.folder))
+}
+
+fn open<'stage>(stage: &'stage Stage, scan: &Path) -> Page<'stage> {
     let page = stage.open();
     page.choose("device-choice", "cpu");
-    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.choose_files("file-input", &[scan.to_owned()]);
     page.wait_for_state("scan", PATIENCE);
     page.click("#tab-features");
     page
@@ -62,6 +69,144 @@ pub fn features_are_seen_as_colours_and_a_click_finds_what_looks_alike(stage: &S
     page.wait_until("a grey plane again", PATIENCE, &|page| {
         page.colour_shown(&pane("axial")) < grey + 5.0
     });
+    assert_content(&page);
+}
+
+/// Waits until the worker is at no question about features.
+fn wait_for_rest(page: &Page<'_>) {
+    page.wait_until("no open question", TIMEOUT, &|page| page.text("features-busy").is_empty());
+}
+
+/// The small scan with other grey values, elsewhere in the world by so many millimetres.
+fn moved(folder: &Path, name: &str, by_mm: [f64; 3]) -> PathBuf {
+    let path = scans::changed(folder, name, |value| 0.5 * value.powf(0.95));
+    let mut volume = scans::read(name, &fs::read(&path).expect("the changed scan"));
+    for (row, mm) in volume.affine.0.iter_mut().zip(by_mm) {
+        row[3] += mm;
+    }
+    fs::write(&path, write_volume(&volume).expect("a NIfTI file")).expect("writing the scan");
+    path
+}
+
+pub fn a_place_that_is_kept_is_found_in_another_scan(stage: &Stage) {
+    let page = open_small(stage);
+    page.click("features-similar");
+    page.wait_until("a first answer", TIMEOUT, &|page| page.has("similar-found"));
+    assert!(!page.has("similar-kept"), "no place is kept yet");
+    let first = page.attribute("similar-found", "data-mm");
+    page.click_at(&pane("axial"), [0.42, 0.4]);
+    page.wait_until("another place", TIMEOUT, &|page| {
+        let place = page.attribute("similar-found", "data-mm");
+        !place.is_empty() && place != first
+    });
+    // The mouse rests where it clicked.
+    let clicked = numbers(&page, "cursor-readout", "data-mm");
+    wait_for_rest(&page);
+    page.click("similar-keep");
+    page.wait_until("the place to be kept", PATIENCE, &|page| page.has("similar-kept"));
+
+    let by_mm = [12.0, -8.0, 10.0];
+    open_next(&page, &moved(&stage.folder, "moved_t1w.nii.gz", by_mm));
+    page.wait_until("an answer in the other scan", TIMEOUT, &|page| page.has("similar-found"));
+    assert!(page.text("similar-found").contains("the crosshair"), "{}", page.text("similar-found"));
+    wait_for_rest(&page);
+    page.click("similar-kept");
+    page.wait_until("the kept place", TIMEOUT, &|page| {
+        page.text("similar-found").contains("the kept place")
+    });
+    let found = numbers(&page, "similar-found", "data-mm");
+    let expected: Vec<f64> = clicked.iter().zip(by_mm).map(|(mm, by)| mm + by).collect();
+    let squares = found.iter().zip(&expected).map(|(a, b)| (a - b).powi(2));
+    let distance = squares.sum::<f64>().sqrt();
+    println!("  found {distance:.1} mm from where it lies");
+    assert!(found.len() == 3 && distance < 8.0, "{found:?}, not {expected:?}");
+    let score = numbers(&page, "similar-found", "data-score");
+    assert!(score[0] > 0.5 && score[0] <= 1.001, "{score:?}");
+    assert_content(&page);
+}
+
+/// A cube of 64 mm out of the middle of the sample's brain, its voxels as they are.
+fn middle(folder: &Path) -> PathBuf {
+    const SIDE: usize = 64;
+    const CORNER: [usize; 3] = [56, 72, 78];
+    let sample = scans::read("sample", &fs::read(scans::sample()).expect("the sample scan"));
+    let mut data = Vec::with_capacity(SIDE * SIDE * SIDE);
+    for z in 0..SIDE {
+        for y in 0..SIDE {
+            let from = offset(sample.dims, [CORNER[0], CORNER[1] + y, CORNER[2] + z]);
+            data.extend_from_slice(&sample.data[from..from + SIDE]);
+        }
+    }
+    let affine = sample.affine.rescaled([1.0; 3], CORNER.map(|corner| corner as f64));
+    let volume = Volume::new(data, [SIDE; 3], affine).expect("a volume");
+    let path = folder.join("middle_t1w.nii.gz");
+    fs::write(&path, write_volume(&volume).expect("a NIfTI file")).expect("writing the scan");
+    path
+}
+
+pub fn an_imported_encoder_is_seen_searched_and_taught(stage: &Stage) {
+    let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/convert/flat.pt");
+    let arch = "swin:dim=2,depths=1-2-1-1,heads=1-2-2-4,window=2";
+    let pack = stage.convert_by_command(&checkpoint, arch, &[]);
+    let imported = Pack::read(&fs::read(&pack).expect("the pack")).expect("a pack").info;
+    // Voxels of the network's size: a slice's middle is then a voxel's, and no border between two.
+    let scan = middle(&stage.folder);
+    let page = open(stage, &scan);
+    page.drop_files("#planes", std::slice::from_ref(&pack));
+    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == shipped() + 1);
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+
+    let grey = page.colour_shown(&pane("axial"));
+    page.click("features-colours");
+    page.wait_until("the colours", TIMEOUT, &|page| page.has("features-explained"));
+    page.wait_until("a coloured plane", PATIENCE, &|page| {
+        page.colour_shown(&pane("axial")) > grey + 10.0
+    });
+
+    page.click("features-similar");
+    page.wait_until("a first answer", TIMEOUT, &|page| page.has("similar-found"));
+    page.click_at(&pane("axial"), [0.42, 0.41]);
+    let place = page.attribute("cursor-readout", "data-mm");
+    wait_for_rest(&page);
+    let score = numbers(&page, "similar-found", "data-score");
+    let command = stage.similarity_by_command(&scan, &pack, &place);
+    let theirs = command[0]["score"].as_f64().expect("a number");
+    println!("  most similar: {score:?} in the page, {theirs} by the command");
+    assert!((score[0] - theirs).abs() < 5e-3, "page {score:?}, command {command}");
+
+    page.click("features-paint");
+    for (class, place) in [
+        ("teach-class-1", [0.3, 0.3]),
+        ("teach-class-1", [0.7, 0.3]),
+        ("teach-class-1", [0.3, 0.7]),
+        ("teach-class-1", [0.7, 0.7]),
+        ("teach-class-2", [0.42, 0.42]),
+        ("teach-class-2", [0.58, 0.58]),
+    ] {
+        page.click(class);
+        page.click_at(&pane("axial"), place);
+    }
+    page.click("teach-fit");
+    page.wait_until("scores", TIMEOUT, &|page| page.has("teach-scores"));
+    let folds = page.attribute("teach-scores", "data-folds");
+    assert!(folds.parse::<u32>().is_ok_and(|folds| folds >= 2), "{folds} folds");
+    // The head goes with the encoder, whose origin and licence stay with it.
+    let saved = Pack::read(&page.download("teach-save").bytes).expect("a pack");
+    assert_eq!(saved.info.architecture.encoder, imported.architecture.encoder);
+    let heads = &saved.info.architecture.heads;
+    assert!(matches!(heads[..], [HeadConfig::LinearSegmentation { classes: 2, .. }]), "{heads:?}");
+    let origin = &saved.info.provenance["encoder"];
+    assert_eq!(origin["sha256"], imported.sha256.as_str());
+    assert_eq!(origin["provenance"]["data"][0]["licence"], "CC0-1.0");
+    Prism::load(&saved, &Device::flex()).expect("every tensor is used");
+    page.click("teach-segment");
+    page.wait_for_state("done", TIMEOUT);
+
+    page.click("models-button");
+    page.click("model-delete");
+    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == shipped());
+    page.press("Escape");
     assert_content(&page);
 }
 

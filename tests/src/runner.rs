@@ -108,6 +108,15 @@ impl Stage {
         serde_json::from_slice(&said).expect("JSON")
     }
 
+    /// Looks for the place of a scan that looks most like one of its own, `x,y,z` in millimetres, by the encoder of a
+    /// pack, with the command line on the CPU, and returns what it says (JSON).
+    pub fn similarity_by_command(&self, scan: &Path, pack: &Path, at: &str) -> Value {
+        let at = format!("--at={at}");
+        let how = ["--pack", text(pack), "--device", "cpu", "--json", at.as_str()];
+        let said = by_command(&[["similarity", text(scan)].as_slice(), &how].concat());
+        serde_json::from_slice(&said).expect("JSON")
+    }
+
     /// Makes a pack of a checkpoint with the command line, given `more` arguments, and returns its path.
     pub fn convert_by_command(&self, checkpoint: &Path, arch: &str, more: &[&str]) -> PathBuf {
         let pack = self.folder.join("converted.safetensors");

@@ -36,7 +36,8 @@ impl Moments {
         Self { channels, targets, sums: vec![0.0; side * side] }
     }
 
-    /// Of rows with their targets and weights.
+    /// Of rows with their targets and weights. Products are taken of what features differ from
+    /// their mean: in single precision a channel that hardly varies would drown in its mean.
     ///
     /// # Shapes
     /// `rows` `[n, channels]`, `targets` `[n, count]`, `weights` `[n]`
@@ -50,6 +51,7 @@ impl Moments {
         let mut moments = Self::zero(channels, count);
         let side = channels + count + 1;
         let device = Device::flex();
+        let centre = means(rows, channels);
         let chunks = rows.chunks(CHUNK * channels).zip(targets.chunks((CHUNK * count).max(1)));
         for ((rows, targets), weights) in chunks.zip(weights.chunks(CHUNK)) {
             let n = weights.len();
@@ -59,14 +61,28 @@ impl Moments {
                 let root = weight.sqrt() as f32;
                 let feature = &rows[at * channels..(at + 1) * channels];
                 let target = &targets[at * count..(at + 1) * count];
-                joined.extend(feature.iter().chain(target).map(|value| value * root));
+                joined.extend(feature.iter().zip(&centre).map(|(value, c)| (value - c) * root));
+                joined.extend(target.iter().map(|value| value * root));
                 joined.push(root);
             }
             let joined = Tensor::<2>::from_data(TensorData::new(joined, [n, side]), &device);
             let product = read(joined.clone().transpose().matmul(joined)).await?;
             moments.sums.iter_mut().zip(product).for_each(|(sum, v)| *sum += f64::from(v));
         }
+        moments.move_by(&centre);
         Ok(moments)
+    }
+
+    /// The moments of features that are larger by `centre`.
+    fn move_by(&mut self, centre: &[f32]) {
+        let side = self.channels + self.targets + 1;
+        let by = |at: usize| centre.get(at).map_or(0.0, |&value| f64::from(value));
+        let first: Vec<f64> = (0..side).map(|row| self.sums[row * side + side - 1]).collect();
+        for (at, sum) in self.sums.iter_mut().enumerate() {
+            let (row, column) = (at / side, at % side);
+            *sum += by(row) * first[column] + first[row] * by(column);
+            *sum += by(row) * by(column) * first[side - 1];
+        }
     }
 
     /// Of voxels with one class each, as indicators of `classes` classes. Every class
@@ -139,9 +155,36 @@ impl Moments {
     }
 }
 
+/// Mean of each channel of rows.
+fn means(rows: &[f32], channels: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; channels];
+    for row in rows.chunks_exact(channels) {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
+    let count = (rows.len() / channels.max(1)).max(1) as f64;
+    sums.iter().map(|sum| (sum / count) as f32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_channel_far_from_zero_counts_as_one_around_it() {
+        // Multiples of a power of two, so that the offset rounds nothing.
+        let near = [1.0, 2.0, 2.0, 1.0, 3.0, 5.0, 4.0, 2.0, 0.0, 1.0].map(|v: f32| v / 1024.0);
+        let far = near.map(|value| value + 64.0);
+        let fit = |rows: &[f32]| {
+            let moments = Moments::of(rows, 2, &[1.0, 2.0, 2.0, 4.0, 0.0], 1, &[1.0; 5]);
+            pollster::block_on(moments).and_then(|moments| moments.ridge(1e-3))
+        };
+        let (Ok(near), Ok(far)) = (fit(&near), fit(&far)) else {
+            unreachable!("positive definite")
+        };
+        for (a, b) in near.weights.iter().zip(&far.weights) {
+            assert!((a - b).abs() < 1e-3 * a.abs(), "{near:?} {far:?}");
+        }
+    }
 
     #[test]
     fn weights_are_those_of_scikit_learn() {

@@ -8,9 +8,9 @@ use crate::kernels;
 /// `x W^T + b` on the last axis (`torch.nn.Linear`).
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// `[inputs, outputs]`, the other way round than in the pack.
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
+    /// Weights `[inputs, outputs]`, the other way round than in the pack, and biases of some
+    /// outputs after the other: one pair, unless they are large.
+    parts: Vec<(Tensor<2>, Option<Tensor<1>>)>,
 }
 
 impl Linear {
@@ -26,7 +26,14 @@ impl Linear {
         device: &Device,
     ) -> Result<Self, PackError> {
         let mut linear = Self::without_bias(source, name, inputs, outputs, device)?;
-        linear.bias = Some(source.take(&format!("{name}.bias"), [outputs], device)?);
+        let all: Tensor<1> = source.take(&format!("{name}.bias"), [outputs], device)?;
+        let mut first = 0;
+        for (weight, bias) in &mut linear.parts {
+            let length = weight.dims()[1];
+            let all = all.clone();
+            *bias = Some(if length == outputs { all } else { all.narrow(0, first, length) });
+            first += length;
+        }
         Ok(linear)
     }
 
@@ -41,9 +48,8 @@ impl Linear {
         outputs: usize,
         device: &Device,
     ) -> Result<Self, PackError> {
-        let weight: Tensor<2> =
-            source.take(&format!("{name}.weight"), [outputs, inputs], device)?;
-        Ok(Self { weight: weight.transpose(), bias: None })
+        let parts = source.take_parts(&format!("{name}.weight"), [outputs, inputs], device)?;
+        Ok(Self { parts: parts.into_iter().map(|part| (part.transpose(), None)).collect() })
     }
 
     /// # Shapes
@@ -62,11 +68,20 @@ impl Linear {
 
     fn run<const D: usize>(&self, x: Tensor<D>, activate: bool) -> Tensor<D> {
         let mut shape = x.dims();
-        let [inputs, outputs] = self.weight.dims();
+        let inputs = shape[D - 1];
         let rows = shape.iter().product::<usize>() / inputs;
         let x = x.reshape([rows, inputs]);
-        shape[D - 1] = outputs;
-        kernels::linear(x, &self.weight, self.bias.as_ref(), activate).reshape(shape)
+        let y = match self.parts.as_slice() {
+            [(weight, bias)] => kernels::linear(x, weight, bias.as_ref(), activate),
+            parts => {
+                let parts = parts.iter().map(|(weight, bias)| {
+                    kernels::linear(x.clone(), weight, bias.as_ref(), activate)
+                });
+                Tensor::cat(parts.collect(), 1)
+            }
+        };
+        shape[D - 1] = y.dims()[1];
+        y.reshape(shape)
     }
 }
 

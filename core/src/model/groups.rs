@@ -6,6 +6,7 @@
 
 use burn::tensor::Tensor;
 
+use super::conv_weight::ConvWeight;
 use super::prism::{Pace, Stopped};
 use crate::kernels;
 
@@ -41,13 +42,13 @@ impl ChannelGroups {
     /// [`Stopped`] when `pace` says so.
     pub async fn convolve<P: Pace>(
         &self,
-        weight: &Tensor<5>,
+        weight: &ConvWeight,
         pace: &mut P,
     ) -> Result<Self, Stopped> {
         let [batch, _, nx, ny, nz] = self.0[0].dims();
         let mut groups = Vec::new();
         for (start, length) in ranges(weight.dims()[0], batch * nx * ny * nz) {
-            groups.push(self.paced(&cut(weight, 0, start, length), None, pace).await?);
+            groups.push(self.paced(&weight.of_outputs(start, length), None, pace).await?);
         }
         Ok(Self(groups))
     }
@@ -60,14 +61,14 @@ impl ChannelGroups {
     pub async fn add_convolved<P: Pace>(
         self,
         x: &Self,
-        weight: &Tensor<5>,
+        weight: &ConvWeight,
         pace: &mut P,
     ) -> Result<Self, Stopped> {
         let mut first = 0;
         let mut groups = Vec::with_capacity(self.0.len());
         for sum in self.0 {
             let length = sum.dims()[1];
-            groups.push(x.paced(&cut(weight, 0, first, length), Some(sum), pace).await?);
+            groups.push(x.paced(&weight.of_outputs(first, length), Some(sum), pace).await?);
             first += length;
         }
         Ok(Self(groups))
@@ -76,16 +77,16 @@ impl ChannelGroups {
     /// Convolution of all groups, added to `sum`, with a [`Pace::wait`] after each; one tensor.
     async fn paced<P: Pace>(
         &self,
-        weight: &Tensor<5>,
+        weight: &ConvWeight,
         mut sum: Option<Tensor<5>>,
         pace: &mut P,
     ) -> Result<Tensor<5>, Stopped> {
         let mut first = 0;
         for x in &self.0 {
             let [batch, channels, nx, ny, nz] = x.dims();
-            let weight = cut(weight, 1, first, channels);
+            let weight = weight.of_inputs(first, channels);
             first += channels;
-            let part = kernels::conv3d(x.clone(), &weight, None, 1);
+            let part = weight.convolve(x, 1);
             let added = match sum {
                 Some(sum) => sum + part,
                 None => part,
@@ -99,12 +100,12 @@ impl ChannelGroups {
     }
 
     /// 1x1x1 convolution of all groups without bias; one tensor.
-    pub fn pass(&self, weight: &Tensor<5>) -> Tensor<5> {
+    pub fn pass(&self, weight: &ConvWeight) -> Tensor<5> {
         let mut first = 0;
         let parts = self.0.iter().map(|x| {
-            let weight = cut(weight, 1, first, x.dims()[1]);
+            let weight = weight.of_inputs(first, x.dims()[1]);
             first += x.dims()[1];
-            kernels::conv3d(x.clone(), &weight, None, 1)
+            weight.convolve(x, 1)
         });
         let sum = parts.reduce(|sum, part| sum + part);
         // There is a group: maps have channels.
@@ -139,13 +140,4 @@ fn ranges(channels: usize, others: usize) -> impl Iterator<Item = (usize, usize)
     let groups = (4 * channels * others).div_ceil(LARGEST).clamp(1, channels);
     let each = channels.div_ceil(groups);
     (0..channels).step_by(each).map(move |start| (start, each.min(channels - start)))
-}
-
-/// Part of a weight along one axis; the weight itself where that is all of it.
-pub fn cut(weight: &Tensor<5>, axis: usize, start: usize, length: usize) -> Tensor<5> {
-    if length == weight.dims()[axis] {
-        weight.clone()
-    } else {
-        weight.clone().narrow(axis, start, length)
-    }
 }

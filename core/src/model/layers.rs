@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor};
 
+use super::conv_weight::ConvWeight;
 use super::groups::ChannelGroups;
 use super::pack::{PackError, TensorSource};
 use crate::kernels;
@@ -9,7 +10,7 @@ use crate::kernels;
 /// Convolution without bias, instance norm with affine.
 #[derive(Clone, Debug)]
 pub struct ConvNorm {
-    weight: Tensor<5>,
+    weight: ConvWeight,
     scale: Tensor<1>,
     shift: Tensor<1>,
     stride: usize,
@@ -28,7 +29,8 @@ impl ConvNorm {
     ) -> Result<Self, PackError> {
         let ConvShape { inputs, outputs, kernel, stride } = shape;
         Ok(Self {
-            weight: source.take(
+            weight: ConvWeight::load(
+                source,
                 &format!("{name}.conv.weight"),
                 [outputs, inputs, kernel, kernel, kernel],
                 device,
@@ -59,7 +61,7 @@ impl ConvNorm {
 
     /// Convolves only. Shapes as [`ConvNorm::forward`].
     pub fn convolve(&self, x: Tensor<5>) -> Tensor<5> {
-        kernels::conv3d(x, &self.weight, None, self.stride)
+        self.weight.convolve(&x, self.stride)
     }
 }
 
@@ -127,7 +129,7 @@ impl Pointwise {
     /// As [`Pointwise::forward`], on a map in several tensors.
     pub fn on_groups(&self, x: &ChannelGroups) -> Tensor<5> {
         let bias = self.bias.clone().reshape([1, self.bias.dims()[0], 1, 1, 1]);
-        let sum = x.pass(&self.weight);
+        let sum = x.pass(&ConvWeight::from(self.weight.clone()));
         let bias = bias.cast(sum.dtype());
         sum + bias
     }

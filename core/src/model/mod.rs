@@ -13,6 +13,7 @@
 //! the front, z to the head.
 
 pub mod config;
+pub mod conv_weight;
 pub mod decoder;
 pub mod dense;
 pub mod disentangle;

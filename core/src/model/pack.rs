@@ -5,6 +5,7 @@
 //! metadata holds one JSON under `prism` ([`PackInfo`]). Nothing is ever filled in:
 //! an unknown schema, a missing or extra tensor, a wrong shape or hash is an error.
 
+mod parts;
 mod write;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ pub use write::{NamedTensor, Precision, is_quantised, quantise};
 /// The schema this version reads.
 pub const SCHEMA: u32 = 1;
 
-/// Largest pack in bytes (PRISM-H in int8 is about 300 MB).
+/// Largest pack in bytes: PRISM-H's encoder in int8 has about 410 MB, and 1.27 GB, more than is
+/// read, with a decoder for segmentation.
 pub const LARGEST: usize = 1 << 30;
 
 /// A pack cannot be used.
@@ -298,8 +300,18 @@ impl<'a> TensorSource<'a> {
         device: &Device,
     ) -> Result<Tensor<D>, PackError> {
         let values = self.values(name, &shape)?;
+        Ok(self.bring(values, shape, device))
+    }
+
+    /// Values onto the device, kept as [`TensorSource::keep_as`] says.
+    fn bring<const D: usize>(
+        &self,
+        values: Vec<f32>,
+        shape: [usize; D],
+        device: &Device,
+    ) -> Tensor<D> {
         let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), device);
-        Ok(if D > 1 { tensor.cast(self.dtype) } else { tensor })
+        if D > 1 { tensor.cast(self.dtype) } else { tensor }
     }
 
     /// Takes a tensor's values, dequantised: `values[o] = q[o] * scale[o]` along the

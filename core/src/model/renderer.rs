@@ -8,6 +8,7 @@
 use burn::tensor::{DType, Device, Tensor, activation};
 
 use super::config::{EncoderConfig, PooledInput, RendererConfig, SwinConfig};
+use super::conv_weight::ConvWeight;
 use super::dense::Linear;
 use super::disentangle::{Disentangle, vector};
 use super::layers::Pointwise;
@@ -31,7 +32,7 @@ pub struct Renderer {
 #[derive(Clone, Debug)]
 enum Kind {
     /// Mixes the mapped noise into the sequence map.
-    Modulated { mix: Pointwise },
+    Modulated { mix: Box<Pointwise> },
     /// Adds the mapped noise to a style read from the sequence feature; each level's norm is
     /// followed by the style's gain and shift.
     Styled { own: Linear, affines: Vec<Linear> },
@@ -76,13 +77,13 @@ impl Renderer {
                         })
                         .collect::<Result<_, _>>()?,
                     kind: Kind::Modulated {
-                        mix: Pointwise::load(
+                        mix: Box::new(Pointwise::load(
                             source,
                             "mix_w.mix_conv",
                             2 * deepest,
                             deepest,
                             device,
-                        )?,
+                        )?),
                     },
                     image: Pointwise::load(source, "recon_head", finest, 1, device)?,
                     style: deepest,
@@ -265,7 +266,7 @@ impl Mapping {
 /// the same and leaves the kernel one for every sample.
 #[derive(Clone, Debug)]
 struct ModulatedConv {
-    weight: Tensor<5>,
+    weight: ConvWeight,
     /// Sum of squares over the kernel's taps, `[inputs, outputs]`.
     energy: Tensor<2>,
     scale: Linear,
@@ -281,10 +282,9 @@ impl ModulatedConv {
         device: &Device,
     ) -> Result<Self, PackError> {
         let shape = [outputs, inputs, 3, 3, 3];
-        let weight: Tensor<5> = source.take(&format!("{name}.weight"), shape, device)?;
-        let taps = weight.clone().powi_scalar(2).reshape([outputs, inputs, 27]);
+        let weight = ConvWeight::load(source, &format!("{name}.weight"), shape, device)?;
         Ok(Self {
-            energy: taps.sum_dim(2).reshape([outputs, inputs]).transpose(),
+            energy: weight.energy().transpose(),
             weight,
             scale: Linear::load(source, &format!("{name}.{scale}"), style, inputs, device)?,
         })
@@ -292,14 +292,14 @@ impl ModulatedConv {
 
     /// Without a style, the convolution as it stands.
     fn forward(&self, x: Tensor<5>, style: Option<&Tensor<2>>) -> Tensor<5> {
-        let Some(style) = style else { return kernels::conv3d(x, &self.weight, None, 1) };
+        let Some(style) = style else { return self.weight.convolve(&x, 1) };
         let [batch, inputs, ..] = x.dims();
         let outputs = self.weight.dims()[0];
         let scale = self.scale.forward(style.clone());
         let energy = scale.clone().powi_scalar(2).matmul(self.energy.clone());
         let back = (energy + EPSILON).sqrt().recip();
         let x = x * scale.reshape([batch, inputs, 1, 1, 1]);
-        let y = kernels::conv3d(x, &self.weight, None, 1);
+        let y = self.weight.convolve(&x, 1);
         y * back.reshape([batch, outputs, 1, 1, 1])
     }
 }

@@ -3,10 +3,10 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::groups::{ChannelGroups, cut};
+use super::conv_weight::ConvWeight;
+use super::groups::ChannelGroups;
 use super::pack::{PackError, TensorSource};
 use super::prism::{Pace, Stopped, WORK};
-use crate::kernels;
 
 /// Output channels are convolved in multiples of this many: all kernels' tiles are smaller.
 const PART: usize = 8;
@@ -15,9 +15,9 @@ const PART: usize = 8;
 /// when the number of channels changes. The norms have no affine.
 #[derive(Clone, Debug)]
 pub struct UnetrBlock {
-    first: Tensor<5>,
-    second: Tensor<5>,
-    skip: Option<Tensor<5>>,
+    first: ConvWeight,
+    second: ConvWeight,
+    skip: Option<ConvWeight>,
 }
 
 impl UnetrBlock {
@@ -35,7 +35,7 @@ impl UnetrBlock {
     ) -> Result<Self, PackError> {
         let mut weight = |conv: &str, inputs: usize, kernel: usize| {
             let shape = [outputs, inputs, kernel, kernel, kernel];
-            source.take(&format!("{name}.{conv}.conv.weight"), shape, device)
+            ConvWeight::load(source, &format!("{name}.{conv}.conv.weight"), shape, device)
         };
         Ok(Self {
             first: weight("conv1", inputs, 3)?,
@@ -82,7 +82,7 @@ impl UnetrBlock {
 /// Convolves without bias, some output channels at a time.
 async fn convolve<P: Pace>(
     x: &Tensor<5>,
-    weight: &Tensor<5>,
+    weight: &ConvWeight,
     pace: &mut P,
 ) -> Result<Tensor<5>, Stopped> {
     let [batch, _, nx, ny, nz] = x.dims();
@@ -93,8 +93,7 @@ async fn convolve<P: Pace>(
     let mut maps = Vec::new();
     for start in (0..outputs).step_by(each) {
         let length = each.min(outputs - start);
-        let part = cut(weight, 0, start, length);
-        let map = kernels::conv3d(x.clone(), &part, None, 1);
+        let map = weight.of_outputs(start, length).convolve(x, 1);
         pace.wait(&map, work * length as u64 / outputs as u64).await?;
         maps.push(map);
     }
@@ -104,9 +103,9 @@ async fn convolve<P: Pace>(
 /// The same block on two maps of equal channels joined, which it halves again.
 #[derive(Clone, Debug)]
 pub struct UnetrJoin {
-    first: Tensor<5>,
-    second: Tensor<5>,
-    skip: Tensor<5>,
+    first: ConvWeight,
+    second: ConvWeight,
+    skip: ConvWeight,
 }
 
 impl UnetrJoin {
@@ -122,7 +121,7 @@ impl UnetrJoin {
     ) -> Result<Self, PackError> {
         let mut weight = |conv: &str, inputs: usize, kernel: usize| {
             let shape = [channels, inputs, kernel, kernel, kernel];
-            source.take(&format!("{name}.{conv}.conv.weight"), shape, device)
+            ConvWeight::load(source, &format!("{name}.{conv}.conv.weight"), shape, device)
         };
         Ok(Self {
             first: weight("conv1", 2 * channels, 3)?,
@@ -146,7 +145,7 @@ impl UnetrJoin {
         pace: &mut P,
     ) -> Result<ChannelGroups, Stopped> {
         let channels = self.second.dims()[0];
-        let half = |weight: &Tensor<5>, start: usize| weight.clone().narrow(1, start, channels);
+        let half = |weight: &ConvWeight, start: usize| weight.of_inputs(start, channels);
         let inner = back.convolve(&half(&self.first, channels), pace).await?;
         let residual = back.convolve(&half(&self.skip, channels), pace).await?;
         drop(back);
@@ -160,7 +159,7 @@ impl UnetrJoin {
 
 async fn finish<P: Pace>(
     inner: ChannelGroups,
-    second: &Tensor<5>,
+    second: &ConvWeight,
     residual: ChannelGroups,
     pace: &mut P,
 ) -> Result<ChannelGroups, Stopped> {

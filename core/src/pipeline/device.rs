@@ -90,7 +90,7 @@ pub enum DeviceError {
         /// class was wrong.
         error: f32,
     },
-    /// A weight is larger than what the adapter binds to a shader.
+    /// A weight is larger than what the adapter binds to a shader, in parts, too.
     #[error(
         "the model has a tensor of {} MiB where the GPU \"{adapter}\" takes {} MiB; use the CPU",
         .bytes.div_ceil(1 << 20), .limit >> 20
@@ -98,7 +98,7 @@ pub enum DeviceError {
     TensorTooLarge {
         /// The adapter.
         adapter: String,
-        /// Bytes of the model's largest tensor.
+        /// Bytes of the model's largest weight, as [`Pack::largest_weight`] counts.
         bytes: u64,
         /// Bytes that the adapter takes.
         limit: u64,
@@ -216,7 +216,7 @@ impl Devices {
     /// Whether the device can run the pack.
     async fn suits(&mut self, opened: &OpenedDevice, pack: &Pack) -> Result<(), DeviceError> {
         let DeviceReport { kind, adapter, .. } = &opened.report;
-        let bytes = largest_tensor(pack);
+        let bytes = pack.largest_weight();
         if let Some(limit) = opened.largest_tensor.filter(|&limit| bytes > limit) {
             return Err(DeviceError::TensorTooLarge { adapter: adapter.clone(), bytes, limit });
         }
@@ -249,17 +249,6 @@ impl Devices {
 
 fn is_transformer(pack: &Pack) -> bool {
     matches!(pack.info.architecture.encoder, EncoderConfig::Swin(_))
-}
-
-/// Bytes of the pack's largest tensor in single precision, as the GPU's convolutions keep
-/// it: outputs in eights, a bias before each.
-fn largest_tensor(pack: &Pack) -> u64 {
-    let bytes = |shape: &[usize]| {
-        let outputs = shape.first().map_or(1, |&outputs| outputs.next_multiple_of(8)) as u64;
-        let inputs = shape.iter().skip(1).map(|&side| side as u64).product::<u64>();
-        4 * outputs * (1 + inputs)
-    };
-    pack.tensors().map(|(_, shape)| bytes(shape)).max().unwrap_or(0)
 }
 
 async fn open_cpu() -> Result<OpenedDevice, DeviceError> {
@@ -334,7 +323,7 @@ mod tests {
     #[test]
     fn a_model_with_a_tensor_too_large_for_the_gpu_runs_on_the_cpu() {
         let pack = Pack::read(TINY).unwrap();
-        let bytes = largest_tensor(&pack);
+        let bytes = pack.largest_weight();
         let most = pack.tensors().map(|(_, shape)| shape.iter().product::<usize>()).max();
         assert!(bytes >= 4 * most.unwrap() as u64);
         let open =

@@ -4,6 +4,7 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::model::config::SwinConfig;
+use crate::model::conv_weight::ConvWeight;
 use crate::model::groups::ChannelGroups;
 use crate::model::layers::Pointwise;
 use crate::model::pack::{PackError, TensorSource};
@@ -103,7 +104,7 @@ impl SwinUnetrDecoder {
 #[derive(Clone, Debug)]
 struct Doubling {
     /// `[outputs * 8, inputs, 1, 1, 1]`
-    weight: Tensor<5>,
+    weight: ConvWeight,
 }
 
 impl Doubling {
@@ -115,9 +116,17 @@ impl Doubling {
         outputs: usize,
         device: &Device,
     ) -> Result<Self, PackError> {
-        let weight: Tensor<5> = source.take(name, [inputs, outputs, 2, 2, 2], device)?;
-        let weight = weight.permute([1, 2, 3, 4, 0]).reshape([8 * outputs, inputs, 1, 1, 1]);
-        Ok(Self { weight })
+        let values = source.values(name, &[inputs, outputs, 2, 2, 2])?;
+        // Turned here: on the device it could not be bound in one piece.
+        let mut turned = vec![0.0; values.len()];
+        for (input, row) in values.chunks_exact(8 * outputs).enumerate() {
+            for (output, &value) in row.iter().enumerate() {
+                turned[output * inputs + input] = value;
+            }
+        }
+        drop(values);
+        let shape = [8 * outputs, inputs, 1, 1, 1];
+        Ok(Self { weight: ConvWeight::of_values(source, turned, shape, device) })
     }
 
     /// # Shapes
@@ -126,8 +135,7 @@ impl Doubling {
         let [batch, _, nx, ny, nz] = x.latest().dims();
         let outputs = self.weight.dims()[0] / 8;
         ChannelGroups::build(outputs, 8 * batch * nx * ny * nz, |(start, length)| {
-            let weight = self.weight.clone().narrow(0, 8 * start, 8 * length);
-            x.pass(&weight)
+            x.pass(&self.weight.of_outputs(8 * start, 8 * length))
                 .reshape([batch * length, 2, 2, 2, nx, ny, nz])
                 .permute([0, 4, 1, 5, 2, 6, 3])
                 .reshape([batch, length, 2 * nx, 2 * ny, 2 * nz])
