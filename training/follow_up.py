@@ -3,7 +3,7 @@
     python -m training.follow_up target/debug/prism
 
 Writes training/results/follow_up.json after every step, and goes on where it stopped, or anew with
-another pack.
+another pack. `--only lesions retest` does some of its parts, which have the names of the result's.
 
 - Retest (eval_t1_labelled): each scan against itself, moved by some degrees and millimetres,
   resampled and with noise. Every structure that is called changed is a false change; what the map
@@ -59,6 +59,9 @@ LESION_PACK = ["--lesion-pack", str(resumed.PACKS / "lesions.safetensors")]
 SHRUNK = ("hippocampus", "thalamus", "lateral ventricle")
 PERCENT = (2, 5, 10)
 FLAIR = ("multi_sequence/kirby113_FLAIR", "ms_lesions/patient19_FLAIR")
+
+# In the order in which they are done.
+PARTS = ("lesions", "null_lesions", "painted", "retest", "sensitivity")
 
 # What is around a drawn lesion: from here to there outside its border, mm.
 RING_MM = (1.5, 4.0)
@@ -318,6 +321,7 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=8, help="retests")
     parser.add_argument("--shrunk", type=int, default=3, help="scans with shrunk structures")
     parser.add_argument("--pairs", type=Path, default=runs_folder() / "pairs", help="of training.lesions.change")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts [default: all]")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/follow_up.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
@@ -330,13 +334,15 @@ def main() -> None:
         two_scans_card.write()
 
     def step(part: str, name: str, made) -> None:
+        if part not in arguments.only:
+            return
         rows = result.setdefault(part, {})
         if name not in rows:
             rows[name] = made()
             print(part, name, rows[name], flush=True)
             save()
 
-    if "lesions" not in result:
+    if "lesions" in arguments.only and "lesions" not in result:
         result["lesions"] = lesions(command, arguments.data, *LESION_PACK)
         print(result["lesions"], flush=True)
         save()

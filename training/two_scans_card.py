@@ -50,6 +50,13 @@ def registration(result: dict) -> list[str]:
             f"{most:.2f} mm at most (MIND: {rows['motion_mean_mm_mind']:.2f} mm).",
             "",
         ]
+    if rows.get("bends"):
+        lines += [
+            f"The same head bent by waves of {rows['bend_mm']:.1f} mm in the mean, {rows['bends']} pairs of sequences: mean "
+            f"error {rows['bend_mean_mm_network']:.2f} mm (MIND: {rows['bend_mean_mm_mind']:.2f} mm, affine alone: "
+            f"{rows['bend_mean_mm_affine']:.2f} mm).",
+            "",
+        ]
     if read := result.get("read_by_simpleitk"):
         lines += [
             f"The displacement field read by SimpleITK {read['version']} gives the same moved scan but for "
@@ -73,6 +80,8 @@ def follow_up(result: dict) -> list[str]:
             f"{rows['processor_seconds']:.0f} processor seconds.",
             "",
         ]
+    elif result:
+        lines += ["How often a change is called where there is none was not measured with this pack.", ""]
     if found := rows.get("sensitivity"):
         lines += [
             "**Known change**: left hippocampus, thalamus and lateral ventricle shrunk by a smooth field in "
@@ -96,9 +105,10 @@ def follow_up(result: dict) -> list[str]:
         nulls = [*result.get("null_lesions", {}).values()]
         bright, dark = (lesions["touched_of_drawn"][name] for name in ("brighter", "darker"))
         lines += [
-            f"**Lesions between two FLAIR scans** (the lesion pack at both times; 1 patient, {lesions['drawn_lesions']} "
-            f"drawn changes): Dice {lesions['dice']:.2f}, {lesions['drawn_lesions_touched']} touched ({bright[0]} of "
-            f"{bright[1]} brighter than what is around them, {dark[0]} of {dark[1]} darker), "
+            "**Lesions between two FLAIR scans** (`python -m training.follow_up target/debug/prism --only lesions`; "
+            f"the lesion pack at both times; 1 patient, {lesions['drawn_lesions']} drawn changes): "
+            f"Dice {lesions['dice']:.2f}, {lesions['drawn_lesions_touched']} touched ({bright[0]} of {bright[1]} "
+            f"brighter than what is around them, {dark[0]} of {dark[1]} darker), "
             f"{lesions['spots_that_touch_none']} of {lesions['spots']} spots touch none. For comparison: LST-AI's change "
             "on this data set has a median Dice of .15, .53 at best (README of github.com/youzi-forge/ms-lam, its "
             "own figures over 20 patients).",

@@ -186,9 +186,15 @@ impl App {
         }
     }
 
-    /// Uses a model from the next run on.
+    /// Uses a model from the next run on, and at the next visit.
     pub fn choose_pack(&self, sha256: Option<String>) {
         store_pack(sha256.as_deref());
+        self.use_pack(sha256);
+    }
+
+    /// Uses a model from the next run on: what a scan is routed to is not the person's own choice
+    /// and ends with the visit.
+    pub(crate) fn use_pack(&self, sha256: Option<String>) {
         self.models.said.set(None);
         if self.models.chosen.with_untracked(|chosen| *chosen == sha256) {
             return;

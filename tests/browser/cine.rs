@@ -226,9 +226,13 @@ pub fn a_heartbeat_plays_and_measures_as_the_command_line_does(stage: &Stage) {
 
 pub fn a_heartbeat_that_is_opened_finds_its_pack_and_is_led_to_its_phases(stage: &Stage) {
     let page = Page::open(&stage.browser, &stage.url, true);
+    let remembered = || page.evaluate("localStorage.getItem('prism.pack') || ''");
+    let chosen = remembered();
     page.choose("device-choice", "cpu");
     page.choose_files("file-input", &[heartbeat(&stage.folder)]);
     page.wait_for_state("done", TIMEOUT);
+    // What this scan was routed to is nobody's choice for the next visit.
+    assert_eq!(remembered(), chosen);
     let notices = page.texts("notice");
     assert!(notices.contains("4 phases") && notices.contains("under Cine"), "{notices}");
     page.click("#tab-scan");

@@ -12,6 +12,7 @@ use prism_tests::runner::Stage;
 use prism_tests::scans;
 use xtask::project;
 
+use crate::models::{rows, shipped};
 use crate::reading::{assert_content, open_sample, pane};
 
 /// How long an alignment of two small scans may take on two shared cores.
@@ -33,8 +34,21 @@ fn moved(folder: &Path) -> PathBuf {
     path
 }
 
-fn open_small<'stage>(stage: &'stage Stage) -> Page<'stage> {
+/// The page with its first model, by which the command aligns, too. The browser remembers the choice, and cases
+/// before this one choose others: a heart that is opened chooses the model that fits it.
+fn open_page<'stage>(stage: &'stage Stage) -> Page<'stage> {
     let page = stage.open();
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) >= shipped());
+    page.click(".model:first-child input");
+    page.wait_until("the first model", PATIENCE, &|page| page.has(".model.chosen:first-child"));
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+    page
+}
+
+fn open_small<'stage>(stage: &'stage Stage) -> Page<'stage> {
+    let page = open_page(stage);
     page.choose("device-choice", "cpu");
     page.choose_files("file-input", &[scans::small(&stage.folder)]);
     page.wait_for_state("scan", PATIENCE);
@@ -124,7 +138,7 @@ fn words(page: &Page<'_>, hook: &str) -> String {
 }
 
 pub fn the_cursor_reads_mni_coordinates_as_the_command_line_finds_them(stage: &Stage) {
-    let page = stage.open();
+    let page = open_page(stage);
     page.wait_until("every file to be kept", Duration::from_secs(180), &|page| {
         page.attribute("privacy", "data-offline") == "true"
     });
@@ -160,6 +174,8 @@ pub fn a_map_of_local_change_comes_with_its_scale(stage: &Stage) {
     page.choose("compare-kind", "rigid");
     page.choose_files("compare-input", &[moved(&stage.folder)]);
     page.wait_until("the alignment", TIMEOUT, &|page| page.has("compare-outcome"));
+    let note = page.text("compare-note");
+    assert!(note.contains("Brain, any contrast"), "aligned by another model: {note:?}");
     // The map of local change is computed when it is wanted; it comes with its scale.
     page.click("compare-change");
     page.wait_until("the work to begin", PATIENCE, &|page| page.has("compare-cancel"));
@@ -167,12 +183,11 @@ pub fn a_map_of_local_change_comes_with_its_scale(stage: &Stage) {
     assert_eq!(page.attribute("compare", "data-mode"), "change", "{}", page.texts("notice"));
     assert!(words(&page, "compare-legend").contains("has no colour"));
     let map: Volume = scans::read("map", &page.download("compare-save-local").bytes);
-    // Nothing is folded, and but for single voxels at the rim nothing doubled or halved.
+    // The map is the same in every run: the same voxels, one thread, no clock. Nothing changed, so nothing doubled.
     let (least, most) =
         map.data.iter().fold((f32::MAX, 0.0_f32), |(a, b), &factor| (a.min(factor), b.max(factor)));
-    let outside = map.data.iter().filter(|factor| !(0.5..2.0).contains(*factor)).count();
-    println!("  local change from {least:.3} to {most:.3}, {outside} voxels beyond a half and two");
-    assert!(least > 0.0 && 1000 * outside < map.data.len(), "{outside}, {least} to {most}");
+    println!("  local change from {least:.3} to {most:.3}");
+    assert!(least > 0.5 && most < 2.0, "{least} to {most}");
     page.click("compare-off");
     assert_content(&page);
 }

@@ -2,11 +2,13 @@
 
     python -m training.report.score target/debug/prism
 
-Writes training/results/report.json. Drawn facts that training never saw, and the facts of real
-scans: `prism wording` writes and parses back. A claim is right when a fact equals it; a side or size
+Writes training/results/report.json. Drawn facts that training never saw, and the facts of every real
+head at hand (79; one run of `prism report` each, kept in the cache for this command and these packs, so that what was
+interrupted goes on): `prism wording` writes and parses back. A claim is right when a fact equals it; a side or size
 error is a claim whose fact differs in that field alone. `checked` is what is shown after sentences
-that no fact supports are dropped. Plain: the sentences of `prism report`, parsed back here, in the
-regions (quality and impression are not parsed). Words: of the whole reports before Method, numbers included. Features:
+that no fact supports are dropped. Plain: the sentences of `prism report`, parsed back here; those of the impression
+name further unequal pairs without side and size, which counts as not said. Words: of the whole reports before Method,
+numbers included. Features:
 the weighting that the decoder says from a scan's pooled features alone, and the loss per word with a scan's own
 features, another's and none; only where a decoder was trained with features. Facts are what the program measured:
 training.report.truth holds them against hand-drawn labels.
@@ -15,6 +17,8 @@ training.report.truth holds them against hand-drawn labels.
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import json
 import random
 import re
@@ -33,6 +37,26 @@ from training.report.train import Features, collate, loss_of, sample, weighting
 
 UNSEEN, COUNT = 20_001, 2000
 REGIONS = tuple(PAIRED)
+LESIONS = REPOSITORY / "public/packs/lesions.safetensors"
+# Measures with a threshold as the report names them, and their keys (core/src/measure).
+MEASURES = {
+    "largest voxel edge": "largest_spacing",
+    "anisotropy": "anisotropy",
+    "structures at the edge": "structures_cut",
+    "structures not found": "structures_missing",
+    "signal-to-noise ratio (air)": "snr_dietrich",
+    "signal-to-noise ratio (inside)": "snr_wavelet",
+    "shape of the noise": "noise_shape",
+    "entropy focus criterion": "efc",
+    "foreground to background energy": "fber",
+    "ghosting": "ghosting",
+    "bright air": "background_outliers",
+    "evenness of white matter": "snr_white_matter",
+    "evenness of the cortex": "snr_grey_matter",
+    "white to grey ratio": "white_grey_ratio",
+    "contrast-to-noise ratio": "cnr",
+    "coefficient of joint variation": "cjv",
+}
 
 
 def triple(claim: dict) -> tuple:
@@ -103,12 +127,64 @@ def size_word(percent: float) -> str:
     return "even" if percent < 10 else "mild" if percent < 20 else "moderate" if percent < 40 else "marked"
 
 
+def plain_lines(text: str, begin: str, end: str) -> list[str]:
+    """The sentences between two headings of a report as text."""
+    part = text[text.index(begin) : text.index(end)]
+    lines = re.sub(r"\n {2,}", " ", part).splitlines()
+    return [line[2:] for line in lines if line[:2] in ("- ", "! ")]
+
+
+def plain_quality(text: str) -> list[list[tuple]]:
+    """Claims of the plain sentences about image quality."""
+    sentences = []
+    for line in plain_lines(text, "\nImage quality\n-", "\nImpression\n-"):
+        line = line.lower()
+        claims = []
+        for name, key in MEASURES.items():
+            told = re.escape(name) + r" [\d.]+"
+            if " on the good side of it: " in line:
+                size = "good" if re.search(f"(?:: |, | and ){told}", line) else ""
+            else:
+                judged = re.match(told + r"[^:]*: (look at the images|beyond the limit)", line)
+                size = {"l": "look", "b": "poor"}[judged[1][0]] if judged else ""
+            if size:
+                claims.append(("quality", key, "", size, ""))
+        if claims:
+            sentences.append(claims)
+    return sentences
+
+
+def plain_impression(text: str) -> list[list[tuple]]:
+    """Claims of the plain sentences of the impression."""
+    quality = {
+        "Image quality limits": "poor",
+        "Look at the images for": "look",
+        "No measure of image quality is beyond": "good",
+    }
+    sentences = []
+    for line in plain_lines(text, "\nImpression\n-", "\nMethod\n-"):
+        if match := re.match(r"(\d+) of (\d+) structures? (?:was|were) found", line):
+            claim = ("found", "", "", "all" if match[1] == match[2] else "some", "")
+        elif match := re.match(
+            r"The largest difference between the sides is in the (.+?): the (left|right) is larger by ([\d.]+)%", line
+        ):
+            claim = ("pair", match[1], match[2], size_word(float(match[3])), "")
+        elif line.startswith("None of ") and "differs between the sides" in line:
+            claim = ("no_asymmetry", "", "", "", "")
+        elif re.match(r"\d+ structures? reach(?:es)? the edge", line):
+            claim = ("cuts", "", "", "", "")
+        elif size := next((size for words, size in quality.items() if line.startswith(words)), None):
+            claim = ("overall", "", "", size, "")
+        else:
+            continue
+        sentences.append([claim])
+    return sentences
+
+
 def plain_claims(text: str) -> list[list[tuple]]:
     """Claims of the plain sentences of the regions, from the report as text."""
-    findings = text[text.index("\nFindings") : text.index("\nImage quality\n-")]
-    lines = re.sub(r"\n {2,}", " ", findings).splitlines()
     sentences = []
-    for line in (line[2:] for line in lines if line[:2] in ("- ", "! ")):
+    for line in plain_lines(text, "\nFindings", "\nImage quality\n-"):
         claims: list[tuple] = []
         if match := re.match(r"The left (.+?) measures \S+ mL and the right \S+ mL(.*)", line):
             name, rest = match.groups()
@@ -132,7 +208,8 @@ def plain_claims(text: str) -> list[list[tuple]]:
                 side = re.match(r"(left|right) ", name)
                 claims.append(("missing", name.removeprefix(side[0]) if side else name, side[1] if side else "", "", ""))
         elif line.startswith("At the edge of the field"):
-            for name in re.findall(r"(?:: |, |and )([^,(:]+?) \(\d+ voxels? at", line):
+            # Sides are listed in brackets: "(12 voxels at the left and superior sides)".
+            for name in re.findall(r"(?:: |, |and )([^,():]+?) \(\d+ voxels? at", line):
                 side = re.match(r"(left|right) ", name)
                 claims.append(("cut", name.removeprefix(side[0]) if side else name, side[1] if side else "", "", ""))
         elif match := re.match(r"The (third ventricle|fourth ventricle|brainstem) measures", line):
@@ -142,14 +219,28 @@ def plain_claims(text: str) -> list[list[tuple]]:
     return sentences
 
 
-def scans(data: Path) -> list[Path]:
+def scans(data: Path, heads: int | None = None) -> list[Path]:
+    """Every real head at hand; of the many whole heads in T1w only the first `heads`, where that is given."""
     found = sorted((data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz"))
-    found += sorted((data / "multi_sequence").glob("kirby113_*.nii.gz"))
-    return found + sorted((data / "t1_wholehead").glob("*.nii.gz"))[:4]
+    found += sorted((data / "multi_sequence").glob("*.nii.gz"))
+    found += [p for p in sorted((data / "ms_lesions").glob("*.nii.gz")) if "GOLD_STANDARD" not in p.name]
+    found += [p for p in sorted((data / "ms_longitudinal").glob("*.nii.gz")) if "_gt" not in p.name]
+    found += sorted(p for p in (data / "dicom_study1").glob("*") if p.is_dir())
+    return found + sorted((data / "t1_wholehead").glob("*.nii.gz"))[:heads]
+
+
+@functools.cache
+def stamp(command: Path) -> str:
+    """What reports are made by: the command, which holds the brain pack, the decoder, the lesion pack."""
+    digest = hashlib.sha256(command.read_bytes())
+    for pack in (PACK, LESIONS):
+        digest.update(pack.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def reported(command: Path, scan: Path, folder: Path) -> tuple[str, str, list[dict]]:
-    """Plain report, worded report and facts of a scan, by one run that is kept in `folder`."""
+    """Plain report, worded report and facts of a scan, by one run that is kept below `folder`."""
+    folder = folder / stamp(command)
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / scan.name.removesuffix(".nii.gz")
     plain, worded, facts = (stem.with_suffix(end) for end in (".txt", ".worded.txt", ".json"))
@@ -164,23 +255,39 @@ def words_of(text: str) -> int:
     return len(re.findall(r"[\w.]+", text[text.index("\nFindings") : text.index("\nMethod\n-")]))
 
 
-def real(command: Path, data: Path, folder: Path) -> dict:
-    told, plain, names, words = [], Tally(), [], {"plain": 0, "worded": 0}
-    for scan in scans(data):
-        text, generated, sections = reported(command, scan, folder)
+def real(command: Path, paths: list[Path], folder: Path) -> dict:
+    told, names, refused, words = [], [], {}, {"plain": 0, "worded": 0}
+    plain, in_regions = Tally(), Tally()
+    for scan in paths:
+        try:
+            text, generated, sections = reported(command, scan, folder)
+        except subprocess.CalledProcessError as error:
+            refused[scan.name] = (error.stderr.decode().strip().splitlines() or ["no word"])[-1]
+            continue
         told += sections
         names.append(scan.name)
-        truth = [triple(f) for s in sections if s["section"] in REGIONS for f in s["facts"]]
-        plain.add(truth, plain_claims(text))
+        parts = (
+            (REGIONS, plain_claims(text)),
+            (("image_quality",), plain_quality(text)),
+            (("impression",), plain_impression(text)),
+        )
+        for kinds, claims in parts:
+            truth = [triple(f) for s in sections if s["section"] in kinds for f in s["facts"]]
+            plain.add(truth, claims)
+            if kinds == REGIONS:
+                in_regions.add(truth, claims)
         words["plain"] += words_of(text)
         words["worded"] += words_of(generated)
+        print(len(names), "of", len(paths), scan.name, flush=True)
     written = worded(command, told)
     regions = [section for section in written if section["section"] in REGIONS]
     return {
         "scans": names,
+        "refused": refused,
         "decoder": tally(written),
+        "plain": plain.result(),
         "decoder_in_regions": tally(regions),
-        "plain_in_regions": plain.result(),
+        "plain_in_regions": in_regions.result(),
         "words_before_method": words,
     }
 
@@ -244,6 +351,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prism", type=Path, help="the command")
     parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--heads", type=int, help="only so many of the 48 whole heads in T1w")
     parser.add_argument("--reports", type=Path, default=cache_folder() / "report/real")
     parser.add_argument("--features", type=Path, default=cache_folder() / "report/features")
     parser.add_argument("--decoder", type=Path, default=newest())
@@ -254,7 +362,7 @@ def main() -> None:
     result = {
         "command": "python -m training.report.score target/debug/prism",
         "drawn": drawn(command),
-        "real": real(command, arguments.data, arguments.reports),
+        "real": real(command, scans(arguments.data, arguments.heads), arguments.reports),
         # What an earlier decoder, trained with features, gave stays until another one is.
         "features": features(arguments.features, arguments.decoder) or known.get("features"),
     }

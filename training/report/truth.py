@@ -11,7 +11,14 @@ in another word. `plain` are the sentences of `prism report`, parsed back; `deco
 are shown (what it leaves out is said plainly).
 
 Lesions: `prism report --lesions` on the two patients of ms_lesions, T1w with FLAIR. A mark of the table is right when
-its centre's neighbourhood of 3 mm holds a drawn lesion; a drawn one is told when a mark lies that near to it.
+its centre's neighbourhood of 3 mm holds a drawn lesion; a drawn one is told when a mark lies that near to it. Of the right
+marks, a side error names another side than that of the nearest drawn voxel (these scans lie in MNI space, so x tells; what
+is within 3 mm of the middle has no side), a size error is a volume not within a factor of two of the drawn lesion's.
+
+Others: what a report says of the hippocampus, the heart and lesions of change, from training/results/hippocampus.json,
+cardiac.json and follow_up.json, which ran the packs with these SHA-256 on scans that they never saw.
+
+Ten runs of `prism report`, kept in the cache; the eight brains are those that training.report.score runs.
 """
 
 from __future__ import annotations
@@ -24,13 +31,14 @@ import subprocess
 from pathlib import Path
 
 import nibabel
+import nibabel.affines
 import numpy as np
 from scipy import ndimage
 
 from training.labels import scoring_map
 from training.lesions.evaluate import pieces
 from training.paths import REPOSITORY, cache_folder, data_folder
-from training.report.score import plain_claims, reported, size_word, triple, worded
+from training.report.score import LESIONS, plain_claims, reported, size_word, stamp, triple, worded
 
 # Names in the mapping that the report has otherwise.
 NAMES = {
@@ -41,6 +49,9 @@ NAMES = {
 # The mapping joins the lateral ventricle and its inferior horn, which the report tells apart.
 VENTRICLES = {"lateral ventricle": (52, 51), "inferior lateral ventricle": (50, 49)}
 NEAR_MM = 3.0
+# A told volume is right from half the drawn one to twice as much.
+SIZE_FACTOR = 2.0
+RESULTS = REPOSITORY / "training/results"
 Statement = tuple[str, str]
 
 
@@ -148,14 +159,19 @@ def brain(command: Path, data: Path, folder: Path) -> dict:
     for scan in sorted((data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz")):
         text, _, sections = reported(command, scan, folder)
         pairs, singles = drawn(scan.with_name(scan.name.replace("_T1w_brain", "_glm")))
+        # A structure that was not drawn has no sides to compare.
+        pairs = {name: pair for name, pair in pairs.items() if sum(pair) > 0}
         truth = {name: compared(*pair) for name, pair in pairs.items()}
         said = pair_statements(plain_claims(text))
         plain.append((truth, said))
         decoder.append((truth, pair_statements(shown_claims(worded(command, sections)))))
-        mine = told_pairs(text)
+        mine = {name: pair for name, pair in told_pairs(text).items() if sum(pair) > 0}
         for name in pairs.keys() & mine.keys():
             volumes.setdefault(name, []).append(sum(mine[name]) / sum(pairs[name]) - 1)
             points.setdefault(name, []).append(asymmetry(mine[name]) - asymmetry(pairs[name]))
+        # Sides of the cerebellum's cortex were not drawn apart.
+        for name in singles.keys() & mine.keys():
+            volumes.setdefault(name, []).append(sum(mine[name]) / singles[name] - 1)
         for name, value in told_singles(text).items():
             volumes.setdefault(name, []).append(value / singles[name] - 1)
         cases[scan.name.split("_")[0]] = {
@@ -186,34 +202,53 @@ def brain(command: Path, data: Path, folder: Path) -> dict:
     }
 
 
-def marks(page: str) -> list[tuple[float, np.ndarray]]:
-    """Volume and centre (RAS, mm) of every mark in the report's table."""
+def marks(page: str) -> list[tuple[float, str, np.ndarray]]:
+    """Volume, side and centre (RAS, mm) of every mark in the report's table."""
     found = []
     for row in re.findall(r'<tr id="lesion-\d+">(.*?)</tr>', page):
         cells = [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
-        found.append((float(cells[2]), np.array([float(v) for v in cells[7].split(",")])))
+        side = re.match(r"left|right", cells[5])
+        centre = np.array([float(v) for v in cells[7].split(",")])
+        found.append((float(cells[2]), side[0] if side else "", centre))
     return found
+
+
+def side_of(x: float) -> str:
+    """Side of a place in MNI space; none in the middle."""
+    return "" if abs(x) <= NEAR_MM else "left" if x < 0 else "right"
 
 
 def lesions(command: Path, data: Path, folder: Path) -> dict:
     result = {}
+    folder = folder / stamp(command)
+    folder.mkdir(parents=True, exist_ok=True)
     for patient in ("patient07", "patient19"):
         first, flair = (data / "ms_lesions" / f"{patient}_{name}.nii.gz" for name in ("T1", "FLAIR"))
         page = folder / f"{patient}.lesions.html"
         if not page.exists():
-            pack = REPOSITORY / "public/packs/lesions.safetensors"
-            line = [command, "report", first, "--lesions", pack, "--sequences", flair, "--device", "cpu", "-o", page]
+            line = [command, "report", first, "--lesions", LESIONS, "--sequences", flair, "--device", "cpu", "-o", page]
             subprocess.run(line, check=True, capture_output=True)
         image = nibabel.load(data / "ms_lesions" / f"{patient}_GOLD_STANDARD.nii.gz")
         mask = np.asarray(image.dataobj) > 0
         spacing = nibabel.affines.voxel_sizes(image.affine)
-        numbered, count = pieces(mask, float(np.prod(spacing)) / 1000)
-        far = ndimage.distance_transform_edt(numbered == 0, sampling=spacing)
+        voxel_ml = float(np.prod(spacing)) / 1000
+        numbered, count = pieces(mask, voxel_ml)
+        far, nearest = ndimage.distance_transform_edt(numbered == 0, sampling=spacing, return_indices=True)
+        sizes = np.bincount(numbered.ravel()) * voxel_ml
         told = marks(page.read_text())
         to_voxel = np.linalg.inv(image.affine)
-        places = [np.rint(nibabel.affines.apply_affine(to_voxel, centre)).astype(int) for _, centre in told]
+        places = [np.rint(nibabel.affines.apply_affine(to_voxel, centre)).astype(int) for _, _, centre in told]
         places = [np.clip(place, 0, np.array(mask.shape) - 1) for place in places]
-        right = sum(far[tuple(place)] <= NEAR_MM for place in places)
+        right = side_errors = size_errors = 0
+        for (volume, side, _), place in zip(told, places):
+            if far[tuple(place)] > NEAR_MM:
+                continue
+            right += 1
+            drawn_at = nearest[(slice(None), *place)]
+            drawn_side = side_of(nibabel.affines.apply_affine(image.affine, drawn_at)[0])
+            side_errors += bool(side and drawn_side and side != drawn_side)
+            ratio = volume / sizes[numbered[tuple(drawn_at)]]
+            size_errors += not 1 / SIZE_FACTOR <= ratio <= SIZE_FACTOR
         marked = np.ones(mask.shape, bool)
         for place in places:
             marked[tuple(place)] = False
@@ -221,15 +256,57 @@ def lesions(command: Path, data: Path, folder: Path) -> dict:
         heard = len(np.unique(numbered[(near <= NEAR_MM) & (numbered > 0)]))
         result[f"{patient} T1 FLAIR"] = {
             "marks_told": len(told),
-            "marks_right": int(right),
+            "marks_right": right,
+            "side_errors": side_errors,
+            "size_errors": size_errors,
             "precision": round(right / max(1, len(told)), 4),
             "lesions_drawn": count,
             "lesions_told": heard,
             "recall": round(heard / max(1, count), 4),
-            "told_ml": round(sum(volume for volume, _ in told), 2),
-            "drawn_ml": round(float(mask.sum() * np.prod(spacing)) / 1000, 2),
+            "told_ml": round(sum(volume for volume, _, _ in told), 2),
+            "drawn_ml": round(float(mask.sum() * voxel_ml), 2),
         }
     return result
+
+
+def others() -> dict:
+    """What reports say with the other packs, of scans that these never saw."""
+    hippocampus, heart, change = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("hippocampus", "cardiac", "follow_up")
+    )
+    volumes: dict[str, list[float]] = {}
+    for case in hippocampus["cases"].values():
+        for name, row in case.items():
+            volumes.setdefault(name, []).append(row["predicted"] / row["drawn"] - 1)
+    fractions: dict[str, list[float]] = {}
+    function = heart["summary"]["function"]
+    for case in function["cases"].values():
+        for name, value in case.items():
+            if name.endswith(" at diastole, predicted / drawn"):
+                volumes.setdefault(name.removesuffix(", predicted / drawn"), []).append(value - 1)
+            elif name.endswith(" EF % predicted"):
+                drawn_value = case[name.removesuffix("predicted") + "drawn"]
+                fractions.setdefault(name.removesuffix(" % predicted"), []).append(value - drawn_value)
+    spots = change["lesions"]
+    return {
+        "packs": {"hippocampus": hippocampus["sha256"], "cardiac": heart["sha256"], **change["packs"]},
+        "hippocampi": len(hippocampus["cases"]),
+        "hearts": function["patients"],
+        "volume_errors_percent": {
+            name: {"mean": round(100 * float(np.mean(e)), 1), "mean_absolute": round(100 * float(np.mean(np.abs(e))), 1)}
+            for name, e in sorted(volumes.items())
+        },
+        "fraction_errors_points": {
+            name: {"mean": round(float(np.mean(e)), 1), "mean_absolute": round(float(np.mean(np.abs(e))), 1)}
+            for name, e in sorted(fractions.items())
+        },
+        "lesions_of_change": {
+            "spots_told": spots["spots"],
+            "precision": round(1 - spots["spots_that_touch_none"] / max(1, spots["spots"]), 4),
+            "lesions_drawn": spots["drawn_lesions"],
+            "recall": round(spots["drawn_lesions_touched"] / max(1, spots["drawn_lesions"]), 4),
+        },
+    }
 
 
 def main() -> None:
@@ -237,19 +314,21 @@ def main() -> None:
     parser.add_argument("prism", type=Path, help="the command")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--reports", type=Path, default=cache_folder() / "report/real")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/report_truth.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "report_truth.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
     result = {
         "command": "python -m training.report.truth target/debug/prism",
         "brain": brain(command, arguments.data, arguments.reports),
         "lesions": lesions(command, arguments.data, arguments.reports),
+        "others": others(),
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     for name in ("plain", "decoder"):
         print(name, result["brain"][name])
     print(result["brain"]["volumes"]["mean_absolute_error_percent"], "% of volume on average")
     print(result["lesions"])
+    print(result["others"])
 
 
 if __name__ == "__main__":

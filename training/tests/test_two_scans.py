@@ -7,9 +7,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
-from training import follow_up, resumed, shrink
+from training import follow_up, registration, resumed, shrink
 
 
 class TwoScans(unittest.TestCase):
@@ -32,6 +33,24 @@ class TwoScans(unittest.TestCase):
         # What the scan shows above its background.
         self.assertAlmostEqual((small - 50)[:20].sum() / (100 * masks[0].sum()), 0.9, delta=0.005)
         np.testing.assert_allclose(small[:3], 50)
+
+    def test_a_bent_scan_shows_what_its_waves_lead_to(self):
+        waves = registration.Waves(np.random.default_rng(0))
+        affine = np.array([[2.0, 0, 0, -40], [0, 2, 0, -30], [0, 0, 2, -20], [0, 0, 0, 1]])
+        point = nibabel.affines.apply_affine(affine, [20, 15, 10])
+        # Greys are millimetres along y.
+        scan = 2.0 * np.indices((40, 30, 20))[1] - 30
+        moved = np.zeros((40, 30, 20, 1, 3)) + [-1, -2, 3]
+        with tempfile.TemporaryDirectory() as place:
+            straight, bent, field = (Path(place) / name for name in ("s.nii.gz", "b.nii.gz", "f.nii.gz"))
+            for values, path in ((scan, straight), (moved, field)):
+                nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), affine), path)
+            registration.bent(straight, waves, bent)
+            shown = nibabel.load(bent).get_fdata()[20, 15, 10]
+            self.assertAlmostEqual(shown, (point + waves(point))[1], places=3)
+            # ITK's components are LPS.
+            there = registration.through_field(field, point[None])
+        np.testing.assert_allclose(there, [point + [1, 2, 3]], atol=1e-5)
 
     def test_results_of_another_pack_are_not_kept(self):
         with tempfile.TemporaryDirectory() as place:

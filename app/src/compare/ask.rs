@@ -28,7 +28,7 @@ impl App {
     pub fn compare_with(&self, files: Vec<File>) {
         let Some(first) = files.first() else { return };
         let compare = self.compare;
-        if compare.busy.with_untracked(Option::is_some) {
+        if compare.busy.with_untracked(Option::is_some) || !self.can_segment() {
             return;
         }
         self.forget_comparison();
@@ -39,7 +39,7 @@ impl App {
     /// Aligns the MNI atlas with the shown scan; it is fetched when it is first asked for.
     pub fn compare_with_atlas(&self) {
         let compare = self.compare;
-        if compare.busy.with_untracked(Option::is_some) {
+        if compare.busy.with_untracked(Option::is_some) || !self.can_segment() {
             return;
         }
         self.forget_comparison();
@@ -75,12 +75,17 @@ impl App {
 
     /// Compares the volumes of the structures in both scans.
     pub fn ask_change(&self) {
-        let app = *self;
         self.compare.findings.set(None);
+        self.ask_with_heads("Measuring both scans", Ask::Change);
+    }
+
+    /// Asks with the heads beside the pack that tell sequences apart.
+    fn ask_with_heads(&self, words: &'static str, ask: Ask) {
+        let app = *self;
         leptos::task::spawn_local(async move {
             // Without the heads nothing is said of the sequences.
             let heads = app.identify_files().await.and_then(|mut files| files.pop());
-            app.ask_compare("Measuring both scans", Ask::Change, heads.into_iter().collect());
+            app.ask_compare(words, ask, heads.into_iter().collect());
         });
     }
 
@@ -147,7 +152,12 @@ impl App {
     fn draw_what_is_shown(&self) {
         let Some(wanted) = self.compare.mode.get_untracked().picture() else { return };
         let known = self.compare.picture.with_untracked(|p| p.as_ref().map(|(which, _)| *which));
-        if known != Some(wanted) {
+        if known == Some(wanted) {
+            return;
+        }
+        if wanted == Picture::LocalChange {
+            self.ask_with_heads("Drawing", Ask::Draw(wanted));
+        } else {
             self.ask_compare("Drawing", Ask::Draw(wanted), Vec::new());
         }
     }
@@ -204,7 +214,7 @@ impl App {
         let compare = self.compare;
         match answer {
             Answer::Aligned { grid, seconds, differences, folded, date, standard, note } => {
-                compare.note.set(note);
+                compare.note.set(Some(note));
                 compare.outcome.set(Some(Outcome { seconds, differences, folded }));
                 let first = self.scan.with_untracked(|scan| {
                     scan.as_ref().and_then(|scan| scan.acquisition().study_date)

@@ -43,7 +43,7 @@ pub enum Ask {
         /// Whether it is an atlas, whose points are wanted for those of the loaded scan.
         atlas: bool,
     },
-    /// Draw it.
+    /// Draw it. Beside a map of local change, second: as for [`Ask::Change`].
     Draw(Picture),
     /// Segment both several times and compare volumes. Beside, second: the heads that
     /// identify a scan.
@@ -134,8 +134,8 @@ pub enum Answer {
         date: Option<Date>,
         /// The way to the atlas.
         standard: Option<Box<Standard>>,
-        /// What is to be known of how it was aligned.
-        note: Option<String>,
+        /// What it was aligned by, a sentence.
+        note: String,
     },
     /// Beside: red, green, blue, alpha a voxel, x fastest, colours multiplied by alpha.
     Drawn {

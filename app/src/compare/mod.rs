@@ -26,7 +26,7 @@ use leptos::prelude::*;
 use prism_core::report::{ChangeFacts, ComparisonFacts};
 
 pub use panel::ComparePanel;
-use prism_core::follow_up::{Change, Finding, finding};
+use prism_core::follow_up::{Change, ChangedLesions, Finding};
 
 use crate::features::Features;
 use crate::protocol::RequestId;
@@ -175,7 +175,10 @@ impl Compare {
             years: follow_up::years(&self.years.get(), &self.dates.map(|date| date.get())),
             changes: rows.map(|rows| rows.into_iter().map(ChangeFacts::from).collect()),
             atlas: self.atlas.get(),
-            lesions: self.findings.get().map(|(findings, null)| finding::facts(&findings, null)),
+            lesions: self
+                .findings
+                .get()
+                .map(|(findings, null)| ChangedLesions::of(&findings, null).into()),
         })
     }
 

@@ -82,7 +82,7 @@ impl App {
             if let Some((title, Route::No(why) | Route::Unsure(why))) = asked.packs.first() {
                 lines.push(format!("{} runs; {title} does not: {why}.", cards[at].title));
             }
-            self.choose_pack(self.key_of(&cards[at].sha256));
+            self.use_pack(self.key_of(&cards[at].sha256));
         }
         lines.extend(self.phases_elsewhere(&cards[at]));
         if !lines.is_empty() {

@@ -10,6 +10,7 @@ use prism_core::follow_up::{
 };
 use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
 use prism_core::formats::{FormatError, Scan, Selection};
+use prism_core::identify::HeadsPack;
 use prism_core::pipeline::{self, PipelineError};
 use prism_core::registration::{
     Kind as CoreKind, Mapper, Plan, RegistrationError, Subject, Transform, align, itk,
@@ -69,6 +70,10 @@ pub async fn answer(
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
             let both = Subject::pair([first, &second], model, pack, &mut watch).await;
             let [onto, from] = both.map_err(failure)?;
+            let note = match onto.source.note() {
+                Some(note) => format!("Note: {note}."),
+                None => format!("Aligned by what the model \"{}\" finds in both.", pack.info.title),
+            };
             let plan = Plan { kind: core_kind(kind, atlas), start: None };
             let aligned = align(&onto, &from, plan, &mut watch).await.map_err(failure)?;
             let transform = aligned.transform;
@@ -90,7 +95,7 @@ pub async fn answer(
                 folded: transform.deformation.as_ref().map(|d| d.folded()),
                 date,
                 standard: standard.map(Box::new),
-                note: onto.source.note().map(|note| format!("Note: {note}.")),
+                note,
             };
             *held =
                 Held { scan: Some(second), aligned: Some((transform, greys)), ..Held::default() };
@@ -99,9 +104,11 @@ pub async fn answer(
         Ask::Draw(Picture::LocalChange) => {
             let second = held.scan.as_ref().ok_or_else(gone)?;
             if held.change.is_none() {
+                let heads = heads(parts).await?;
                 let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
+                let (with, heads) = ((model, pack), heads.as_ref());
                 let maps = held.compared.as_ref().map(|(found, _)| found.maps);
-                let map = local_change([first, second], maps, (model, pack), &mut watch);
+                let map = local_change([first, second], maps, with, heads, &mut watch);
                 held.change = Some(map.await.map_err(follow_up_failure)?);
             }
             let LocalChange { map, noise } = held.change.as_ref().ok_or_else(gone)?;
@@ -120,10 +127,7 @@ pub async fn answer(
         }
         Ask::Change => {
             let second = held.scan.as_ref().ok_or_else(gone)?;
-            let heads = match parts.get(1) {
-                Some(_) => Some(identify::heads(parts.get(1)).await?),
-                None => None,
-            };
+            let heads = heads(parts).await?;
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
             // The time between the scans is the page's: it may be corrected later.
             let scans = [first, second];
@@ -164,6 +168,14 @@ pub async fn answer(
         Ask::Save(what) => (Answer::Saved(what), vec![buffer(&file(held, first, what)?)]),
     };
     Ok((FromWorker::Compare { answer }, parts))
+}
+
+/// The heads that tell sequences apart, where the page has them: beside the pack.
+async fn heads(parts: &[JsValue]) -> Result<Option<HeadsPack>, Failure> {
+    match parts.get(1) {
+        Some(_) => identify::heads(parts.get(1)).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The bytes of what is held already.

@@ -29,15 +29,13 @@ pub enum FollowUpError {
     /// Structures of one that do not lie on those of the other.
     #[error(
         "once aligned, the structures of the two scans overlap by {:.0} % only (mean Dice); two \
-         scans of one person reach {:.0} %: volumes are not compared",
+         scans of one person reach {:.0} %: no change is measured",
         100.0 * .0,
         100.0 * LEAST_OVERLAP
     )]
     People(f64),
     /// Two sequences, whose volumes differ by how structures look in them.
-    #[error(
-        "the sequences differ ({0} and {1}): volumes are not compared; align the scans instead"
-    )]
+    #[error("the sequences differ ({0} and {1}): no change is measured; align the scans instead")]
     Sequences(String, String),
     /// A time between the scans that is none.
     #[error("the time between the scans is {0} years; it has to be above zero")]

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::lesions::{Fate, Lesion, Lesions};
-use crate::report::LesionChangeFacts;
 use crate::volume::{Affine, LabelMap};
 
 /// A change of a lesion.
@@ -58,27 +57,44 @@ impl LesionChange {
     }
 }
 
-/// What a report says of them.
-pub fn facts(findings: &[Finding], largest_null_ml: f64) -> LesionChangeFacts {
-    let (outside, rest): (Vec<&Finding>, Vec<_>) = findings.iter().partition(|f| f.outside);
-    let of = |fate: Fate| {
-        let volumes = outside.iter().filter(|f| f.fate == fate).map(|f| f.millilitres);
-        let (count, sum) = volumes.fold((0, 0.0), |(count, sum), ml| (count + 1, sum + ml));
-        (count > 0).then(|| (fate.word().to_owned(), count, sum))
-    };
-    let changed = Fate::ALL.into_iter().filter_map(of).collect();
-    LesionChangeFacts { changed, smaller: rest.len(), largest_null_ml }
+/// What may be said of all of them together: only what no repeat shows is a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangedLesions {
+    /// What became of those that lie outside, how many and how many millilitres together, in
+    /// the order of [`Fate::ALL`].
+    pub changed: Vec<(Fate, usize, f64)>,
+    /// Spots that are no larger than what repeats show.
+    pub smaller: usize,
+    /// Largest spot that repeats show, millilitres.
+    pub largest_null_ml: f64,
 }
 
-/// What may be said: only what no repeat shows is a change.
+impl ChangedLesions {
+    /// Counts and sums them.
+    pub fn of(findings: &[Finding], largest_null_ml: f64) -> Self {
+        let (outside, rest): (Vec<&Finding>, Vec<_>) = findings.iter().partition(|f| f.outside);
+        let of = |fate: Fate| {
+            let volumes = outside.iter().filter(|f| f.fate == fate).map(|f| f.millilitres);
+            let (count, sum) = volumes.fold((0, 0.0), |(count, sum), ml| (count + 1, sum + ml));
+            (count > 0).then_some((fate, count, sum))
+        };
+        let changed = Fate::ALL.into_iter().filter_map(of).collect();
+        Self { changed, smaller: rest.len(), largest_null_ml }
+    }
+}
+
+/// What may be said, in words.
 pub fn words(findings: &[Finding], largest_null_ml: f64) -> String {
-    let LesionChangeFacts { changed, smaller, .. } = facts(findings, largest_null_ml);
+    let ChangedLesions { changed, smaller, .. } = ChangedLesions::of(findings, largest_null_ml);
     let rest = if smaller == 0 {
         String::new()
     } else {
         format!("; {smaller} more no larger than what repeats show ({largest_null_ml:.2} mL)")
     };
-    let part = |(fate, count, sum): &(String, usize, f64)| format!("{count} {fate} ({sum:.2} mL)");
+    let part = |(fate, count, sum): &(Fate, usize, f64)| {
+        let fate = fate.word();
+        format!("{count} {fate} ({sum:.2} mL)")
+    };
     let parts: Vec<String> = changed.iter().map(part).collect();
     if parts.is_empty() {
         return format!("lesions: none changed outside what repeats show{rest}");

@@ -1,9 +1,11 @@
 //! How much each place grew, and how much of that a scan against itself shows.
 
+use super::alike;
 use super::compare::{FollowUpError, meet};
 use super::repeat::{Halfway, noise};
+use crate::identify::HeadsPack;
 use crate::model::{Pack, Prism};
-use crate::pipeline::Watch;
+use crate::pipeline::{Watch, segment};
 use crate::registration::{
     Aligned, Deformation, Kind, Plan, RegistrationError, Subject, Transform, align,
 };
@@ -26,7 +28,8 @@ pub struct LocalChange {
 /// How much each place of the baseline grew (above 1) or shrank until the follow-up:
 /// determinant of the Jacobian of a deformable alignment half-way. The same alignment of the
 /// baseline with its own repeat says how much of it is noise. `maps` are those of
-/// [`super::FollowUp`], where it was made.
+/// [`super::FollowUp`], where it was made; where not, the same pairs of scans are refused as
+/// there: two people, or, with `heads`, two sequences.
 ///
 /// # Errors
 /// [`FollowUpError`].
@@ -34,17 +37,24 @@ pub async fn local_change<W: Watch>(
     scans: [&Volume; 2],
     maps: Option<[Affine; 2]>,
     (model, pack): (&Prism, &Pack),
+    heads: Option<&HeadsPack>,
     watch: &mut W,
 ) -> Result<LocalChange, FollowUpError> {
+    let compared = maps.is_some();
     let maps = match maps {
         Some(maps) => maps,
         None => meet(scans, (model, pack), watch).await?.1,
     };
     let halfway = Halfway::of(scans, &maps).ok_or(FollowUpError::Apart)?;
-    let baseline = halfway.shown(scans[0], &maps[0])?;
-    let onto = Subject::through(&baseline, model, pack, watch).await?;
-    let later = halfway.shown(scans[1], &maps[1])?;
-    let deformation = deformation(&onto, &later, (model, pack), watch).await?;
+    let shown = [halfway.shown(scans[0], &maps[0])?, halfway.shown(scans[1], &maps[1])?];
+    if !compared {
+        let before = segment(&shown[0], model, pack, watch).await?.labels;
+        let after = segment(&shown[1], model, pack, watch).await?.labels;
+        alike::check(&shown, &[before, after], pack, heads)?;
+    }
+    let [baseline, later] = &shown;
+    let onto = Subject::through(baseline, model, pack, watch).await?;
+    let deformation = deformation(&onto, later, (model, pack), watch).await?;
     let back = maps[0].inverse().map_err(RegistrationError::from)?;
     let map = on_baseline(&deformation, back, scans[0])?;
 

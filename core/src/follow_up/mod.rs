@@ -36,7 +36,7 @@ pub use alike::{LEAST_OVERLAP, overlap};
 pub use change::{Change, changes, changes_csv};
 #[cfg(feature = "network")]
 pub use compare::{FollowUp, FollowUpError, REPEATS, follow_up};
-pub use finding::{Finding, LesionChange};
+pub use finding::{ChangedLesions, Finding, LesionChange};
 pub use lesions::{Fate, Lesion, Lesions, lesion_changes};
 #[cfg(feature = "network")]
 pub use local::{LocalChange, local_change};

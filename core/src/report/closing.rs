@@ -54,6 +54,9 @@ pub(super) fn image_quality(input: &ReportInput) -> Section {
     if sentences.is_empty() {
         sentences.push(Sentence::plain("Image quality was not measured."));
     }
+    for sentence in sentences.iter_mut().filter(|sentence| sentence.origin().is_none()) {
+        sentence.source = Some(Source::Quality);
+    }
     Section { key: "image_quality".into(), title: "Image quality".into(), sentences }
 }
 
@@ -102,7 +105,8 @@ fn not_assessed(quality: &Quality) -> Vec<Sentence> {
 pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
     let mut sentences = Vec::new();
     if input.structures.is_empty() {
-        sentences.push(Sentence::plain("No structures were segmented, so nothing was measured."));
+        let words = "No structures were segmented, so nothing was measured.";
+        sentences.push(Sentence::plain(words).leads_to(Source::Structures));
     } else {
         sentences.push(found(totals));
         sentences.extend(sides(&input.structures));
@@ -121,10 +125,12 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
     sentences.extend(input.heart.as_ref().and_then(super::heart::in_short));
     sentences.extend(input.comparison.as_ref().and_then(super::comparison::in_short));
     sentences.push(quality_in_short(&input.quality));
-    sentences.push(Sentence::plain(
+    let no_norm = Sentence::plain(
         "No norm is applied: volumes are not compared with people of the same age and sex, and \
          this report makes no diagnosis.",
-    ));
+    );
+    // The method says what is named, and from where on.
+    sentences.push(no_norm.leads_to(Source::Run));
     sentences.push(Sentence::plain(NOT_A_DEVICE));
     Section { key: "impression".into(), title: "Impression".into(), sentences }
 }
@@ -222,7 +228,7 @@ pub(super) fn quality_in_short(quality: &Quality) -> Sentence {
             .say(".");
     }
     if quality.measures.is_empty() {
-        return Sentence::plain("Image quality was not measured.");
+        return Sentence::plain("Image quality was not measured.").leads_to(Source::Quality);
     }
     Sentence::plain("No measure of image quality is beyond its threshold.")
         .leads_to(Source::Quality)

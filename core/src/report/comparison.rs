@@ -3,6 +3,9 @@
 use super::sentence::{Sentence, Source, plural, separator};
 use super::{ChangeFacts, ComparisonFacts, LesionChangeFacts, ReportInput, Section};
 
+/// What is to be known of every comparison of lesions.
+pub(super) const MISSED: &str = "Most small changes of lesions are missed.";
+
 /// The second scan, or that there is none.
 pub(super) fn comparison(input: &ReportInput) -> Section {
     let mut sentences = match &input.comparison {
@@ -79,7 +82,7 @@ fn one(change: &ChangeFacts, years: Option<f64>) -> Sentence {
 }
 
 /// Lesions of two scans of one person.
-fn looked_for(facts: &ComparisonFacts) -> Option<&LesionChangeFacts> {
+pub(super) fn looked_for(facts: &ComparisonFacts) -> Option<&LesionChangeFacts> {
     facts.lesions.as_ref().filter(|_| !facts.atlas)
 }
 
@@ -106,7 +109,7 @@ fn lesions(facts: &LesionChangeFacts) -> Sentence {
             .millilitres("largest spot that repeats show", facts.largest_null_ml, None)
             .say(")");
     }
-    sentence.say(". Most small changes of lesions are missed.")
+    sentence.say(". ").say(MISSED)
 }
 
 /// For the impression.

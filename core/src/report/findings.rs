@@ -9,10 +9,11 @@ use crate::volume::Side;
 /// One section a region that the pack has labels in.
 pub(super) fn findings(rows: &[StructureVolume], totals: &Totals) -> Vec<Section> {
     if rows.is_empty() {
+        let none = Sentence::plain("No structures were segmented.").leads_to(Source::Structures);
         return vec![Section {
             key: "findings".into(),
             title: "Findings".into(),
-            sentences: vec![Sentence::plain("No structures were segmented.")],
+            sentences: vec![none],
         }];
     }
     Region::ALL

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CineReport;
-use crate::follow_up::Change;
+use crate::follow_up::{Change, ChangedLesions, Fate};
 use crate::identify::Identification;
 use crate::lesions::{FalseAlarms, Lesion, Summary};
 use crate::measure::{Quality, StructureVolume};
@@ -161,13 +161,21 @@ pub struct ComparisonFacts {
 /// Lesions that changed, with what the first scan against its own repeats shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LesionChangeFacts {
-    /// What became of them (new, enlarged, shrunken), how many and how many millilitres; only those that are
-    /// larger than anything that repeats show.
+    /// What became of them (new, enlarged, shrunken), how many and how many millilitres; only
+    /// those that are larger than anything that repeats show.
     pub changed: Vec<(String, usize, f64)>,
     /// Spots that are no larger than that.
     pub smaller: usize,
     /// Largest spot that repeats show, millilitres.
     pub largest_null_ml: f64,
+}
+
+impl From<ChangedLesions> for LesionChangeFacts {
+    fn from(found: ChangedLesions) -> Self {
+        let ChangedLesions { changed, smaller, largest_null_ml } = found;
+        let told = |(fate, count, ml): (Fate, usize, f64)| (fate.word().to_owned(), count, ml);
+        Self { changed: changed.into_iter().map(told).collect(), smaller, largest_null_ml }
+    }
 }
 
 /// The change of one structure, with what repeated measurements alone may do.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use prism_core::formats::nifti::write_volume;
 use prism_core::lesions::abnormality;
-use prism_core::pipeline::{self, DeviceChoice, Devices, PipelineError, Quiet};
+use prism_core::pipeline::{self, Devices, PipelineError, Quiet};
 use serde_json::json;
 
-use crate::files::{self, ModelArguments, ScanArguments, device_choice};
+use crate::files::{self, BrainArguments, ScanArguments};
 use crate::lesions::read;
 
 #[derive(Args)]
@@ -19,12 +19,8 @@ pub struct Arguments {
     /// Pack with a renderer (public/packs/pretrained.safetensors)
     #[arg(long)]
     pack: PathBuf,
-    /// Pack whose structures say where the brain is [default: the brain pack]
-    #[arg(long)]
-    brain: Option<PathBuf>,
-    /// auto, gpu or cpu
-    #[arg(long, default_value = "auto", value_parser = device_choice)]
-    device: DeviceChoice,
+    #[command(flatten)]
+    brain: BrainArguments,
     /// Where the map goes (.nii.gz), on the scan's own grid: robust deviations, positive where
     /// the scan is brighter than its rendering, 0 outside the brain
     #[arg(short, long)]
@@ -43,15 +39,14 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         // Before the brain is looked for, which takes a while.
         return Err(PipelineError::NoRenderer(pack.info.name).into());
     }
-    let brain =
-        ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
+    let brain = arguments.brain.pack()?;
     let scan = arguments.scan.load()?;
     let given = (&scan.volume, scan.series.unit_stated);
     let mut devices = Devices::default();
-    let opened = devices.open_for(arguments.device, &brain).await?;
+    let opened = devices.open_for(arguments.brain.device, &brain).await?;
     let model = opened.load(&brain)?;
     let structures = pipeline::segment_stated(given, &model, &brain, &mut Quiet).await?;
-    let opened = devices.open_for(arguments.device, &pack).await?;
+    let opened = devices.open_for(arguments.brain.device, &pack).await?;
     let model = opened.load(&pack)?;
     let found = abnormality(&scan.volume, &structures.labels, &model, &pack, &mut Quiet).await?;
     files::write(&arguments.output, &write_volume(&found.map)?)?;

@@ -36,6 +36,17 @@ pub struct ModelArguments {
     pub device: DeviceChoice,
 }
 
+/// Which network outlines the brain for another one, where both run.
+#[derive(Args)]
+pub struct BrainArguments {
+    /// Pack whose structures say where the brain and its parts are [default: the brain pack]
+    #[arg(long)]
+    brain: Option<PathBuf>,
+    /// auto, gpu or cpu
+    #[arg(long, default_value = "auto", value_parser = device_choice)]
+    pub device: DeviceChoice,
+}
+
 /// Reads `--device`.
 pub fn device_choice(text: &str) -> Result<DeviceChoice, String> {
     match text {
@@ -98,12 +109,23 @@ pub fn load(path: &Path) -> Result<Scan, Box<dyn Error>> {
 impl ModelArguments {
     /// Reads the pack.
     pub fn pack(&self) -> Result<Pack, Box<dyn Error>> {
-        match &self.pack {
-            None => Ok(Pack::read(BRAIN)?),
-            Some(path) => {
-                let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-                Ok(Pack::read(&bytes)?)
-            }
+        pack_or_brain(self.pack.as_deref())
+    }
+}
+
+impl BrainArguments {
+    /// Reads the pack that outlines the brain.
+    pub fn pack(&self) -> Result<Pack, Box<dyn Error>> {
+        pack_or_brain(self.brain.as_deref())
+    }
+}
+
+fn pack_or_brain(path: Option<&Path>) -> Result<Pack, Box<dyn Error>> {
+    match path {
+        None => Ok(Pack::read(BRAIN)?),
+        Some(path) => {
+            let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+            Ok(Pack::read(&bytes)?)
         }
     }
 }

@@ -4,23 +4,27 @@ use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
+use prism_core::facts::Run;
 use prism_core::follow_up::{
-    Change, Fate, Finding, FollowUp, LesionChange, changes_csv, find_lesion_change, follow_up,
-    local_change,
+    Change, ChangedLesions, Fate, Finding, FollowUp, LesionChange, changes_csv, find_lesion_change,
+    follow_up, local_change,
 };
 use prism_core::formats::Scan;
 use prism_core::formats::nifti::{write_labels, write_volume};
-use prism_core::model::Pack;
-use prism_core::pipeline::{Devices, OpenedDevice, Quiet};
+use prism_core::identify::HeadsPack;
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{self, DeviceReport, Devices, OpenedDevice, Quiet};
 use prism_core::registration::Transform;
-use prism_core::report::{Course, Timeline};
+use prism_core::report::{ChangeFacts, ComparisonFacts, Course, Report, ReportInput, Timeline};
 use prism_core::volume::{LabelTable, Volume};
 use serde::Serialize;
 
 use crate::files::{self, ModelArguments};
-use crate::identify::heads_for;
+use crate::identify::{heads_for, shown_with};
+use crate::{report, segment};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -43,6 +47,10 @@ pub struct Arguments {
     /// Also write everything that was found as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also write the report of the first scan with the comparison in it (.html, .json for
+    /// FHIR R4, or plain text for any other ending)
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Also write how much each place grew (above 1) or shrank: determinant of the Jacobian
     /// on the baseline's grid (.nii.gz)
     #[arg(long)]
@@ -75,21 +83,23 @@ struct LesionSummary {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let started = segment::utc(SystemTime::now());
     let baseline = files::load(&arguments.baseline)?;
     let later = files::load(&arguments.follow_up)?;
     let years = arguments.years.or_else(|| between(&baseline, &later));
-    let (baseline, later) = (baseline.volume, later.volume);
     let pack = arguments.model.pack()?;
+    let clock = Instant::now();
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = opened.load(&pack)?;
+    let open_seconds = clock.elapsed().as_secs_f64();
     let with = (&model, &pack);
     // Heads of another pack know nothing of this one.
     let heads = heads_for(&pack, None).ok();
-    let scans = [&baseline, &later];
+    let scans = [&baseline.volume, &later.volume];
     let found = follow_up(scans, years, with, heads.as_ref(), &mut Quiet).await?;
     let mut local_noise_percent = None;
     if let Some(path) = &arguments.jacobian {
-        let local = local_change(scans, Some(found.maps), with, &mut Quiet).await?;
+        let local = local_change(scans, Some(found.maps), with, heads.as_ref(), &mut Quiet).await?;
         files::write(path, &write_volume(&local.map)?)?;
         local_noise_percent = Some(100.0 * (local.noise - 1.0));
     }
@@ -117,6 +127,13 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &arguments.timeline {
         files::write(path, timeline(&summary).to_svg().as_bytes())?;
     }
+    if let Some(path) = &arguments.report {
+        let device = (&opened.report, open_seconds);
+        let first = first_scan(&baseline, with, heads.as_ref(), device, &started).await?;
+        let comparison = Some(comparison(&summary, lesions.as_ref()));
+        let input = ReportInput { comparison, ..first };
+        report::write(path, &Report::write(&input), &input)?;
+    }
     print!("{}", words(&summary));
     if let Some(lesions) = &lesions {
         println!("{}", lesions.words());
@@ -140,6 +157,44 @@ async fn look(
     let mask = back.warp_labels(&lesions.mask, scans[1].dims, &scans[1].affine)?;
     files::write(out, &write_labels(&mask, &Fate::table())?)?;
     Ok(lesions)
+}
+
+/// What a report says of the first scan alone, on its own grid; heads and segmentation share
+/// one pass of the encoder.
+async fn first_scan(
+    scan: &Scan,
+    (model, pack): (&Prism, &Pack),
+    heads: Option<&HeadsPack>,
+    (device, open_seconds): (&DeviceReport, f64),
+    started: &str,
+) -> Result<ReportInput, Box<dyn Error>> {
+    let (mut pooled, mut encoded) = (Vec::new(), None);
+    if heads.is_some() {
+        let pass = pipeline::pooled(&scan.volume, model, pack, &mut Quiet).await?;
+        (pooled, encoded) = (pass.features, pass.encoded);
+    }
+    let given = (&scan.volume, scan.series.unit_stated);
+    let found = pipeline::segment_encoded(given, encoded, model, pack, &mut Quiet).await?;
+    let identified = match heads {
+        Some(heads) => Some(shown_with(heads, &mut pooled, found.tissues.clone(), scan)?),
+        None => None,
+    };
+    let segmentation = &found;
+    let run = Run { scan, volume: 0, pack, device, segmentation, open_seconds, started };
+    Ok(ReportInput { identified, ..run.report_input() })
+}
+
+/// What a report says of the second scan.
+fn comparison(summary: &Summary, lesions: Option<&LesionChange>) -> ComparisonFacts {
+    let changes = summary.changes.iter().cloned().map(ChangeFacts::from).collect();
+    let told =
+        |found: &LesionChange| ChangedLesions::of(&found.findings, found.largest_null_ml).into();
+    ComparisonFacts {
+        years: summary.years,
+        changes: Some(changes),
+        atlas: false,
+        lesions: lesions.map(told),
+    }
 }
 
 /// Years between the days of the studies, where both are known and not the same.

@@ -8,12 +8,12 @@ use clap::Args;
 use prism_core::formats::nifti::write_labels;
 use prism_core::lesions::{FalseAlarms, Placed, find, lesions_csv, place};
 use prism_core::model::Pack;
-use prism_core::pipeline::{self, DeviceChoice, Devices, Quiet};
+use prism_core::pipeline::{self, Devices, Quiet};
 use prism_core::report::lesion_caution;
 use prism_core::volume::Volume;
 use serde::Serialize;
 
-use crate::files::{self, ModelArguments, device_choice, unreadable};
+use crate::files::{self, BrainArguments, unreadable};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -24,12 +24,8 @@ pub struct Arguments {
     /// Lesion pack (public/packs/lesions.safetensors)
     #[arg(long)]
     pack: PathBuf,
-    /// Pack whose structures say where a lesion lies [default: the brain pack]
-    #[arg(long)]
-    brain: Option<PathBuf>,
-    /// auto, gpu or cpu
-    #[arg(long, default_value = "auto", value_parser = device_choice)]
-    device: DeviceChoice,
+    #[command(flatten)]
+    brain: BrainArguments,
     /// Where the lesions go (.nii.gz), on the first scan's own grid
     #[arg(short, long)]
     output: PathBuf,
@@ -50,8 +46,7 @@ struct Sequence {
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = read(&arguments.pack)?;
-    let brain =
-        ModelArguments { pack: arguments.brain.clone(), device: arguments.device }.pack()?;
+    let brain = arguments.brain.pack()?;
     let (first, others) = arguments.scans.split_first().ok_or("no scan was given")?;
     let mut scans = vec![files::load(first)?.volume];
     let mut sequences = vec![Sequence { file: name(first), moved_mm: None }];
@@ -60,10 +55,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         scans.push(placed.volume);
     }
     let mut devices = Devices::default();
-    let opened = devices.open_for(arguments.device, &brain).await?;
+    let opened = devices.open_for(arguments.brain.device, &brain).await?;
     let model = opened.load(&brain)?;
     let structures = pipeline::segment(&scans[0], &model, &brain, &mut Quiet).await?;
-    let opened = devices.open_for(arguments.device, &pack).await?;
+    let opened = devices.open_for(arguments.brain.device, &pack).await?;
     let model = opened.load(&pack)?;
     let regions = (&structures.labels, &brain.info.labels);
     let scans: Vec<&Volume> = scans.iter().collect();

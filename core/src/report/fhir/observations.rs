@@ -30,6 +30,7 @@ pub fn observations(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
     all.extend(others::lesions(report));
     all.extend(others::function(report));
     all.extend(others::changes(report, ids));
+    all.extend(others::lesion_change(report));
     if report.unit_assumed {
         // The phases of the heart come from files of their own.
         for (_, observation) in all.iter_mut().filter(|(key, _)| !key.starts_with("function-")) {

@@ -6,8 +6,12 @@ use super::Ids;
 use super::codes::{self, DICOM, SNOMED, coding, concept, quantity, words};
 use super::observations::{MILLILITRE_DECIMALS, note, observation, volume_code, volume_key};
 use crate::lesions::{Lesion, Place};
+use crate::report::comparison::{MISSED, looked_for};
 use crate::report::sentence::clean;
 use crate::report::{LesionFacts, NOT_USABLE, Report, UNIT_ASSUMED, lesions as sentences};
+
+/// How places are marked as lesions.
+const MARKED: &str = "Marked by a neural network; not confirmed by a reader";
 
 fn probability(value: f64) -> Value {
     json!({
@@ -40,7 +44,7 @@ fn together(facts: &LesionFacts) -> Value {
     })];
     components.extend(summary.probability.map(probability));
     all["component"] = json!(components);
-    all["method"] = words("Marked by a neural network; not confirmed by a reader");
+    all["method"] = words(MARKED);
     all["note"] = json!([{ "text": sentences::caution(facts.false_alarms).text }]);
     all
 }
@@ -126,4 +130,31 @@ pub fn changes(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
             (format!("change-{}", change.index), row)
         })
         .collect()
+}
+
+/// Lesions that changed until the second scan, with what repeats show; none where they were
+/// not looked for.
+pub fn lesion_change(report: &Report) -> Option<(String, Value)> {
+    let facts = report.comparison.as_ref().and_then(looked_for)?;
+    let number = |code: &str, count: usize| json!({ "code": words(code), "valueInteger": count });
+    let volume = |code: &str, millilitres: f64| {
+        let millilitres = quantity(millilitres, "mL", MILLILITRE_DECIMALS);
+        json!({ "code": words(code), "valueQuantity": millilitres })
+    };
+    let mut all_ml = 0.0_f64;
+    let mut components = Vec::new();
+    for (fate, count, millilitres) in &facts.changed {
+        all_ml += *millilitres;
+        components.push(number(&format!("{fate} lesions"), *count));
+        components.push(volume(&format!("volume of {fate} lesions"), *millilitres));
+    }
+    components.push(number("spots no larger than repeats show", facts.smaller));
+    components.push(volume("largest spot that repeats show", facts.largest_null_ml));
+    let mut change = observation(words("Volume of lesions that changed until the second scan"));
+    change["bodySite"] = concept(coding(SNOMED, "12738006", "Brain"), "brain");
+    change["valueQuantity"] = quantity(all_ml, "mL", MILLILITRE_DECIMALS);
+    change["component"] = json!(components);
+    change["method"] = words(MARKED);
+    change["note"] = json!([{ "text": MISSED }]);
+    Some(("lesion-change".to_owned(), change))
 }

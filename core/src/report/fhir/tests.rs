@@ -167,6 +167,13 @@ fn lesions_function_and_change_are_observations() {
         o["code"]["text"].as_str().is_some_and(|text| text.starts_with("Change of volume"))
     });
     assert_eq!(change.map(|o| o["valueQuantity"]["value"].clone()), Some(json!(-0.5)));
+    let came = all.iter().find(|o| !component(o, "new lesions").is_null());
+    let came = came.copied().cloned().unwrap_or_default();
+    assert_eq!(came["valueQuantity"]["value"], 0.75);
+    assert_eq!(component(&came, "new lesions")["valueInteger"], 2);
+    assert_eq!(component(&came, "spots no larger than repeats show")["valueInteger"], 3);
+    let repeats = component(&came, "largest spot that repeats show");
+    assert_eq!(repeats["valueQuantity"]["value"], 0.03);
 
     let heart = bundle(&heart_input(), &Edits::default());
     let of = |code: &str| {
