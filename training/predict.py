@@ -35,7 +35,7 @@ def positions(length: int, window: int, overlap: float) -> list[int]:
 
 
 @torch.no_grad()
-def logits_of(network, image: np.ndarray, settings: dict, budget: int = 3_000_000) -> np.ndarray:
+def logits_of(network, image: np.ndarray, settings: dict, budget: int = 1 << 21) -> np.ndarray:
     """[classes, x, y, z] for a padded input; one pass if it fits `budget` voxels, else windows."""
     x = torch.from_numpy(image)[None, None]
     if image.size <= budget:

@@ -69,12 +69,12 @@ impl Blended {
         if !only {
             self.weights.resize(total, 0.0);
         }
-        let weights = gaussian([nx, ny, nz]);
+        let weights = (!only).then(|| gaussian([nx, ny, nz]));
         let start = start.map(|place| place / self.stride);
         for voxel in 0..voxels {
             let [x, y, z] = [voxel / (ny * nz), voxel / nz % ny, voxel % nz];
             let at = ((start[0] + x) * sy + start[1] + y) * sz + start[2] + z;
-            let weight = if only { 1.0 } else { weights[voxel] };
+            let weight = weights.as_ref().map_or(1.0, |weights| weights[voxel]);
             for channel in 0..self.channels {
                 let target = match self.layout {
                     Layout::ChannelsFirst => channel * total + at,
@@ -133,9 +133,18 @@ mod tests {
     fn windows_that_differ_are_weighed_by_how_near_their_middle_is() {
         let values = blended(Layout::ChannelsFirst, [0.0, 1.0]);
         let along: Vec<f32> = (0..6).map(|x| values[4 * x]).collect();
-        // Weights along x: exp(-0.5 * ((i - 1.5) / 0.5) ** 2) = 0.0111, 0.6065, 0.6065, 0.0111.
-        for (value, expected) in along.iter().zip([0.0, 0.0, 0.017_986, 0.982_014, 1.0, 1.0]) {
+        // Weights along x: exp(-0.5 * ((i - 1.5) / 0.5) ** 2) = 0.0111, 0.6065, 0.6065, 0.0111,
+        // times exp(-2) for y and for z: 0.0002, which is cut off at 0.001, and 0.0111.
+        for (value, expected) in along.iter().zip([0.0, 0.0, 0.082_583, 0.917_417, 1.0, 1.0]) {
             assert!((value - expected).abs() < 1e-5, "{along:?}");
         }
+    }
+
+    #[test]
+    fn an_only_window_is_left_as_it_is() {
+        let values: Vec<f32> = (0..32).map(|at| at as f32).collect();
+        let mut map = Blended::new(2, 2, [4, 2, 2], Layout::ChannelsFirst);
+        map.add_values([0; 3], [4, 2, 2], &values, true);
+        assert_eq!(map.finish(), values);
     }
 }
