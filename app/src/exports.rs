@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use leptos::prelude::*;
-use prism_core::report::Picture;
+use prism_core::report::{Picture, RunManifest};
+use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::actions::sentence;
@@ -31,6 +32,15 @@ pub enum Download {
     Manifest,
     /// The planes as they are (PNG).
     Picture,
+}
+
+/// The manifest of a run, with what only the page knows.
+#[derive(Serialize)]
+struct PageManifest {
+    #[serde(flatten)]
+    run: RunManifest,
+    /// Name and version of the browser and its system, as it gives them.
+    browser: Option<String>,
 }
 
 impl App {
@@ -69,17 +79,22 @@ impl App {
                 )
             }),
             Download::Picture => Ok(()),
-            Download::Manifest => self
-                .manifest(&result)
-                .to_json()
-                .map_err(|error| format!("the run's manifest could not be written ({error})"))
-                .and_then(|json| {
-                    download::save_text(&format!("{stem}_run.json"), "application/json", &json)
-                }),
+            Download::Manifest => self.manifest_json(&result).and_then(|json| {
+                download::save_text(&format!("{stem}_run.json"), "application/json", &json)
+            }),
         };
         if let Err(message) = saved {
             self.notify(Tone::Problem, sentence(&message));
         }
+    }
+
+    /// How the run was made, as indented JSON.
+    fn manifest_json(&self, result: &RunResult) -> Result<String, String> {
+        let run = self.manifest(result);
+        let manifest = PageManifest { run, browser: window().navigator().user_agent().ok() };
+        serde_json::to_string_pretty(&manifest)
+            .map(|json| json + "\n")
+            .map_err(|error| format!("the run's manifest could not be written ({error})"))
     }
 
     /// The report as a page of its own, with the planes as they are now.

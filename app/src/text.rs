@@ -103,6 +103,16 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// Seconds of what still goes on, whole ones: `8 s`, `2 min 05 s`.
+pub fn elapsed(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    if whole < 60 {
+        format!("{whole} s")
+    } else {
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    }
+}
+
 /// Bytes in decimal units, as browsers show downloads.
 pub fn bytes(count: f64) -> String {
     if count < 1e3 {
@@ -232,6 +242,10 @@ mod tests {
         ];
         for (seconds, expected) in cases {
             assert_eq!(duration(seconds), expected);
+        }
+        let cases = [(-0.1, "0 s"), (0.9, "0 s"), (59.7, "59 s"), (125.0, "2 min 05 s")];
+        for (seconds, expected) in cases {
+            assert_eq!(elapsed(seconds), expected);
         }
     }
 

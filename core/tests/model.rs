@@ -3,6 +3,8 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
+use std::time::{Duration, Instant};
+
 use burn::tensor::{Tensor, TensorData};
 use prism_core::model::{Pack, PackError, PooledInput, Prism, Unpaced};
 use prism_core::pipeline::Device;
@@ -110,6 +112,20 @@ fn the_shipped_brain_pack_loads_whole() {
     assert!(BRAIN.len() <= 6_000_000, "{} bytes", BRAIN.len());
     assert_eq!(pack.info.labels.labels.len(), 32);
     Prism::load(&pack, &Device::flex()).expect("every tensor is used and fits");
+}
+
+#[test]
+fn the_shipped_brain_pack_loads_within_a_second() {
+    // The quickest of three: other tests may keep the same cores busy.
+    let quickest = (0..3).map(|_| {
+        let clock = Instant::now();
+        let pack = Pack::read(BRAIN).expect("pack");
+        Prism::load(&pack, &Device::flex()).expect("model");
+        clock.elapsed()
+    });
+    let quickest = quickest.min().expect("three tries");
+    println!("the brain pack was read, checked and unpacked in {quickest:?}");
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
 }
 
 /// The pack with its header's JSON rewritten; the tensors stay.

@@ -10,6 +10,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use prism_tests::browser::Browser;
@@ -22,15 +23,30 @@ use xtask::server::Server;
 const RUNS: usize = 3;
 const RUN_TIMEOUT: Duration = Duration::from_secs(1_200);
 
-/// Counts the page's frames and its tasks of 50 ms and more (the browser reports no shorter ones: 0 says there was none).
+/// How long the page is watched with a scan shown and nothing to do, before a run.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Takes the time between the page's frames in milliseconds, and its longest task of 50 ms and more (the browser
+/// reports no shorter ones: 0 says there was none).
 const WATCH: &str = "(() => {
-    const watched = window.watched = { frames: 0, milliseconds: 0, longest: 0 };
+    window.watched = { intervals: [], longest: 0 };
     new PerformanceObserver(list => {
         for (const task of list.getEntries()) watched.longest = Math.max(watched.longest, task.duration);
     }).observe({ entryTypes: ['longtask'] });
-    const start = performance.now();
-    const count = now => { watched.frames += 1; watched.milliseconds = now - start; requestAnimationFrame(count); };
+    let last = null;
+    const count = now => {
+        if (last !== null) watched.intervals.push(now - last);
+        last = now;
+        requestAnimationFrame(count);
+    };
     requestAnimationFrame(count);
+})()";
+
+/// What was taken since the last time.
+const TAKE: &str = "(() => {
+    const taken = window.watched;
+    window.watched = { intervals: [], longest: 0 };
+    return taken;
 })()";
 
 fn main() {
@@ -80,7 +96,7 @@ fn measure_page(
 ) {
     let (mut shown, mut drop_to_overlay, mut click_to_overlay) = (vec![], vec![], vec![]);
     let (mut memory, mut report) = (String::new(), String::new());
-    let (mut longest, mut frames) = (0.0, f64::MAX);
+    let (mut idle, mut running) = (Frames::default(), Frames::default());
     let mut opened = vec![];
     for _ in 0..runs {
         let page = Page::open(browser, url, false);
@@ -88,17 +104,18 @@ fn measure_page(
         let start = Instant::now();
         page.choose_files("file-input", &[PathBuf::from(scan)]);
         page.wait_for_state("scan", PATIENCE);
-        shown.push(start.elapsed().as_secs_f64());
+        let until_shown = start.elapsed().as_secs_f64();
+        shown.push(until_shown);
         page.evaluate(WATCH);
+        thread::sleep(IDLE);
+        idle.take(&page);
         let click = Instant::now();
         page.click("run-button");
         page.wait_for_state("done", RUN_TIMEOUT);
-        drop_to_overlay.push(start.elapsed().as_secs_f64());
-        click_to_overlay.push(click.elapsed().as_secs_f64());
-        let watched = page.evaluate("JSON.parse(JSON.stringify(window.watched))");
-        let number = |name: &str| watched[name].as_f64().unwrap_or(f64::NAN);
-        longest = number("longest").max(longest);
-        frames = frames.min(1_000.0 * number("frames") / number("milliseconds"));
+        let until_overlay = click.elapsed().as_secs_f64();
+        running.take(&page);
+        click_to_overlay.push(until_overlay);
+        drop_to_overlay.push(until_shown + until_overlay);
         let manifest = page.download("download-manifest");
         let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
         let stages = manifest["timings"].as_array().expect("timings");
@@ -122,8 +139,43 @@ fn measure_page(
     row("  of it: device tested, pack loaded", middle(opened), "s");
     row("  drop to overlay", middle(drop_to_overlay), "s");
     println!("{:<44} {memory:>8}", "  memory of the worker");
-    row("  longest task of the page while it runs", longest, "ms");
-    row("  frames while it runs, drawn in software", frames, "a second");
+    row("  longest task of the page while it runs", running.longest, "ms");
+    let frames = [("the scan shown, idle before the run", idle), ("while it runs", running)];
+    for (when, frames) in frames {
+        let [median, most] = [0.5, 0.95].map(|share| quantile(&frames.intervals, share));
+        println!(
+            "  {name}, drawn in software, {when}: between two frames {median:.1} ms (median), \
+             {most:.1} ms (95th percentile), {} frames",
+            frames.intervals.len()
+        );
+    }
+}
+
+/// The page's frames over some time.
+#[derive(Default)]
+struct Frames {
+    /// Milliseconds between each and the next.
+    intervals: Vec<f64>,
+    /// Longest task, in milliseconds.
+    longest: f64,
+}
+
+impl Frames {
+    /// Adds what the page took since the last time.
+    fn take(&mut self, page: &Page<'_>) {
+        let taken = page.evaluate(TAKE);
+        let intervals = taken["intervals"].as_array().expect("intervals");
+        self.intervals.extend(intervals.iter().filter_map(Value::as_f64));
+        self.longest = self.longest.max(taken["longest"].as_f64().expect("a duration"));
+    }
+}
+
+/// The value that a share of the values does not exceed (nearest rank).
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let rank = (share * values.len() as f64).ceil() as usize;
+    *values.get(rank.saturating_sub(1)).expect("a frame")
 }
 
 /// The same scan through the command line program that was built beside this one (development profile, optimised).

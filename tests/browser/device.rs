@@ -50,7 +50,8 @@ const TAKE_ALL_MEMORY: &str = "(async () => {
     }
     return memory.buffer.byteLength; })()";
 
-fn open_small<'stage>(stage: &'stage Stage, device: &str) -> Page<'stage> {
+/// Opens the small scan, which waits to be segmented on a device.
+pub fn open_small<'stage>(stage: &'stage Stage, device: &str) -> Page<'stage> {
     let page = stage.open();
     page.choose_files("file-input", &[scans::small(&stage.folder)]);
     page.wait_for_state("scan", PATIENCE);
@@ -72,7 +73,8 @@ fn assert_done_on_the_cpu(page: &Page<'_>, title: &str) {
     assert_eq!(page.text("scan-title"), title);
 }
 
-fn wait_for_network(page: &Page<'_>, stage: &str) {
+/// Waits until the network has taken steps of a stage, which can then be interrupted.
+pub fn wait_for_network(page: &Page<'_>, stage: &str) {
     page.wait_until("the network to run", TIMEOUT, &|page| {
         let done = page.attribute("progress", "data-done").parse::<usize>();
         page.attribute("progress", "data-stage") == stage && done.is_ok_and(|done| done > 1)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
+use serde_json::json;
 
 use crate::reading::{assert_content, open_sample, pane};
 
@@ -13,7 +14,7 @@ use crate::reading::{assert_content, open_sample, pane};
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// More presses of the tab key than the page has stops.
-const STOPS: usize = 120;
+const STOPS: usize = 200;
 
 /// The hook of the element that has the focus, or of the nearest one around it.
 fn focused(page: &Page<'_>) -> String {
@@ -33,6 +34,30 @@ fn tab_to(page: &Page<'_>, hook: &str) {
         page.press("Tab");
     }
     panic!("{hook} is not reached by the tab key");
+}
+
+/// The tab of the side panel that has the focus.
+fn tab(page: &Page<'_>) -> Option<String> {
+    let id = page.evaluate("document.activeElement?.id ?? ''");
+    id.as_str().and_then(|id| id.strip_prefix("tab-")).map(str::to_owned)
+}
+
+/// Presses Tab until one of the side panel's tabs has the focus.
+fn to_tabs(page: &Page<'_>) {
+    let reached = (0..STOPS).any(|_| {
+        page.press("Tab");
+        tab(page).is_some()
+    });
+    assert!(reached, "the tabs are not reached by the tab key");
+}
+
+/// Goes over the tabs, of which one has the focus, to another: arrows do, whichever has it.
+fn to_tab(page: &Page<'_>, wanted: &str) {
+    let there = (0..10).any(|_| {
+        page.press("ArrowRight");
+        tab(page).as_deref() == Some(wanted)
+    });
+    assert!(there, "{wanted} is not reached by the arrows");
 }
 
 pub fn everything_is_reached_without_a_mouse(stage: &Stage) {
@@ -60,39 +85,22 @@ pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &S
     tab_to(&page, "run-button");
     page.press("Enter");
     page.wait_for_state("done", RUN_TIMEOUT);
-    // Arrows go over the tabs, whichever has the focus.
-    let tab = |page: &Page<'_>| {
-        let id = page.evaluate("document.activeElement?.id ?? ''");
-        id.as_str().and_then(|id| id.strip_prefix("tab-")).map(str::to_owned)
-    };
-    let any = (0..STOPS).any(|_| {
-        page.press("Tab");
-        tab(&page).is_some()
-    });
-    assert!(any, "the tabs are not reached by the tab key");
+    to_tabs(&page);
     for wanted in ["structures", "report"] {
-        let there = (0..10).any(|_| {
-            page.press("ArrowRight");
-            tab(&page).as_deref() == Some(wanted)
-        });
-        assert!(there, "{wanted} is not reached by the arrows");
+        to_tab(&page, wanted);
         let mut reached = BTreeSet::new();
         for _ in 0..STOPS {
             page.press("Tab");
             reached.insert(focused(&page));
         }
         let hooks: &[&str] = match wanted {
-            "structures" => &["volumes-table", "table-csv", "download-segmentation"],
+            "structures" => &["volumes-table", "terms", "table-csv", "download-segmentation"],
             _ => &["print-button", "edit-report", "save-report"],
         };
         for hook in hooks {
             assert!(reached.contains(*hook), "{hook} is not reached, only {reached:?}");
         }
-        let back = (0..STOPS).any(|_| {
-            page.press("Tab");
-            tab(&page).is_some()
-        });
-        assert!(back, "the tabs are not reached again");
+        to_tabs(&page);
     }
     // On paper the report stands alone, black on white.
     page.on_paper(true);
@@ -108,6 +116,58 @@ pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &S
     assert_eq!(ink, "rgb(0, 0, 0)");
     page.on_paper(false);
     assert!(shown(".stage"));
+    assert_content(&page);
+}
+
+pub fn sentences_lead_to_their_source_without_a_mouse(stage: &Stage) {
+    let page = stage.open();
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    tab_to(&page, "run-button");
+    page.press("Enter");
+    page.wait_for_state("done", RUN_TIMEOUT);
+    to_tabs(&page);
+    to_tab(&page, "report");
+    page.wait_until("the report", PATIENCE, &|page| page.has("report"));
+    let beyond_reach = page.evaluate(
+        "[...document.querySelectorAll('[data-test=report] [data-source]')]
+            .filter(one => !one.querySelector('button, [role=button][tabindex=\"0\"]'))
+            .map(one => one.innerText)",
+    );
+    assert_eq!(beyond_reach, json!([]), "sentences that only a mouse reaches");
+
+    // A sentence without a number: Enter opens the panel that it was read from.
+    let words = "[data-test=report] [data-source=technique] [role=button]";
+    let on_words = format!("document.activeElement.matches('{words}')");
+    let reached = (0..STOPS).any(|_| {
+        page.press("Tab");
+        page.evaluate(&on_words) == true
+    });
+    assert!(reached, "no sentence about the file is reached by the tab key");
+    page.press("Enter");
+    page.wait_until("what was read of the file", PATIENCE, &|page| !page.has("report"));
+    assert_eq!(page.attribute("#tab-scan", "aria-selected"), "true");
+
+    // The reader's words for a sentence lead where it led: Space does.
+    to_tabs(&page);
+    to_tab(&page, "report");
+    tab_to(&page, "edit-report");
+    page.press("Enter");
+    tab_to(&page, "edit-sentence");
+    page.press("Enter");
+    page.wait_until("the editor", PATIENCE, &|page| focused(page) == "sentence-words");
+    page.choose("sentence-words", "Looked at by a person.");
+    page.press("Enter");
+    let edited = "[data-sentence=edited][role=button]";
+    page.wait_until("the reader's sentence", PATIENCE, &|page| page.has(edited));
+    // The editor gives the focus back with the next picture.
+    page.wait_until("the focus", PATIENCE, &|page| focused(page) == "edit-sentence");
+    page.evaluate(&format!("document.querySelector('{edited}').focus()"));
+    assert_eq!(page.evaluate(&format!("document.activeElement.matches('{edited}')")), true);
+    page.press(" ");
+    page.wait_until("what was read of the file", PATIENCE, &|page| !page.has("report"));
+    assert_eq!(page.attribute("#tab-scan", "aria-selected"), "true");
     assert_content(&page);
 }
 

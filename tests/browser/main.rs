@@ -41,9 +41,12 @@ fn main() -> ExitCode {
         reading::the_sample_scan_is_shown_in_three_planes,
         reading::a_zip_of_dicom_files_is_one_scan,
         reading::files_that_are_dropped_are_opened,
+        reading::a_folder_that_is_chosen_is_one_scan,
+        reading::a_folder_that_is_dropped_is_walked,
         reading::a_volume_of_a_4d_scan_is_chosen,
         reading::the_page_opens_again_without_its_server,
         policy::the_policy_stops_a_request_to_another_host,
+        policy::without_headers_the_page_keeps_its_policy,
         broken::a_broken_file_gets_one_sentence_and_the_scan_stays,
         broken::a_run_goes_on_after_a_broken_file,
         models::a_broken_pack_gets_one_sentence,
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         models::another_pack_of_the_page_is_fetched_when_it_is_chosen,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::results_are_reached_without_a_mouse_and_the_report_prints_alone,
+        keyboard::sentences_lead_to_their_source_without_a_mouse,
         keyboard::slices_move_by_key,
         viewer::the_cursor_reads_what_the_file_holds_on_the_side_that_is_labelled,
         viewer::wheel_and_drags_move_slices_crosshair_window_and_image,
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
         viewer::nothing_is_wider_than_a_small_screen,
         keyboard::a_series_is_picked_by_key,
         features::features_are_seen_as_colours_and_a_click_finds_what_looks_alike,
+        features::a_place_that_is_kept_is_found_in_another_scan,
+        features::an_imported_encoder_is_seen_searched_and_taught,
         features::a_few_strokes_teach_a_segmentation,
         features::painted_examples_are_kept_over_scans_and_dropped,
         features::labelled_scans_make_a_classifier_that_the_command_reads,
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
     ];
     let alone = cases![
         segmenting::a_run_is_cancelled_within_a_second,
+        segmenting::a_run_on_the_gpu_is_cancelled_within_a_second,
         segmenting::the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back,
         segmenting::the_sample_is_segmented_on_the_cpu_with_the_network_gone,
     ];

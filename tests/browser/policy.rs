@@ -1,7 +1,10 @@
 //! The policy is in force, in the page and in its worker.
 
-use prism_tests::page::PATIENCE;
+use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
+use serde_json::{Value, json};
+use xtask::project;
+use xtask::server::Server;
 
 pub fn the_policy_stops_a_request_to_another_host(stage: &Stage) {
     let page = stage.open();
@@ -28,4 +31,38 @@ pub fn the_policy_stops_a_request_to_another_host(stage: &Stage) {
         };
         refused("connect-src") && refused("script-src") && in_worker == 1
     });
+}
+
+/// On a host that sends no headers the page still has the policy in its `<meta>`. What that cannot do: a worker
+/// obeys its own response, and `frame-ancestors` does not count in a `<meta>` (CSP3, section 3.3), so that only a
+/// header keeps the page out of other pages' frames.
+pub fn without_headers_the_page_keeps_its_policy(stage: &Stage) {
+    let host = Server::start_bare(&project::dist()).expect("a server without headers");
+    // Another port is another origin, and one that would answer.
+    let other = Server::start_bare(&project::dist()).expect("another server");
+    let page = Page::open(&stage.browser, &host.url(), false);
+    assert_eq!(page.complaints(), Vec::<String>::new());
+    let header =
+        "fetch('./index.html').then(found => found.headers.get('Content-Security-Policy'))";
+    assert_eq!(page.evaluate(header), Value::Null);
+
+    page.evaluate(
+        "window.refused = [];
+         document.addEventListener('securitypolicyviolation',
+             event => window.refused.push(event.effectiveDirective))",
+    );
+    let there = json!(other.url());
+    let ask = format!("fetch({there}, {{ mode: 'no-cors' }}).then(() => 'sent', () => 'refused')");
+    assert_eq!(page.evaluate(&ask), "refused");
+    page.evaluate(&format!(
+        "(() => {{ const frame = document.createElement('iframe');
+           frame.src = {there}; document.body.append(frame);
+           const form = document.createElement('form');
+           form.action = {there}; document.body.append(form); form.submit(); }})()"
+    ));
+    page.wait_until("three refusals", PATIENCE, &|page| {
+        let refused = page.evaluate("[...new Set(window.refused)].sort().join()");
+        refused == "connect-src,form-action,frame-src"
+    });
+    assert_eq!(other.requests(), Vec::<String>::new(), "the policy let something out");
 }

@@ -86,6 +86,23 @@ pub fn a_zip_of_dicom_files_is_one_scan(stage: &Stage) {
     assert_content(&page);
 }
 
+pub fn a_folder_that_is_chosen_is_one_scan(stage: &Stage) {
+    let page = stage.open();
+    // The input takes a folder only: the browser lists it, with the folders in it.
+    page.choose_files("folder-input", &[scans::study(&stage.folder, "dicom_explicit")]);
+    page.wait_for_state("scan", PATIENCE);
+    assert_eq!(page.attribute("scan-title", "data-dims"), "16x12x4");
+    assert_content(&page);
+}
+
+pub fn a_folder_that_is_dropped_is_walked(stage: &Stage) {
+    let page = stage.open();
+    page.drop_files("app", &[scans::study(&stage.folder, "dicom_explicit")]);
+    page.wait_for_state("scan", PATIENCE);
+    assert_eq!(page.attribute("scan-title", "data-dims"), "16x12x4");
+    assert_content(&page);
+}
+
 pub fn a_volume_of_a_4d_scan_is_chosen(stage: &Stage) {
     let page = stage.open();
     page.choose_files("file-input", &scans::golden("nifti1_4d_volume_0"));

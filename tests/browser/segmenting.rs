@@ -11,6 +11,7 @@ use serde_json::Value;
 use xtask::project;
 use xtask::server::Server;
 
+use crate::device::{open_small, wait_for_network};
 use crate::reading::{assert_content, open_sample};
 
 /// How long a whole run may take where GPU and CPU are two shared cores.
@@ -46,13 +47,24 @@ pub fn a_run_is_cancelled_within_a_second(stage: &Stage) {
     page.wait_for_state("running", PATIENCE);
     // Into the network, where there is something to interrupt.
     std::thread::sleep(Duration::from_secs(3));
+    assert_cancelled_within_a_second(&page);
+}
+
+pub fn a_run_on_the_gpu_is_cancelled_within_a_second(stage: &Stage) {
+    let page = open_small(stage, "gpu");
+    page.click("run-button");
+    wait_for_network(&page, "Segmenting");
+    assert_cancelled_within_a_second(&page);
+}
+
+fn assert_cancelled_within_a_second(page: &Page<'_>) {
     let start = Instant::now();
     page.click("cancel-button");
     page.wait_for_state("scan", PATIENCE);
     let took = start.elapsed();
     println!("  cancelled in {:.2} s", took.as_secs_f64());
     assert!(took < Duration::from_secs(1), "it took {took:?}");
-    assert_content(&page);
+    assert_content(page);
 }
 
 pub fn a_scan_that_is_opened_is_segmented_and_reported_by_itself(stage: &Stage) {
@@ -123,6 +135,8 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
     let build = page.evaluate("document.querySelector('meta[name=build]').content");
     assert_eq!(manifest["software"]["build"], build);
     assert_eq!(build.as_str().map(str::len), Some(16), "{build}");
+    assert_eq!(manifest["browser"], page.evaluate("navigator.userAgent"));
+    assert!(manifest["browser"].as_str().is_some_and(|name| name.contains("Chrome/")));
     assert_eq!(manifest["input"]["dims"], serde_json::json!([48, 48, 48]));
     assert_eq!(manifest["device"]["kind"], "GPU", "{}", manifest["device"]);
     assert_eq!(manifest["device"]["half_precision"], false, "{}", manifest["device"]);

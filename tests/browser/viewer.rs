@@ -150,23 +150,72 @@ pub fn structures_light_up_fade_and_are_hidden_one_by_one(stage: &Stage) {
     assert_content(&page);
 }
 
-pub fn nothing_is_wider_than_a_small_screen(stage: &Stage) {
-    let page = stage.open();
-    page.resize(360, 740);
-    let fits = |page: &Page<'_>, what: &str| {
-        let widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]");
-        assert!(widths[0].as_f64() <= widths[1].as_f64(), "{what}: {widths}");
-    };
-    fits(&page, "the first screen");
-    open_sample(&page);
-    fits(&page, "a scan");
+/// A small phone's width, in pixels.
+const PHONE: u32 = 360;
+
+/// Fails where the page is wider than a phone.
+fn assert_fits(page: &Page<'_>, what: &str) {
+    // A phone's browser widens its window with what does not fit.
+    let widest = page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)");
+    assert!(widest.as_f64().is_some_and(|width| width <= f64::from(PHONE)), "{what}: {widest}");
+}
+
+/// Fails where something is not seen in its whole width on a phone.
+fn assert_seen(page: &Page<'_>, hook: &str) {
+    let sides = page.evaluate(&format!(
+        "(() => {{ const box = document.querySelector('[data-test={hook}]').getBoundingClientRect();
+           return [box.left, box.right, box.height]; }})()"
+    ));
+    let [left, right, height] = [0, 1, 2].map(|at| sides[at].as_f64().unwrap_or(f64::NAN));
+    let inside = left >= 0.0 && right > left && right <= f64::from(PHONE) + 0.5 && height > 0.0;
+    assert!(inside, "{hook} from {left} to {right}, {height} high");
+}
+
+/// Opens every tab of the side panel.
+fn assert_tabs_fit(page: &Page<'_>, what: &str) {
     let tabs = page.evaluate("[...document.querySelectorAll('[role=tab]')].map(tab => tab.id)");
     let tabs: Vec<_> =
         tabs.as_array().expect("tabs").iter().filter_map(|tab| tab.as_str()).collect();
     assert!(tabs.len() > 5, "{tabs:?}");
     for tab in tabs {
         page.click(&format!("#{tab}"));
-        fits(&page, tab);
+        assert_fits(page, &format!("{what}, {tab}"));
     }
+}
+
+pub fn nothing_is_wider_than_a_small_screen(stage: &Stage) {
+    let page = stage.open();
+    page.resize(PHONE, 740);
+    assert_fits(&page, "the first screen");
+    open_sample(&page);
+    assert_fits(&page, "a scan");
+    assert_seen(&page, "scan-title");
+    assert_tabs_fit(&page, "a scan");
+
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_until("the small scan", PATIENCE, &|page| {
+        page.attribute("scan-title", "data-dims") == "48x48x48" && page.state() == "scan"
+    });
+    page.click("run-button");
+    page.wait_for_state("done", Duration::from_secs(300));
+    assert_tabs_fit(&page, "a segmented scan");
+    page.click("#tab-structures");
+    assert_seen(&page, "volumes-table");
+    page.click("[data-test=terms] summary");
+    page.wait_until("the definitions", PATIENCE, &|page| page.text("terms").contains("tissue"));
+    assert_fits(&page, "definitions");
+    page.click("#tab-report");
+    assert_seen(&page, "report");
+    for hook in ["print-button", "edit-report", "save-report", "save-text"] {
+        assert_seen(&page, hook);
+    }
+    assert!(!page.download("download-csv").bytes.is_empty());
+
+    // Of a 4-D scan, which volume it is.
+    page.choose_files("file-input", &scans::golden("nifti1_4d_volume_0"));
+    page.wait_until("the volume", PATIENCE, &|page| page.text("scan-volume").contains("volume 1"));
+    assert_seen(&page, "scan-volume");
+    assert_fits(&page, "a 4-D scan");
     assert_content(&page);
 }

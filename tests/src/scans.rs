@@ -109,6 +109,20 @@ pub fn golden(case: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The folder of a study: the files of a golden case in two folders of their own, beside what systems leave there.
+pub fn study(folder: &Path, case: &str) -> PathBuf {
+    let study = folder.join("study");
+    let _ = fs::remove_dir_all(&study);
+    for (at, file) in golden(case).iter().enumerate() {
+        let part = study.join(format!("part {}", at % 2 + 1));
+        fs::create_dir_all(&part).expect("a folder");
+        let name = file.file_name().expect("a file's name");
+        fs::copy(file, part.join(name)).expect("copying a file of the study");
+    }
+    fs::write(study.join("Thumbs.db"), "left behind").expect("writing what is no scan");
+    study
+}
+
 /// The beginning of the sample: its header promises more voxels than there are.
 pub fn cut_short(folder: &Path) -> PathBuf {
     let path = folder.join("cut_short.nii.gz");

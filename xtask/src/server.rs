@@ -38,6 +38,19 @@ impl Server {
     /// # Errors
     /// [`TaskError::File`] when the folder is not there, [`TaskError::Missing`] when no port is free.
     pub fn start(folder: &Path, preferred_port: u16) -> TaskResult<Self> {
+        Self::start_with(folder, preferred_port, true)
+    }
+
+    /// As [`Server::start`] on any port, as a host does that does not read `dist/_headers`: responses carry neither
+    /// the policy nor the other security headers.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_bare(folder: &Path) -> TaskResult<Self> {
+        Self::start_with(folder, 0, false)
+    }
+
+    fn start_with(folder: &Path, preferred_port: u16, secure: bool) -> TaskResult<Self> {
         let folder =
             folder.canonicalize().map_err(|source| TaskError::file("serve", folder, source))?;
         let listener = (0..PORTS_TRIED)
@@ -56,7 +69,9 @@ impl Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let thread = {
             let (stopping, requests) = (stopping.clone(), requests.clone());
-            thread::spawn(move || accept(&listener, &folder, &stopping, &requests))
+            thread::spawn(move || {
+                accept(&listener, (folder.as_path(), secure), &stopping, &requests);
+            })
         };
         Ok(Self { address, stopping, requests, listener: Some(thread) })
     }
@@ -93,7 +108,7 @@ impl Drop for Server {
 /// Answers connections, a thread each, until told to stop.
 fn accept(
     listener: &TcpListener,
-    folder: &Path,
+    (folder, secure): (&Path, bool),
     stopping: &AtomicBool,
     requests: &Arc<Mutex<Vec<String>>>,
 ) {
@@ -104,12 +119,16 @@ fn accept(
         let Ok(stream) = stream else { continue };
         let (folder, requests) = (folder.to_path_buf(), requests.clone());
         // A connection that breaks is the browser's business: it asks again.
-        thread::spawn(move || drop(answer(stream, &folder, &requests)));
+        thread::spawn(move || drop(answer(stream, (folder.as_path(), secure), &requests)));
     }
 }
 
 /// Reads one request and writes its answer.
-fn answer(stream: TcpStream, folder: &Path, requests: &Mutex<Vec<String>>) -> io::Result<()> {
+fn answer(
+    stream: TcpStream,
+    (folder, secure): (&Path, bool),
+    requests: &Mutex<Vec<String>>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new((&stream).take(HEAD_LIMIT));
@@ -124,7 +143,7 @@ fn answer(stream: TcpStream, folder: &Path, requests: &Mutex<Vec<String>>) -> io
     }
     let response = respond(request.as_ref(), folder);
     let with_body = request.is_none_or(|request| request.method != "HEAD");
-    write_response(&stream, &response, with_body)
+    write_response(&stream, &response, secure, with_body)
 }
 
 /// The parts of a request that matter here.
@@ -245,16 +264,23 @@ fn content_type(path: &Path) -> &'static str {
     }
 }
 
-fn write_response(mut stream: &TcpStream, response: &Response, with_body: bool) -> io::Result<()> {
+fn write_response(
+    mut stream: &TcpStream,
+    response: &Response,
+    secure: bool,
+    with_body: bool,
+) -> io::Result<()> {
     let mut head = format!(
-        "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nContent-Security-Policy: {}\r\n",
+        "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
         response.status,
         response.content_type,
-        response.body.len(),
-        response.policy
+        response.body.len()
     );
-    for (name, value) in policy::SECURITY_HEADERS {
-        head.push_str(&format!("{name}: {value}\r\n"));
+    if secure {
+        head.push_str(&format!("Content-Security-Policy: {}\r\n", response.policy));
+        for (name, value) in policy::SECURITY_HEADERS {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
     }
     head.push_str("Cache-Control: no-cache\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
@@ -320,6 +346,15 @@ mod tests {
         let pack = get(&server, "/packs/a%20b.gz");
         assert!(pack.ends_with("pack") && !pack.contains("Content-Encoding"));
         assert_eq!(server.requests(), ["/?sample", "/page.wasm", "/packs/a%20b.gz"]);
+    }
+
+    #[test]
+    fn a_bare_server_sends_files_and_no_policy() {
+        let site = Site::new("bare");
+        let server = Server::start_bare(&site.dist()).unwrap();
+        let page = get(&server, "/");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("page"), "{page}");
+        assert!(!page.contains("Policy"), "{page}");
     }
 
     #[test]

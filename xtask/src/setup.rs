@@ -29,9 +29,10 @@ pub struct Tools {
 pub fn run(steps: &mut Steps) -> TaskResult<Tools> {
     steps.run("wasm32 target of Rust", wasm_target)?;
     let bindgen_version = project::locked_version("wasm-bindgen")?;
-    // Without --locked: the lock file published with this version no longer compiles.
+    // Without the features that talk to servers: cargo fetches, trunk works offline here. Without --locked, for the
+    // lock file published with this version no longer compiles.
     let wasm_bindgen = steps.run(&format!("wasm-bindgen {bindgen_version}"), || {
-        tool("wasm-bindgen", "wasm-bindgen-cli", &bindgen_version, &[])
+        tool("wasm-bindgen", "wasm-bindgen-cli", &bindgen_version, &["--bin", "wasm-bindgen"])
     })?;
     let trunk = steps.run(&format!("trunk {TRUNK_VERSION}"), || {
         tool("trunk", "trunk", TRUNK_VERSION, &["--locked"])
@@ -85,7 +86,8 @@ fn tool(name: &str, package: &str, version: &str, options: &[&str]) -> TaskResul
     }
     eprintln!("   installing into {} (minutes, once)", cache.display());
     let mut command = project::cargo();
-    command.args(["install", "--quiet", package, "--version", version]).args(options);
+    command.args(["install", "--quiet", package, "--version", version, "--no-default-features"]);
+    command.args(options);
     command.arg("--root").arg(&cache);
     // The tools run for seconds: time spent on optimising them is not won back.
     command

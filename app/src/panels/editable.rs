@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use prism_core::report::Sentence;
 
 use super::icons::{Icon, icon};
-use super::report::{SentenceView, lead_to};
+use super::report::{SentenceView, lead_by_key, lead_to};
 use crate::report::Place;
 use crate::state::App;
 
@@ -83,10 +83,11 @@ pub fn EditableSentence(
     }
 }
 
-/// The reader's words; a click leads where the program's sentence led.
+/// The reader's words; a click, Enter or Space leads where the program's sentence led.
 #[component]
 fn Changed(app: App, words: String, sentence: Sentence) -> impl IntoView {
     let source = StoredValue::new(sentence.origin());
+    let leads = source.with_value(Option::is_some);
     let removed = words.is_empty();
     let title = if sentence.text.is_empty() {
         "Added by the reader".to_owned()
@@ -96,11 +97,14 @@ fn Changed(app: App, words: String, sentence: Sentence) -> impl IntoView {
     view! {
         <span
             class="sentence edited"
-            class:linked=source.with_value(Option::is_some)
+            class:linked=leads
             class:removed=removed
+            role=leads.then_some("button")
+            tabindex=leads.then_some("0")
             data-sentence="edited"
             data-structure=sentence.structure.map(|index| index.to_string())
             title=title
+            on:keydown=lead_by_key(app, source)
             on:click=move |_| {
                 if let Some(source) = source.get_value() {
                     lead_to(app, &source);

@@ -18,21 +18,21 @@ pub fn Header(
     /// The page.
     app: App,
 ) -> impl IntoView {
-    let title = move || {
+    let name = move || app.scan.with(|scan| scan.as_ref().map(|scan| scan.series.title.clone()));
+    let volume = move || {
         app.scan.with(|scan| {
-            scan.as_ref().map(|scan| {
-                let of = scan.series.volumes;
-                if of > 1 {
-                    format!("{} · volume {} of {of}", scan.series.title, scan.volume + 1)
-                } else {
-                    scan.series.title.clone()
-                }
-            })
+            let scan = scan.as_ref()?;
+            let of = scan.series.volumes;
+            (of > 1).then(|| format!("· volume {} of {of}", scan.volume + 1))
         })
+    };
+    let title = move || match (name(), volume()) {
+        (Some(name), Some(volume)) => Some(format!("{name} {volume}")),
+        (name, _) => name,
     };
     let offline = app.offline;
     view! {
-        <header class="header">
+        <header class="header" class:titled=move || !app.is_empty()>
             <span class="brand">{icon(Icon::Prism)} <span>"Prism"</span></span>
             <span
                 class="scan-title"
@@ -41,7 +41,8 @@ pub fn Header(
                 data-dims=move || app.scan.with(|scan| scan.as_ref().map(|s| joined(s.grid.dims)))
                 data-spacing=move || app.scan.with(|scan| scan.as_ref().map(spacing))
             >
-                {title}
+                <span class="scan-name">{name}</span>
+                <span data-test="scan-volume">{volume}</span>
             </span>
             <Show when=move || !app.is_empty()>
                 <div class="header-actions">

@@ -57,10 +57,10 @@ fn ActiveLine(
     role: &'static str,
     cancel: impl Fn() + Copy + Send + 'static,
 ) -> impl IntoView {
+    // As often as the words change: every change is drawn while the device computes.
     let now = RwSignal::new(now_ms());
-    if let Ok(clock) =
-        set_interval_with_handle(move || now.set(now_ms()), Duration::from_millis(100))
-    {
+    let tick = move || now.set(now_ms());
+    if let Ok(clock) = set_interval_with_handle(tick, Duration::from_secs(1)) {
         on_cleanup(move || clock.clear());
     }
     let stage = move || {
@@ -70,7 +70,7 @@ fn ActiveLine(
     };
     let elapsed = move || {
         let started = progress.with(|progress| progress.as_ref().map_or(0.0, |p| p.started_ms));
-        text::duration((now.get() - started).max(0.0) / 1000.0)
+        text::elapsed((now.get() - started) / 1000.0)
     };
     let steps = move || {
         progress.with(|progress| {

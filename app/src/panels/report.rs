@@ -190,7 +190,7 @@ fn Wordings(app: App) -> impl IntoView {
 }
 
 /// A sentence. Its numbers are buttons; a click on its words does what its first
-/// source does.
+/// source does, and so do its first words by key where no number leads there.
 #[component]
 pub fn SentenceView(
     /// The page.
@@ -205,9 +205,18 @@ pub fn SentenceView(
         SentenceKind::Attention => "sentence attention",
         SentenceKind::Warning => "sentence warning",
     };
-    let parts = parts(&sentence)
+    let parts = parts(&sentence);
+    let leading = source.with_value(|source| leading_words(&parts, source.as_ref()));
+    let parts = parts
         .into_iter()
-        .map(|part| match part {
+        .enumerate()
+        .map(|(at, part)| match part {
+            Part::Words(words) if leading == Some(at) => view! {
+                <span role="button" tabindex="0" on:keydown=lead_by_key(app, source)>
+                    {words}
+                </span>
+            }
+            .into_any(),
             Part::Words(words) => words.into_any(),
             Part::Number { written, hint, source: Some(source) } => view! {
                 <button
@@ -245,6 +254,24 @@ pub fn SentenceView(
         >
             {parts}
         </span>
+    }
+}
+
+/// What Enter and Space do on words that lead somewhere: as a click. A real button would not
+/// break over lines as a sentence does.
+pub fn lead_by_key(
+    app: App,
+    source: StoredValue<Option<Source>>,
+) -> impl Fn(web_sys::KeyboardEvent) + Copy + 'static {
+    move |event: web_sys::KeyboardEvent| {
+        if !matches!(event.key().as_str(), "Enter" | " ") {
+            return;
+        }
+        if let Some(source) = source.get_value() {
+            // Space would scroll the panel.
+            event.prevent_default();
+            lead_to(app, &source);
+        }
     }
 }
 
@@ -342,6 +369,20 @@ fn parts(sentence: &Sentence) -> Vec<Part> {
     parts
 }
 
+/// The words that lead to the sentence's own source without a mouse: its first ones, unless a
+/// number of it, which is a button, leads there.
+fn leading_words(parts: &[Part], source: Option<&Source>) -> Option<usize> {
+    source?;
+    let leads = |part: &Part| match part {
+        Part::Number { source: of, .. } => of.as_ref() == source,
+        Part::Words(_) => false,
+    };
+    if parts.iter().any(leads) {
+        return None;
+    }
+    parts.iter().position(|part| matches!(part, Part::Words(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use prism_core::report::Value;
@@ -395,6 +436,24 @@ mod tests {
             ..Sentence::default()
         };
         assert_eq!(parts(&sentence), [Part::Words("Größe 3 mL".into())]);
+    }
+
+    #[test]
+    fn words_lead_where_no_number_does() {
+        let leading =
+            |sentence: &Sentence| leading_words(&parts(sentence), sentence.origin().as_ref());
+        let mut sentence = Sentence {
+            text: "Left 3.5 mL.".into(),
+            values: vec![value("3.5", 5, Some(7))],
+            ..Sentence::default()
+        };
+        assert_eq!(leading(&sentence), None, "the number leads there");
+        sentence.source = Some(Source::Quality);
+        assert_eq!(leading(&sentence), Some(0), "the number leads elsewhere");
+        sentence.values.clear();
+        assert_eq!(leading(&sentence), Some(0), "there is no number");
+        sentence.source = None;
+        assert_eq!(leading(&sentence), None, "there is no source");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn Structures(
     view! {
         {move || {
             if known.get() {
-                view! { <Summary app /> <Table app /> }.into_any()
+                view! { <Summary app /> <Table app /> <Definitions app /> }.into_any()
             } else {
                 view! { <NotYet app /> }.into_any()
             }
@@ -191,7 +191,7 @@ fn Table(app: App) -> impl IntoView {
                         order
                         column=Column::Asymmetry
                         title="L/R %"
-                        hint="Sort by asymmetry: 100 (L − R) / mean, positive where the left is larger"
+                        hint="Sort by asymmetry; its definition is below the table"
                     />
                 </tr>
             </thead>
@@ -204,6 +204,44 @@ fn Table(app: App) -> impl IntoView {
         <Show when=move || rows.with(Vec::is_empty)>
             <p class="none">"No structure has that name."</p>
         </Show>
+    }
+}
+
+/// What the sums and columns mean, to be read without a mouse that rests on them.
+#[component]
+fn Definitions(app: App) -> impl IntoView {
+    let terms = move || {
+        app.result.with(|result| {
+            let Some(result) = result else { return Vec::new() };
+            let totals = &result.report.totals;
+            let sentence = |words: &str| format!("{}.", text::capitalised(words));
+            let asymmetry = "100 (L − R) / mean of both, positive where the left is larger";
+            let asymmetry = ("L/R %", sentence(asymmetry));
+            if !totals.is_brain {
+                return vec![("All structures", sentence(&totals.brain_definition)), asymmetry];
+            }
+            let share = "volume in percent of the brain; of ventricles and fluid, which are no \
+                         part of it, the ratio to it";
+            vec![
+                ("Brain", sentence(&totals.brain_definition)),
+                ("Intracranial", sentence(&totals.icv_definition)),
+                ("% brain", sentence(share)),
+                asymmetry,
+            ]
+        })
+    };
+    view! {
+        <details class="definitions" data-test="terms">
+            <summary>"Definitions"</summary>
+            <dl>
+                {move || {
+                    terms()
+                        .into_iter()
+                        .map(|(name, words)| view! { <div><dt>{name}</dt><dd>{words}</dd></div> })
+                        .collect_view()
+                }}
+            </dl>
+        </details>
     }
 }
 

@@ -1,4 +1,11 @@
 //! Labels of the network's input, brought to the scan's own grid.
+//!
+//! Classes are decided on the device and read back as such, with one exception: where a pack
+//! labels the tissues of the brain and the scan's grid is as fine as the network's (2 mm) or
+//! finer, the scan's intensities decide between tissues at borders, on the CPU. For that the
+//! probabilities of all classes are read back, of at most [`SAMPLES`] voxels for the fit and
+//! of the voxels between two structures, in pieces: 4 bytes a class and voxel, so 132 with
+//! the brain's 33 classes, 1 MiB at a time, 8 MB for the fit.
 
 use super::postprocess::{
     Between, Mixture, Refine, Tissues, carry_labels, keep_largest, remove_islands,

@@ -3,7 +3,12 @@
 //! Where the eight voxels around a point of the scan agree, so does any average of
 //! their logits. Where they differ, the features are interpolated at the point and
 //! classified: the head is linear, so this interpolates the logits of every class,
-//! for a fraction of the voxels and without reading a logit back.
+//! for a fraction of the voxels.
+//!
+//! What comes back from the device is a class a point ([`Refine::classes`]), or, where the
+//! scan's intensities have a say, the probability of every class ([`Refine::probabilities`]):
+//! 4 bytes a class, 1 MiB a piece of [`POINTS`] with the brain's 33. The logits of the grid
+//! are read back in neither case.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Int, Tensor, TensorData};
