@@ -35,6 +35,7 @@ import nibabel.affines
 import numpy as np
 from scipy import ndimage
 
+from training import pack
 from training.labels import scoring_map
 from training.lesions.evaluate import pieces
 from training.paths import REPOSITORY, cache_folder, data_folder
@@ -309,12 +310,21 @@ def others() -> dict:
     }
 
 
+def describe(result: dict) -> None:
+    """What every report says of its differences between the sides (core/src/report/input.rs, SideAgreement)."""
+    path, plain = REPOSITORY / "public/packs/brain.safetensors", result["plain"]
+    sides = {"scans": result["scans"], "named": plain["named"], "right": plain["right_side"], "drawn": plain["true"]}
+    pack.describe(path, scores=pack.document(path)["scores"] | {"sides": sides})
+    pack.index(path.parent)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prism", type=Path, help="the command")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--reports", type=Path, default=cache_folder() / "report/real")
     parser.add_argument("--out", type=Path, default=RESULTS / "report_truth.json")
+    parser.add_argument("--describe", action="store_true", help="write how far sides agree into the brain pack, too")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
     result = {
@@ -324,6 +334,8 @@ def main() -> None:
         "others": others(),
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.describe:
+        describe(result["brain"])
     for name in ("plain", "decoder"):
         print(name, result["brain"][name])
     print(result["brain"]["volumes"]["mean_absolute_error_percent"], "% of volume on average")
