@@ -8,7 +8,8 @@ use crate::measure::{quality, structures};
 use crate::model::{Pack, PackInfo, Storage};
 use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
-    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SoftwareFacts, StageTime,
+    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SideAgreement, SoftwareFacts,
+    StageTime,
 };
 
 /// A finished run.
@@ -132,6 +133,7 @@ pub fn pack(info: &PackInfo) -> PackFacts {
         sha256: info.sha256.clone(),
         note: text("note").into(),
         trained_on: card::trained_on(&info.provenance),
+        sides: SideAgreement::of(&info.scores),
     }
 }
 

@@ -5,6 +5,7 @@ use super::sentence::{Sentence, Source, list, plural, separator};
 use super::sums::keys;
 use super::{
     ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, NOT_A_DEVICE, ReportInput, Section,
+    SideAgreement,
 };
 use crate::lesions::SMALLEST_ML;
 use crate::measure::{Judgement, Measure, Quality, StructureVolume, Totals};
@@ -109,7 +110,10 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
         sentences.push(Sentence::plain(words).leads_to(Source::Structures));
     } else {
         sentences.push(found(totals));
-        sentences.extend(sides(&input.structures));
+        if let Some(sides) = sides(&input.structures) {
+            sentences.push(sides);
+            sentences.extend(input.pack.sides.map(reliance));
+        }
         if totals.cut > 0 {
             sentences.push(
                 Sentence::new()
@@ -204,6 +208,25 @@ fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
     }
     let sentence = limit(sentence.say("; the limit of "));
     Some(sentence.say(" is also reached by: ").say(&list(&others)).say("."))
+}
+
+/// How often what [`sides`] names was there.
+fn reliance(sides: SideAgreement) -> Sentence {
+    Sentence::new()
+        .leads_to(Source::Run)
+        .say("Against outlines drawn by hand in ")
+        .count("scans with outlines", sides.scans)
+        .say(plural(sides.scans, " scan", " scans"))
+        .say(", ")
+        .count("differences that were there", sides.right)
+        .say(" of ")
+        .count("differences that were named", sides.named)
+        .say(plural(sides.named, " difference", " differences"))
+        .say(" that this model named between the sides ")
+        .say(plural(sides.right, "was", "were"))
+        .say(" there, of ")
+        .count("differences in the outlines", sides.drawn)
+        .say(" in the outlines.")
 }
 
 pub(super) fn quality_in_short(quality: &Quality) -> Sentence {

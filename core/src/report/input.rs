@@ -233,6 +233,37 @@ pub struct PackFacts {
     pub note: String,
     /// Names of the data it was trained on.
     pub trained_on: Vec<String>,
+    /// How far its differences between the sides can be relied on; `None` where that was not
+    /// measured.
+    #[serde(default)]
+    pub sides: Option<SideAgreement>,
+}
+
+/// Differences between the sides that reports of a pack name, against outlines drawn by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideAgreement {
+    /// Scans that were looked at.
+    pub scans: usize,
+    /// Differences that the reports named.
+    pub named: usize,
+    /// Those of them that the outlines have, on the same side.
+    pub right: usize,
+    /// Differences that the outlines have.
+    pub drawn: usize,
+}
+
+impl SideAgreement {
+    /// That of a pack's scores (`training.report.truth --describe`); `None` where it was not
+    /// measured.
+    pub fn of(scores: &serde_json::Value) -> Option<Self> {
+        let count = |name: &str| usize::try_from(scores["sides"][name].as_u64()?).ok();
+        Some(Self {
+            scans: count("scans")?,
+            named: count("named")?,
+            right: count("right")?,
+            drawn: count("drawn")?,
+        })
+    }
 }
 
 /// What computed the labels.

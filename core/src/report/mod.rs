@@ -47,7 +47,8 @@ pub use edits::Edits;
 pub use html::Picture;
 pub use input::{
     ChangeFacts, ComparisonFacts, DeviceFacts, HeadAnswer, HeartFacts, LesionChangeFacts,
-    LesionFacts, PackFacts, ReportInput, ScanFacts, SequenceFacts, SoftwareFacts, StageTime,
+    LesionFacts, PackFacts, ReportInput, ScanFacts, SequenceFacts, SideAgreement, SoftwareFacts,
+    StageTime,
 };
 pub use lesions::caution as lesion_caution;
 pub use manifest::RunManifest;

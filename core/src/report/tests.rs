@@ -319,6 +319,29 @@ fn the_comparison_says_what_was_compared() {
 }
 
 #[test]
+fn differences_between_the_sides_come_with_how_often_they_were_there() {
+    let scores = serde_json::json!({ "sides": {
+        "scans": 8, "named": 13, "right": 6, "drawn": 12,
+    } });
+    let sides = SideAgreement::of(&scores);
+    assert_eq!(SideAgreement::of(&serde_json::Value::Null), None);
+    let mut given = input();
+    assert!(!texts(&Report::write(&given), "impression").join(" ").contains("by hand"));
+    given.pack.sides = sides;
+    let report = Report::write(&given);
+    let told = texts(&report, "impression");
+    assert!(told[1].starts_with("The largest difference between the sides"), "{told:?}");
+    assert_eq!(
+        told[2],
+        "Against outlines drawn by hand in 8 scans, 6 of 13 differences that this model named \
+         between the sides were there, of 12 in the outlines."
+    );
+    // Without a pair to compare there is nothing to rely on.
+    given.structures.clear();
+    assert!(!texts(&Report::write(&given), "impression").join(" ").contains("by hand"));
+}
+
+#[test]
 fn what_repeats_show_of_lesions_is_no_change() {
     let finding = |fate, millilitres, outside| Finding {
         fate,

@@ -105,6 +105,7 @@ pub fn input() -> ReportInput {
             sha256: "0123456789abcdef0123".into(),
             note: "not the published PRISM weights".into(),
             trained_on: vec!["label maps".into(), "synthetic contrasts".into()],
+            sides: None,
         },
         device: DeviceFacts {
             kind: "GPU".into(),
