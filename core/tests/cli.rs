@@ -325,6 +325,31 @@ fn a_scan_of_several_windows_has_blended_maps() {
 }
 
 #[test]
+fn what_shows_the_anatomy_and_what_the_acquisition_is_written_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), ".."].iter().collect();
+    let pack = root.join("public/packs/pretrained.safetensors");
+    let scan = bright_box(folder.path(), "box.nii.gz", [48; 3], 3, 200.0);
+    let output = folder.path().join("features.safetensors");
+    let line = [OsStr::new("encode"), scan.as_os_str(), "-o".as_ref(), output.as_os_str()];
+    let model = [OsStr::new("--pack"), pack.as_os_str(), "--device".as_ref(), "cpu".as_ref()];
+    let said = prism(&[&line[..], &model[..]].concat());
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    let bytes = fs::read(&output).expect("the features");
+    let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let [structure, sequence] = ["structure", "sequence"].map(|name| {
+        let vector = tensors.tensor(&format!("pooled.{name}")).expect("a pooled vector");
+        let bytes = vector.data().chunks_exact(4);
+        bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<f32>>()
+    });
+    for vector in [&structure, &sequence] {
+        assert!(vector.len() > 8 && vector.iter().all(|value| value.is_finite()), "{vector:?}");
+        assert!(vector.iter().any(|value| value.abs() > 1e-3), "nothing is in it");
+    }
+    assert_ne!(structure, sequence);
+}
+
+#[test]
 fn whole_scans_with_labels_make_a_classifier() {
     let folder = tempfile::tempdir().expect("a folder");
     let pack = converted(folder.path());
