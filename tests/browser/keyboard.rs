@@ -77,7 +77,8 @@ pub fn everything_is_reached_without_a_mouse(stage: &Stage) {
     assert_content(&page);
 }
 
-pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &Stage) {
+/// The small scan, segmented by key; the focus is on the tabs of the results.
+fn segmented_by_key<'stage>(stage: &'stage Stage) -> Page<'stage> {
     let page = stage.open();
     page.choose("device-choice", "cpu");
     page.choose_files("file-input", &[scans::small(&stage.folder)]);
@@ -86,6 +87,11 @@ pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &S
     page.press("Enter");
     page.wait_for_state("done", RUN_TIMEOUT);
     to_tabs(&page);
+    page
+}
+
+pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &Stage) {
+    let page = segmented_by_key(stage);
     for wanted in ["structures", "report"] {
         to_tab(&page, wanted);
         let mut reached = BTreeSet::new();
@@ -120,14 +126,7 @@ pub fn results_are_reached_without_a_mouse_and_the_report_prints_alone(stage: &S
 }
 
 pub fn sentences_lead_to_their_source_without_a_mouse(stage: &Stage) {
-    let page = stage.open();
-    page.choose("device-choice", "cpu");
-    page.choose_files("file-input", &[scans::small(&stage.folder)]);
-    page.wait_for_state("scan", PATIENCE);
-    tab_to(&page, "run-button");
-    page.press("Enter");
-    page.wait_for_state("done", RUN_TIMEOUT);
-    to_tabs(&page);
+    let page = segmented_by_key(stage);
     to_tab(&page, "report");
     page.wait_until("the report", PATIENCE, &|page| page.has("report"));
     let beyond_reach = page.evaluate(
