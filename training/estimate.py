@@ -188,10 +188,12 @@ def cautions(results: dict) -> dict[str, str]:
     ages, people = results["age"], results["people"]
     best = min(row["MAE"] for name, row in ages.items() if name != MEAN)
     women, men = results["women, men"]
+    youngest, oldest = results["ages"]
     return {
         "age": f"Nothing that was tried on {people} people beat guessing their mean age beyond chance "
                f"(mean error {best:.1f} years at best, {ages[MEAN]['MAE']:.1f} by the mean).",
-        "sex": f"Learnt from {women} women and {men} men of one study; {results['sex'][SEX]['right']} were right when left out.",
+        "sex": f"Learnt from {women} women and {men} men of one study; {results['sex'][SEX]['right']} were right when left out. "
+               f"It holds for people of {youngest:.0f} to {oldest:.0f} years only, the ages that were trained on.",
     }  # fmt: skip
 
 

@@ -55,6 +55,7 @@ def task_description(settings: dict) -> dict:
             "title": settings["title"],
             "preprocessing": preprocessing,
             "one_organ": settings.get("one_organ", False),
+            "mirrors": settings.get("mirrors", []),
             "labels": [
                 {"index": i + 1, "id": i + 1, "name": name, "color": colour, "side": None, "pair": None}
                 for i, (name, colour) in enumerate(rows)

@@ -109,7 +109,7 @@ def retest(command: Path, scan: Path, random: np.random.Generator) -> dict:
             float(np.median([100 * c["interval_ml"] / c["baseline_ml"] for c in changes])), 2
         ),
         "local_change_percent_50_95_99": [round(float(value), 2) for value in percent],
-        # The command's own bound from a repeat, and how many places lie beyond it.
+        # The command's own bound from repeats, and how many places lie beyond it.
         "local_noise_percent": round(said["local_noise_percent"], 2),
         "local_beyond_noise": round(
             float((sizes > np.log(1 + said["local_noise_percent"] / 100)).mean()), 4

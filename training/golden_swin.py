@@ -38,6 +38,8 @@ SIDES = (64, 96, 32)
 STYLE = 16
 EVERY = 3
 SELF_TEST_DEPTHS = (2, 1, 1, 1)
+# A second geometry: odd depths, other numbers of heads, a smaller window that pads other sides.
+OTHER_DEPTHS, OTHER_HEADS, OTHER_WINDOW, OTHER_SIDES = (1, 2, 3, 1), (2, 4, 4, 6), 4, (64, 32, 96)
 
 
 def noise(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -88,15 +90,23 @@ class CornersMerging(RepeatedMerging):
     order = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
 
 
-def swin_unetr(merging, depths=DEPTHS) -> SwinUNETR:
+def swin_unetr(merging, depths=DEPTHS, **other) -> SwinUNETR:
     options = dict(
         in_channels=1, out_channels=CLASSES, depths=depths, num_heads=HEADS, feature_size=DIM,
         use_v2=True, downsample=merging,
-    )  # fmt: skip
+    ) | other  # fmt: skip
     try:
         return fill(SwinUNETR(**options))
     except TypeError:  # before MONAI 1.5 the size had to be named
         return fill(SwinUNETR(img_size=SIDES, **options))
+
+
+def other_geometry() -> dict[str, Tensor]:
+    x = torch.from_numpy(noise("other.input", (1, 1, *OTHER_SIDES))).double()
+    network = swin_unetr(RepeatedMerging, OTHER_DEPTHS, num_heads=OTHER_HEADS, window_size=OTHER_WINDOW)
+    result = {f"other.maps.{level}": level_map for level, level_map in enumerate(network.swinViT(x))}
+    result["other.logits"] = network(x)
+    return result
 
 
 def branch(inputs: int) -> nn.Sequential:
@@ -223,6 +233,16 @@ def self_test() -> dict[str, Tensor]:
     return {"maps.4": swin_unetr(RepeatedMerging, SELF_TEST_DEPTHS).swinViT(x)[4]}
 
 
+def write(result: dict[str, Tensor], path: Path, about: dict) -> None:
+    tensors = {}
+    for name, value in result.items():
+        if value.ndim == 5 and value.numel() > 20000:
+            name, value = f"{name}.every{EVERY}", value[:, :, ::EVERY, ::EVERY, ::EVERY]
+        tensors[name] = np.ascontiguousarray(value.float().numpy())
+    save_file(tensors, path, {"about": json.dumps(about)})
+    path.chmod(0o644)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "tests" / "golden" / "swin")
@@ -230,17 +250,12 @@ def main() -> None:
     torch.set_num_threads(2)
     with torch.no_grad():
         result = published() | styled()
-        tested = self_test()
-    tensors = {}
-    for name, value in result.items():
-        if value.ndim == 5 and value.numel() > 20000:
-            name, value = f"{name}.every{EVERY}", value[:, :, ::EVERY, ::EVERY, ::EVERY]
-        tensors[name] = np.ascontiguousarray(value.float().numpy())
+        other, tested = other_geometry(), self_test()
     arguments.out.mkdir(parents=True, exist_ok=True)
     about = {"sides": SIDES, "dim": DIM, "depths": DEPTHS, "heads": HEADS, "window": WINDOW}
-    path = arguments.out / "activations.safetensors"
-    save_file(tensors, path, {"about": json.dumps(about)})
-    path.chmod(0o644)
+    write(result, arguments.out / "activations.safetensors", about)
+    about = {"sides": OTHER_SIDES, "dim": DIM, "depths": OTHER_DEPTHS, "heads": OTHER_HEADS, "window": OTHER_WINDOW}
+    write(other, arguments.out / "other.safetensors", about)
     path = arguments.out / "self_test.safetensors"
     save_file({name: value.float().numpy() for name, value in tested.items()}, path)
     path.chmod(0o644)

@@ -1,4 +1,5 @@
-"""Dice against the number of labelled patients: from the brain pack's weights, the pretraining's and random ones.
+"""Dice against the number of labelled patients: from the brain pack's weights, the pretraining's (both fine-tuned, and
+with the encoder frozen) and random ones.
 
     python -m training.learning_curve training/configs/cardiac.toml --patients 5 10 25 50 --steps 500
 
@@ -24,10 +25,14 @@ from training.model import Network
 from training.paths import REPOSITORY, data_folder, runs_folder
 from training.plot import dice_over
 
+BRAIN = 'start_from="training/checkpoints/brain2mm.safetensors"'
+PRETRAINED = 'start_from="training/checkpoints/pretrain.safetensors"'
 STARTS = {
-    "brain": 'start_from="training/checkpoints/brain2mm.safetensors"',
-    "pretrained": 'start_from="training/checkpoints/pretrain.safetensors"',
-    "scratch": 'start_from=""',
+    "brain": [BRAIN],
+    "pretrained": [PRETRAINED],
+    "scratch": ['start_from=""'],
+    "brain, encoder frozen": [BRAIN, "frozen=true"],
+    "pretrained, encoder frozen": [PRETRAINED, "frozen=true"],
 }
 
 
@@ -37,9 +42,9 @@ def per_patient(config: dict) -> int:
 
 
 def trained(config_path: Path, config: dict, start: str, patients: int, steps: int) -> Path:
-    run = runs_folder() / "curve" / f"{config['name']}-{start}-{patients}"
+    run = runs_folder() / "curve" / f"{config['name']}-{start.replace(', ', '-').replace(' ', '-')}-{patients}"
     run.mkdir(parents=True, exist_ok=True)
-    settings = [STARTS[start], f"scans={patients * per_patient(config)}", "optimiser.decay=1.0"]
+    settings = [*STARTS[start], f"scans={patients * per_patient(config)}", "optimiser.decay=1.0"]
     settings += [f"score_every={steps}", f"save_every={max(steps // 4, 1)}"]
     if "split" in config:
         # The development patients belong to the 50; nothing is chosen by them here.
@@ -76,6 +81,7 @@ def main() -> None:
             print(row, flush=True)
     words = {"axis": "labelled patients", "title": f"{results['name']}, {results['steps']} steps each"}
     words |= {"brain": "from the brain pack", "pretrained": "from the pretraining", "scratch": "from random weights"}
+    words |= {f"{start}, encoder frozen": f"{words[start]}, encoder frozen" for start in ("brain", "pretrained")}
     dice_over("patients", results, out.with_suffix(".png"), words)
 
 

@@ -34,6 +34,18 @@ def positions(length: int, window: int, overlap: float) -> list[int]:
     return [min(i * stride, length - window) for i in range(count)]
 
 
+def mirrored(network, image: np.ndarray, settings: dict, axes: list[int]) -> np.ndarray:
+    """As `logits_of`, the mean over all combinations of mirrored `axes`."""
+    views: list[tuple[int, ...]] = [()]
+    for axis in axes:
+        views += [(*view, axis) for view in views]
+    total = 0.0
+    for view in views:
+        seen = np.ascontiguousarray(np.flip(image, view))
+        total = total + np.flip(logits_of(network, seen, settings), [axis + 1 for axis in view])
+    return total / len(views)
+
+
 @torch.no_grad()
 def logits_of(network, image: np.ndarray, settings: dict, budget: int = 1 << 21) -> np.ndarray:
     """[classes, x, y, z] for a padded input; one pass if it fits `budget` voxels, else windows."""
@@ -82,11 +94,11 @@ def with_torch(network, document: dict, scan: Path) -> np.ndarray:
     """FreeSurfer ids on the scan's own grid."""
     volume, affine = load(scan)
     prepared = preprocess.prepare(volume, affine, document["preprocessing"], states_unit(scan))
-    logits = logits_of(network, prepared.input, document["preprocessing"])
+    settings, mirrors = document["preprocessing"], document.get("mirrors", [])
     if document.get("one_organ"):
-        closer = preprocess.around(prepared, logits.argmax(0), document["preprocessing"]["window"])
-        if closer is not None:
-            prepared, logits = closer, logits_of(network, closer.input, document["preprocessing"])
+        first = logits_of(network, prepared.input, settings)
+        prepared = preprocess.around(prepared, first.argmax(0), settings["window"]) or prepared
+    logits = mirrored(network, prepared.input, settings, mirrors)
     return ids_of(document)[preprocess.to_scan_labels(softmax(logits), prepared)]
 
 

@@ -7,8 +7,9 @@ another brain pack: how many of the pairs are in it, the summary says. Seconds a
 machine; processor seconds are the command's own.
 
 - Between heads (eval_t1_labelled, ordered pairs): hand-drawn regions carried along; mean Dice over the
-  16 structures of training.evaluate, for the affine part alone, the network's features and MIND-SSC in
-  the same optimiser from the same affine part. Share of voxels where space folds.
+  16 structures of training.evaluate, for the affine part alone, and in the same optimiser from the same
+  affine part for the network's features, MIND-SSC, the network's structures without MIND-SSC inside them, and
+  the squared difference of the greys. Share of voxels where space folds. Ways that a pair lacks are added to it.
 - One head (kirby113, T1w, T2w, FLAIR): each sequence onto each other one, the moving scan resampled
   under a known rigid motion; distance between where points of the brain go and where they should.
 - The same bent by known waves instead, aligned by an affine map alone and deformably.
@@ -41,6 +42,8 @@ from training.scores import dice
 
 KIRBY = {"T1w": "MPRAGE", "T2w": "T2w", "FLAIR": "FLAIR"}
 WAYS = {"network": "prism", "mind": "mind"}
+# Between heads alone.
+FURTHER = {"structures": "structures", "greys": "greys"}
 PACK = ["--pack", str(resumed.PACKS / "brain.safetensors")]
 
 
@@ -72,19 +75,19 @@ def carried(truth: np.ndarray, labels: Path) -> dict:
     return {name: round(dice(np.isin(found, ids[name]), np.isin(truth, ids[name])), 4) for name in ids}
 
 
-def between_heads(command: Path, data: Path, first: str, second: str) -> dict:
-    """Carries the labels of `first` to `second`."""
+def between_heads(command: Path, data: Path, first: str, second: str, known: dict | None = None) -> dict:
+    """Carries the labels of `first` to `second`, in the ways that are not known."""
     folder = data / "eval_t1_labelled"
     scan, labels = "{}_T1w_brain.nii.gz", "{}_glm.nii.gz"
     truth = np.asarray(nibabel.load(folder / labels.format(second)).dataobj)
     scans = [folder / scan.format(subject) for subject in (first, second)]
-    result = {}
+    result = dict(known or {})
     with tempfile.TemporaryDirectory() as place:
         out, carry, text = Path(place) / "w.nii.gz", Path(place) / "l.nii.gz", Path(place) / "a.txt"
         more = ["--labels", folder / labels.format(first), "--labels-out", carry]
         done = register(command, *scans, out, *more, "--kind", "affine", "--affine", text)
-        result["affine"] = {**timing(done), "dice": carried(truth, carry)}
-        for name, features in WAYS.items():
+        result.setdefault("affine", {**timing(done), "dice": carried(truth, carry)})
+        for name, features in missing(result).items():
             done = register(command, *scans, out, *more, "--features", features, "--initial", text)
             result[name] = {
                 **timing(done),
@@ -92,6 +95,11 @@ def between_heads(command: Path, data: Path, first: str, second: str) -> dict:
                 "dice": carried(truth, carry),
             }
     return result
+
+
+def missing(pair: dict) -> dict:
+    """The ways that a pair of heads lacks, with their features."""
+    return {way: features for way, features in (WAYS | FURTHER).items() if way not in pair}
 
 
 def displaced(path: Path, motion: np.ndarray, out: Path) -> None:
@@ -240,7 +248,9 @@ def summary(result: dict) -> dict:
     pairs = result.get("pairs", {})
     rows = {"pairs": len(pairs)}
     if pairs:
-        for way in ("affine", *WAYS):
+        # Further ways once every pair has them.
+        ways = ["affine", *WAYS, *(way for way in FURTHER if all(way in pair for pair in pairs.values()))]
+        for way in ways:
             each = [[*pair[way]["dice"].values()] for pair in pairs.values()]
             rows[f"dice_{way}"] = round(float(np.mean(each)), 4)
             seconds = [pair[way]["processor_seconds"] for pair in pairs.values()]
@@ -251,11 +261,11 @@ def summary(result: dict) -> dict:
         rows["structures"] = {
             name: {
                 way: round(float(np.mean([p[way]["dice"][name] for p in pairs.values()])), 4)
-                for way in ("affine", *WAYS)
+                for way in ways
             }
             for name in scoring_map()
         }
-        for way in WAYS:
+        for way in ways[1:]:
             rows[f"folded_{way}"] = max(pair[way]["folded"] for pair in pairs.values())
     motions = result.get("motions", {})
     for way in WAYS:
@@ -318,9 +328,9 @@ def main() -> None:
     wanted = [(subjects[i], subjects[j]) for i, j in order[: arguments.pairs]]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         running = {
-            pool.submit(between_heads, command, arguments.data, *pair): "-".join(pair)
+            pool.submit(between_heads, command, arguments.data, *pair, pairs.get("-".join(pair))): "-".join(pair)
             for pair in wanted
-            if "-".join(pair) not in pairs
+            if missing(pairs.get("-".join(pair), {}))
         }
         for done in as_completed(running):
             name = running[done]

@@ -152,6 +152,12 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
         measure = partial(lesion_loss.dice_cross_entropy, emphasis=config["emphasis"])
     dice, entropy = measure(logits, target[index], weight)
     loss = config["dice_weight"] * dice + entropy
+    parts = {"dice": dice.item(), "entropy": entropy.item()}
+    if share := config.get("slice_dice"):
+        seen = batch["image"][0].flatten(0, 1).amax(0) > 0
+        apart = losses.slice_dice(logits, target[index], weight, index, seen)
+        loss = loss + share * apart
+        parts["slice_dice"] = apart.item()
     for share, values, name in ((0.3, half, "target_half"), (0.15, quarter, "target_quarter")):
         small = batch[name].reshape(-1).to(device)
         sure = batch.get(name.replace("target", "certainty"), torch.ones(small.numel()))
@@ -159,7 +165,6 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
             values, small, sure.reshape(-1).to(device)
         )
         loss = loss + share * (config["dice_weight"] * small_dice + small_entropy)
-    parts = {"dice": dice.item(), "entropy": entropy.item()}
     if "contrast" in batch:
         contrast = functional.cross_entropy(
             network.heads["contrast"](features["vectors"]["sequence"]).float(),
@@ -256,6 +261,10 @@ def train(config: dict, run: Path, cache: Path, data: Path, device: str, stop_at
             for value in auxiliary.parameters():
                 nn.init.zeros_(value)
         average.load_state_dict(network.state_dict())
+    if config.get("frozen"):
+        # Decoder and heads learn; what they read stays as it was.
+        network.encoder.requires_grad_(False)
+        network.disentangle.requires_grad_(False)
     log = open(run / "log.jsonl", "a", buffering=1)
     log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
     loader = torch.utils.data.DataLoader(

@@ -8,12 +8,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from training.paths import REPOSITORY
 from training.resumed import PACKS, digests
 
 START, STOP = "<!-- two-scans:start -->", "<!-- two-scans:stop -->"
 RESULTS = REPOSITORY / "training" / "results"
-WAYS = {"affine": "affine alone", "mind": "MIND-SSC in the same optimiser", "network": "this pack"}
+WAYS = {
+    "affine": "affine alone",
+    "greys": "squared difference of the greys in the same optimiser",
+    "mind": "MIND-SSC in the same optimiser",
+    "structures": "this pack's structures without MIND-SSC inside them",
+    "network": "this pack",
+}
 
 
 def registration(result: dict) -> list[str]:
@@ -28,6 +36,8 @@ def registration(result: dict) -> list[str]:
             "| --- | --- | --- | --- |",
         ]
         for way, words in WAYS.items():
+            if f"dice_{way}" not in rows:
+                continue
             folded = rows.get(f"folded_{way}")
             folded = "" if folded is None else f"{100 * folded:.3f} %"
             lines.append(
@@ -78,6 +88,17 @@ def follow_up(result: dict) -> list[str]:
             f"{rows['comparisons']} structures called changed. The interval is {min(intervals):.1f} to "
             f"{max(intervals):.1f} % of a structure's volume in the median: smaller changes are not seen. "
             f"{rows['processor_seconds']:.0f} processor seconds.",
+            "",
+        ]
+        worst = max(row["local_beyond_noise"] for row in each)
+        beyond = float(np.mean([row["local_beyond_noise"] for row in each]))
+        low, high = (pick(row["local_noise_percent"] for row in each) for pick in (min, max))
+        most = max(row["local_change_percent_50_95_99"][2] for row in each)
+        lines += [
+            f"The map of local change of the same pairs: repeats of the baseline stay below {low:.1f} to {high:.1f} % in "
+            f"99 of 100 places, which is what the map calls noise; {100 * beyond:.2f} % of the places of a pair lie beyond "
+            f"it in the mean and {100 * worst:.2f} % in the worst pair, where 1 % is expected (largest change that 99 of "
+            f"100 places stay below: {most:.1f} %).",
             "",
         ]
     elif result:

@@ -45,8 +45,7 @@ impl App {
         let app = *self;
         leptos::task::spawn_local(async move {
             app.list_packs().await;
-            // A failure is said when the pack is needed.
-            let _ = app.pack_file().await;
+            app.fetch_packs_ahead();
         });
     }
 

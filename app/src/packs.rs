@@ -148,6 +148,18 @@ fn listed(list: &str) -> serde_json::Result<Vec<Shipped>> {
     Ok(packs)
 }
 
+/// Files beside the page that are fetched before a scan is opened: the chosen pack, unless it
+/// is kept on the device, and what identifies scans.
+fn files_ahead(chosen: Option<String>) -> Vec<String> {
+    let mut files: Vec<String> = chosen.into_iter().collect();
+    for file in [FIRST, HEADS] {
+        if files.iter().all(|known| known != file) {
+            files.push(file.to_owned());
+        }
+    }
+    files
+}
+
 impl App {
     /// Reads the list of the packs beside the page and asks the worker for those that
     /// are kept.
@@ -334,6 +346,17 @@ impl App {
         }
     }
 
+    /// Begins to fetch what a scan that is opened is identified and segmented with.
+    pub(crate) fn fetch_packs_ahead(&self) {
+        for file in files_ahead(self.models.chosen_file()) {
+            let app = *self;
+            leptos::task::spawn_local(async move {
+                // A failure is said when the file is needed.
+                let _ = app.shipped_file(file).await;
+            });
+        }
+    }
+
     /// The pack whose encoder identifies scans, and the heads that do.
     pub(crate) async fn identify_files(&self) -> Option<Vec<JsValue>> {
         Some(vec![self.shipped_file(FIRST.into()).await?, self.shipped_file(HEADS.into()).await?])
@@ -384,6 +407,15 @@ mod tests {
         assert!(is_pack("swin-b.safetensors") && is_pack("BRAIN.SAFETENSORS"));
         assert!(!is_pack("scan.nii.gz") && !is_pack("safetensors.dcm"));
         assert!(is_checkpoint("PRISM.pt") && !is_checkpoint("script") && !is_checkpoint("pt"));
+    }
+
+    #[test]
+    fn what_identifies_a_scan_is_fetched_ahead_and_nothing_twice() {
+        assert_eq!(files_ahead(Some(FIRST.into())), [FIRST, HEADS]);
+        let other = "cardiac.safetensors";
+        assert_eq!(files_ahead(Some(other.into())), [other, FIRST, HEADS]);
+        // A pack that is kept on the device is not fetched.
+        assert_eq!(files_ahead(None), [FIRST, HEADS]);
     }
 
     #[test]

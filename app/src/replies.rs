@@ -17,7 +17,7 @@ use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
 use crate::features::messages as features;
 use crate::panels::device_words;
 use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
-use crate::state::{App, Choice, Tone};
+use crate::state::{App, Choice, Tab, Tone};
 use crate::text::by;
 use crate::viewer::{DisplayLabels, DisplayVolume, Pane};
 
@@ -178,8 +178,12 @@ impl App {
             range: facts.range,
             half,
         })));
+        let warned = first_warning(&facts.warnings);
         self.scan.set(Some(Arc::new(facts)));
         self.leave_tab_that_is_gone();
+        if let Some(line) = warned {
+            self.notify(Tone::Calm, line);
+        }
         // What was shown of the features of the last scan is shown of this one.
         self.show_features(self.features.mode.get_untracked());
         if self.automatic.get_untracked() {
@@ -193,6 +197,8 @@ impl App {
         let middle = facts.grid.dims.map(|n| (n.saturating_sub(1)) as f64 / 2.0);
         view.crosshair_mm.set(facts.grid.affine.apply(middle));
         view.set_auto_window(f64::from(facts.window.0), f64::from(facts.window.1));
+        view.sides_assumed.set(facts.sides_assumed());
+        view.unit_assumed.set(!facts.series.unit_stated);
         Pane::ALL.into_iter().for_each(|pane| view.reset_pane(pane));
         view.hidden.set(Default::default());
         view.highlighted.set(None);
@@ -319,6 +325,13 @@ impl App {
     }
 }
 
+/// What a notice says of the warnings that came with a scan.
+fn first_warning(warnings: &[String]) -> Option<String> {
+    let first = sentence(warnings.first()?);
+    let more = warnings.len() > 1;
+    Some(if more { format!("{first} More under {}.", Tab::Scan.title()) } else { first })
+}
+
 /// What to say of a run that ended without a second try, whatever the cause was called.
 fn short_of_memory(dims: [usize; 3]) -> String {
     format!(
@@ -347,6 +360,15 @@ mod tests {
     fn long_messages_are_cut() {
         assert_eq!(brief("lost\nCaused by:\n  a driver"), "lost");
         assert_eq!(brief(&"ä".repeat(400)).chars().count(), 161);
+    }
+
+    #[test]
+    fn the_first_warning_is_said_and_where_the_others_are() {
+        let warnings = ["The sides are assumed.".to_owned(), "Slice 3 is missing.".to_owned()];
+        assert_eq!(first_warning(&[]), None);
+        assert_eq!(first_warning(&warnings[..1]).as_deref(), Some("The sides are assumed."));
+        let both = first_warning(&warnings);
+        assert_eq!(both.as_deref(), Some("The sides are assumed. More under Scan."));
     }
 
     #[test]

@@ -310,6 +310,12 @@ impl App {
         self.scan.with(Option::is_none)
     }
 
+    /// Whether the files of the shown scan do not state its unit of length, so that lengths and
+    /// volumes rest on millimetres that are assumed.
+    pub fn unit_assumed(&self) -> bool {
+        self.scan.with(|scan| scan.as_ref().is_some_and(|scan| !scan.series.unit_stated))
+    }
+
     /// What the page is doing, in a word.
     pub fn phase(&self) -> &'static str {
         if self.reading.with(Option::is_some) {

@@ -132,9 +132,17 @@ pub fn by<T: std::fmt::Display>(values: [T; 3]) -> String {
     format!("{x} × {y} × {z}")
 }
 
-/// Voxel spacing in millimetres without trailing zeros: `1 × 1 × 1.2 mm`.
-pub fn spacing(values: [f64; 3]) -> String {
-    format!("{} mm", by(values.map(trimmed)))
+/// Voxel spacing in millimetres without trailing zeros: `1 × 1 × 1.2 mm`; where the files do
+/// not state it or its unit: `not stated (1 × 1 × 1.2 if millimetres)`.
+pub fn spacing(values: [f64; 3], stated: bool) -> String {
+    let values = by(values.map(trimmed));
+    if stated { format!("{values} mm") } else { format!("not stated ({values} if millimetres)") }
+}
+
+/// What stands beside a number, usually its unit, marked where it rests on what was assumed:
+/// `mL`, `mL (assumed)`.
+pub fn unit(words: &str, assumed: bool) -> String {
+    format!("{words}{}", if assumed { " (assumed)" } else { "" })
 }
 
 /// Spacing of a model's grid, in millimetres; an axis may keep the scan's own.
@@ -251,8 +259,15 @@ mod tests {
 
     #[test]
     fn spacing_drops_trailing_zeros() {
-        assert_eq!(spacing([1.0, 0.9375, 1.2]), "1 × 0.938 × 1.2 mm");
+        assert_eq!(spacing([1.0, 0.9375, 1.2], true), "1 × 0.938 × 1.2 mm");
         assert_eq!(trimmed(100.0), "100");
+    }
+
+    #[test]
+    fn what_is_assumed_is_said_beside_the_number() {
+        assert_eq!(spacing([1.5, 1.5, 10.0], false), "not stated (1.5 × 1.5 × 10 if millimetres)");
+        assert_eq!(unit("mL", false), "mL");
+        assert_eq!(unit("LV, mL", true), "LV, mL (assumed)");
     }
 
     #[test]

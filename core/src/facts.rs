@@ -9,7 +9,7 @@ use crate::model::{Pack, PackInfo, Storage};
 use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
     DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SideAgreement, SoftwareFacts,
-    StageTime,
+    StageTime, UsualSides,
 };
 
 /// A finished run.
@@ -134,6 +134,7 @@ pub fn pack(info: &PackInfo) -> PackFacts {
         note: text("note").into(),
         trained_on: card::trained_on(&info.provenance),
         sides: SideAgreement::of(&info.scores),
+        usual_sides: UsualSides::of(&info.scores),
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use prism_core::formats::nifti::write_volume;
+use prism_core::formats::{self, InputFile, Selection};
 use prism_core::volume::{Affine, Volume};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -532,4 +533,101 @@ fn labels_that_lie_elsewhere_than_their_scan_are_refused() {
     let said = failure(&[&line[..], &output[..], &more[..]].concat());
     assert!(said.contains("up to 1.50 voxels") && said.contains("labels.nii.gz"), "{said}");
     assert!(!head.exists(), "something was written");
+}
+
+#[test]
+fn a_scan_too_large_for_a_pack_of_crops_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scan = bright_box(folder.path(), "head.nii.gz", [100, 40, 40], 1, 300.0);
+    let output = folder.path().join("labels.nii.gz");
+    let pack =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs/hippocampus.safetensors");
+    let said = failure(&[
+        OsStr::new("segment"),
+        scan.as_os_str(),
+        OsStr::new("-o"),
+        output.as_os_str(),
+        OsStr::new("--pack"),
+        pack.as_os_str(),
+    ]);
+    assert!(said.contains("at most 90 mm") && said.contains("--anyway"), "{said}");
+    assert!(!output.exists(), "something was written");
+}
+
+#[test]
+fn a_table_counts_the_labels_and_nifti_is_packed_as_its_name_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = golden(&["model", "tiny.safetensors"]);
+    let scan = bright_box(folder.path(), "scan.nii.gz", [64; 3], 3, 300.0);
+    let table = folder.path().join("volumes.csv");
+    let segment = |labels: &Path| {
+        let line = [OsStr::new("segment"), scan.as_os_str(), "-o".as_ref(), labels.as_os_str()];
+        let model = [OsStr::new("--pack"), pack.as_os_str(), "--device".as_ref(), "cpu".as_ref()];
+        let more = [OsStr::new("--csv"), table.as_os_str()];
+        prism(&[&line[..], &model[..], &more[..]].concat())
+    };
+    let labelled = |name: &str| {
+        let path = folder.path().join(name);
+        let output = segment(&path);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let bytes = fs::read(&path).expect("the labels");
+        let file = InputFile { name: name.into(), bytes: bytes.clone() };
+        (bytes, formats::load(&[file], &Selection::default()).expect("NIfTI").volume)
+    };
+    let (plain, labels) = labelled("labels.nii");
+    let (packed, same) = labelled("labels.nii.gz");
+    assert!(packed.starts_with(&[0x1f, 0x8b]) && plain.starts_with(&348_i32.to_le_bytes()));
+    assert!(labels == same, "the two files differ");
+
+    let written = fs::read_to_string(&table).expect("the table");
+    let mut rows = written.lines();
+    let names: Vec<&str> = rows.next().expect("a header").split(',').collect();
+    let place = |name: &str| names.iter().position(|other| *other == name).expect("a column");
+    let counted: Vec<(f32, usize)> = rows
+        .map(|row| {
+            let fields: Vec<&str> = row.split(',').collect();
+            assert_eq!(fields.len(), names.len(), "{row}");
+            let number = |name: &str| fields[place(name)].parse::<u16>().expect("a number");
+            let voxels = fields[place("voxels")].parse().expect("a count");
+            (f32::from(number("id")), voxels)
+        })
+        .collect();
+    assert_eq!(counted.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2.0, 41.0, 14.0, 16.0]);
+    for (id, voxels) in &counted {
+        assert_eq!(labels.data.iter().filter(|value| *value == id).count(), *voxels, "{id}");
+    }
+    assert!(counted.iter().any(|(_, voxels)| *voxels > 0), "no structure was found");
+
+    // Other endings are refused before anything is read.
+    let said = failure(&[
+        OsStr::new("segment"),
+        folder.path().join("missing.nii").as_os_str(),
+        "-o".as_ref(),
+        folder.path().join("labels.mgz").as_os_str(),
+    ]);
+    assert!(said.contains("labels.mgz") && said.contains(".nii.gz (compressed) or .nii"), "{said}");
+}
+
+#[test]
+fn half_of_a_pair_and_a_scan_without_its_sidecar_are_completed_from_beside_them() {
+    let info = |case: &str, file: &str| -> Value {
+        let path = format(case, file);
+        let output = prism(&[OsStr::new("info"), path.as_os_str(), OsStr::new("--json")]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    for (case, file) in [
+        ("nifti2_pair", "scan.hdr"),
+        ("nifti2_pair", "scan.img"),
+        ("nifti1_pair_gzip", "a.hdr.gz"),
+        ("nifti1_pair_gzip", "a.img.gz"),
+    ] {
+        let found = info(case, file);
+        assert_eq!(found[0]["files"], 2, "{file}");
+        assert_eq!(found[0]["key"], "file-1", "{file}");
+        assert_eq!(found[0]["warnings"], Value::Array(Vec::new()), "{file}");
+    }
+    let found = info("nifti1_sidecar", "sub_T1w.nii.gz");
+    assert_eq!(found[0]["acquisition"]["sequence_name"], "tfl3d1");
+    assert_eq!(found[0]["key"], "file-1");
 }

@@ -105,12 +105,16 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
     let why = brain.refused.expect("why there is no age");
     assert!(why.starts_with("No age is given.") && why.contains("48 people"), "{why}");
     assert!(brain.sex.is_some());
+    // Of whom it holds stands beside it.
+    let caution = brain.sex_caution.expect("what is to be known of it");
+    assert!(caution.contains("15 men") && caution.contains("19 to 55 years"), "{caution}");
     // The same vectors of a crop, and a heart.
     let (_, crop) = seen(0, [40, 50, 40]);
     assert!(crop.sex.is_none() && crop.refused.is_some_and(|why| why.contains("crop")));
     let (scan, heart) = seen(1, [216, 256, 10]);
     assert!(scan.body_part.is("heart") && scan.sequence.is("cine") && scan.skull.is_none());
     assert!(heart.age.is_none() && heart.sex.is_none());
+    assert_eq!(scan.stack.map(|stack| stack.slices), Some(10));
 }
 
 /// The scan of a golden case of the formats.

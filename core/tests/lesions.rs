@@ -83,3 +83,42 @@ fn nothing_is_looked_for_where_there_is_no_brain() {
     let found = pollster::block_on(find(&[&a], (&none, table), &model, &pack, &mut Quiet));
     assert_eq!(found.err(), Some(LesionError::NoBrain));
 }
+
+#[test]
+fn windows_are_blended_as_monai_blends_them() {
+    let file = include_bytes!("../../tests/golden/model/windows.safetensors");
+    let tensors = SafeTensors::deserialize(file).expect("reference");
+    let floats = |name: &str| -> Vec<f32> {
+        let view = tensors.tensor(name).expect("in the reference");
+        let bytes = view.data().chunks_exact(4);
+        bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    };
+    let (coarse, expected) = (floats("coarse"), floats("probabilities.every4"));
+    let dims = [64, 64, 48];
+    let cell = |x: usize, y: usize, z: usize| (x / 4 * 16 + y / 4) * 12 + z / 4;
+    let mut data = Vec::new();
+    for z in 0..dims[2] {
+        for y in 0..dims[1] {
+            data.extend((0..dims[0]).map(|x| coarse[cell(x, y, z)]));
+        }
+    }
+    let affine = Affine::from_spacing([2.0; 3]);
+    let whole = LabelMap { data: vec![1; data.len()], dims, affine };
+    let scan = Volume { data, dims, affine };
+    let pack = Pack::read(TINY).expect("pack");
+    let model = Prism::load(&pack, &Device::flex()).expect("model");
+    let found =
+        pollster::block_on(study_probabilities(&[&scan], Some(&whole), &model, &pack, &mut Quiet))
+            .expect("it runs");
+    assert_eq!(found.windows, 12);
+    let voxels: usize = dims.iter().product();
+    assert_eq!(expected.len(), found.classes * voxels / 64);
+    let mut largest = 0.0_f32;
+    for (at, expected) in expected.iter().enumerate() {
+        let (class, rest) = (at / (16 * 16 * 12), at % (16 * 16 * 12));
+        let place = [rest / (16 * 12), rest / 12 % 16, rest % 12].map(|i| 4 * i + 1);
+        let value = found.values[class * voxels + offset(dims, place)];
+        largest = largest.max((value - expected).abs());
+    }
+    assert!(largest < 1e-4, "off by {largest}");
+}

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Tensor, TensorData};
 use prism_core::model::{Pack, PackError, PooledInput, Prism, Unpaced};
-use prism_core::pipeline::Device;
+use prism_core::pipeline::{Device, Quiet, logits};
+use prism_core::volume::{Affine, Volume, offset};
 use safetensors::SafeTensors;
 
 const TINY: &[u8] = include_bytes!("../../tests/golden/model/tiny.safetensors");
@@ -106,6 +107,54 @@ fn every_map_and_head_agrees_with_pytorch() {
 }
 
 #[test]
+fn mirrored_looks_are_averaged() {
+    let device = Device::flex();
+    let mut pack = Pack::read(TINY).expect("pack");
+    let model = Prism::load(&pack, &device).expect("model");
+    let (input, shape) = reference("input");
+    let dims = [shape[2], shape[3], shape[4]];
+    // The voxel at the same place seen in a mirror along x and, or, z.
+    let seen = |[x, y, z]: [usize; 3], [along_x, along_z]: [bool; 2]| {
+        let x = if along_x { dims[0] - 1 - x } else { x };
+        [x, y, if along_z { dims[2] - 1 - z } else { z }]
+    };
+    let places = (0..dims.iter().product())
+        .map(|at: usize| [at / (dims[1] * dims[2]), at / dims[2] % dims[1], at % dims[2]]);
+    let places: Vec<[usize; 3]> = places.collect();
+    let at = |[x, y, z]: [usize; 3]| (x * dims[1] + y) * dims[2] + z;
+    let scan = |view: [bool; 2]| {
+        let mut data = vec![0.0; input.len()];
+        for &place in &places {
+            // No zeros: all of it is foreground.
+            data[offset(dims, place)] = 1.0 + input[at(seen(place, view))];
+        }
+        Volume { data, dims, affine: Affine::from_spacing([2.0; 3]) }
+    };
+    let run = |pack: &Pack, view: [bool; 2]| {
+        let found = pollster::block_on(logits(&scan(view), &model, pack, &mut Quiet));
+        found.expect("it runs")
+    };
+    let views = [[false, false], [true, false], [false, true], [true, true]];
+    let each = views.map(|view| run(&pack, view).0);
+    pack.info.mirrors = vec![0, 2];
+    let (found, [classes, nx, ny, nz]) = run(&pack, [false; 2]);
+    assert_eq!([nx, ny, nz], dims);
+    let voxels = places.len();
+    let (mut largest, mut apart) = (0.0_f32, 0.0_f32);
+    for class in 0..classes {
+        for &place in &places {
+            let value = |view: usize| each[view][class * voxels + at(seen(place, views[view]))];
+            let mean = (0..4).map(value).sum::<f32>() / 4.0;
+            largest = largest.max((found[class * voxels + at(place)] - mean).abs());
+            apart = apart.max((value(0) - mean).abs());
+        }
+    }
+    assert!(largest < 1e-4, "off by {largest}");
+    // Without mirrors it would be far off.
+    assert!(apart > 0.01, "{apart}");
+}
+
+#[test]
 fn the_shipped_brain_pack_loads_whole() {
     let pack = Pack::read(BRAIN).expect("pack");
     assert_eq!(pack.info.name, "brain");
@@ -177,6 +226,10 @@ fn a_pack_that_is_not_whole_is_refused_by_name() {
         })),
         PackError::Shape { .. }
     ));
+    for axes in [serde_json::json!([3]), serde_json::json!([1, 1])] {
+        let twice = with_description(|info| info["mirrors"] = axes.clone());
+        assert!(matches!(load(&twice), PackError::Architecture(_)), "{axes}");
+    }
     let renamed = altered(|header| {
         let header = header.as_object_mut().expect("object");
         let tensor = header.remove("encoder.stem.norm.bias").expect("tensor");

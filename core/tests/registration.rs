@@ -7,7 +7,9 @@ use prism_core::formats::nifti::write_displacement;
 use prism_core::formats::{self, InputFile, Selection};
 use prism_core::pipeline::Quiet;
 use prism_core::registration::motion::{about, rotation};
-use prism_core::registration::{Deformation, Kind, Plan, Subject, Transform, align, itk};
+use prism_core::registration::{
+    Deformation, Kind, Plan, RegistrationError, Subject, Transform, align, itk,
+};
 use prism_core::volume::{Affine, Volume, offset};
 
 const SIDES: [usize; 3] = [48, 52, 44];
@@ -63,6 +65,15 @@ fn a_known_motion_is_found_by_intensities() {
 
 #[test]
 fn a_smooth_deformation_is_found_and_folds_nothing() {
+    bent_scans_are_aligned(Subject::by_intensity);
+}
+
+#[test]
+fn greys_alone_find_it_in_one_sequence() {
+    bent_scans_are_aligned(Subject::by_greys);
+}
+
+fn bent_scans_are_aligned(subject: impl Fn(&Volume) -> Result<Subject, RegistrationError>) {
     // Up to 4 mm, over a wave of 80 mm.
     let bend = |point: [f64; 3]| {
         let wave = |v: f64| 4.0 * (v / 80.0 * core::f64::consts::TAU).sin();
@@ -70,8 +81,8 @@ fn a_smooth_deformation_is_found_and_folds_nothing() {
     };
     let fixed = scan(bend);
     let moving = scan(|point| point);
-    let onto = Subject::by_intensity(&fixed).expect("a scan");
-    let from = Subject::by_intensity(&moving).expect("a scan");
+    let onto = subject(&fixed).expect("a scan");
+    let from = subject(&moving).expect("a scan");
     let plan = Plan { kind: Kind::Deformable, start: Some(Affine::IDENTITY) };
     let aligned = pollster::block_on(align(&onto, &from, plan, &mut Quiet)).expect("aligns");
     let deformation = aligned.transform.deformation.as_ref().expect("a deformation");

@@ -21,6 +21,7 @@ use prism_core::pipeline::Device;
 use safetensors::SafeTensors;
 
 const REFERENCE: &[u8] = include_bytes!("../../tests/golden/swin/activations.safetensors");
+const OTHER: &[u8] = include_bytes!("../../tests/golden/swin/other.safetensors");
 const SIDES: [usize; 3] = [64, 96, 32];
 
 /// Uniform in [-1, 1): splitmix64 of FNV-1a(name) + index, its upper 24 bits.
@@ -102,7 +103,8 @@ fn input(device: &Device) -> Tensor<5> {
 
 /// The reference under this name, or of its every third voxel.
 fn reference(name: &str) -> (Vec<f32>, Vec<usize>, bool) {
-    let tensors = SafeTensors::deserialize(REFERENCE).expect("reference");
+    let file = if name.starts_with("other.") { OTHER } else { REFERENCE };
+    let tensors = SafeTensors::deserialize(file).expect("reference");
     let (view, thinned) = match tensors.tensor(name) {
         Ok(view) => (view, false),
         Err(_) => (tensors.tensor(&format!("{name}.every3")).expect("in the reference"), true),
@@ -214,6 +216,34 @@ fn network_agrees(device: &Device, storage: Storage) {
     let head = model.segmentation().expect("head");
     report.compare("logits", head.logits(decoded.expect("decoder")));
     report.close();
+}
+
+/// Another geometry: odd depths, other heads, a window that pads other sides.
+fn other_geometry_agrees(device: &Device, storage: Storage) {
+    let encoder = serde_json::json!({
+        "kind": "swin", "in_channels": 1, "dim": 12, "depths": [1, 2, 3, 1],
+        "heads": [2, 4, 4, 6], "window": 4, "merging": "repeated",
+    });
+    let mut report = Report(Vec::new(), storage);
+    let whole = serde_json::json!({
+        "encoder": encoder, "branches": false,
+        "heads": [{ "kind": "segmentation", "name": "segmentation", "classes": 3 }],
+    });
+    let model = Prism::load_as(&pack(whole), device, storage).expect("model");
+    let scan = tensor("other.input", [1, 1, 64, 32, 96]).to_device(device);
+    let features = pollster::block_on(model.encode(scan, &mut Unpaced)).expect("encode");
+    for (level, map) in features.maps.iter().enumerate() {
+        report.compare(&format!("other.maps.{level}"), map.clone());
+    }
+    let decoded = pollster::block_on(model.decode(features, &mut Unpaced)).expect("decode");
+    let head = model.segmentation().expect("head");
+    report.compare("other.logits", head.logits(decoded.expect("decoder")));
+    report.close();
+}
+
+#[test]
+fn another_geometry_agrees_with_monai() {
+    other_geometry_agrees(&Device::flex(), Storage::Single);
 }
 
 fn tensor<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
@@ -339,11 +369,13 @@ fn the_gpu_agrees_with_monai() {
     let swin = pack(serde_json::json!({ "encoder": small("repeated"), "branches": false }));
     if let Some(opened) = adapter::gpu(Some(&swin)) {
         network_agrees(&opened.device, Storage::Single);
+        other_geometry_agrees(&opened.device, Storage::Single);
         fusions_agree(&opened.device);
         if has_halves(&opened.device) {
             // Which it would not be if the self-test had failed.
             assert_eq!(opened.report.storage, Storage::Half);
             network_agrees(&opened.device, Storage::Half);
+            other_geometry_agrees(&opened.device, Storage::Half);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Measures what the README states: how long a person waits, and how much memory it takes.
 //!
 //! The middle of three runs is printed; a GPU in software is so slow that it runs once. `cargo xtask bench`
-//! starts it; without a browser in `PRISM_BENCH_BROWSER` it says so and ends.
+//! starts it; without a browser in `PRISM_BENCH_BROWSER` it says so and ends. `PRISM_BENCH_SAMPLE_ON_GPU=1` adds the
+//! sample on the GPU, which takes minutes in software.
 
 // A measurement that cannot be made ends the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -75,13 +76,22 @@ fn main() {
 
     let small = scans::small(&folder);
     let large = scans::large(&folder);
-    for (name, scan, device, runs) in [
+    let mut measured = vec![
         ("sample, CPU", scans::sample(), "cpu", RUNS),
         ("256 x 256 x 256, CPU", large, "cpu", 1),
         ("48 x 48 x 48, CPU", small.clone(), "cpu", RUNS),
         ("48 x 48 x 48, GPU", small, "gpu", 1),
-    ] {
+    ];
+    let mut automatic = vec![("sample, CPU, automatic", "cpu", RUNS)];
+    if env::var_os("PRISM_BENCH_SAMPLE_ON_GPU").is_some_and(|wanted| wanted == "1") {
+        measured.push(("sample, GPU", scans::sample(), "gpu", 1));
+        automatic.push(("sample, GPU, automatic", "gpu", 1));
+    }
+    for (name, scan, device, runs) in measured {
         measure_page(&browser, &url, name, &scan, (device, runs));
+    }
+    for (name, device, runs) in automatic {
+        measure_automatic(&browser, &url, name, (device, runs));
     }
     measure_command(&folder);
 }
@@ -149,6 +159,30 @@ fn measure_page(
             frames.intervals.len()
         );
     }
+}
+
+/// From the sample's drop to its overlay as everyone has it: identified first, then segmented by the pack that fits.
+fn measure_automatic(browser: &Browser, url: &str, name: &str, (device, runs): (&str, usize)) {
+    let (mut shown, mut overlay) = (vec![], vec![]);
+    let mut report = String::new();
+    for _ in 0..runs {
+        let page = Page::open(browser, url, true);
+        page.choose("device-choice", device);
+        let start = Instant::now();
+        page.choose_files("file-input", &[scans::sample()]);
+        page.wait_until("the scan", PATIENCE, &|page| {
+            !page.attribute("scan-title", "data-dims").is_empty()
+        });
+        shown.push(start.elapsed().as_secs_f64());
+        page.wait_for_state("done", RUN_TIMEOUT);
+        overlay.push(start.elapsed().as_secs_f64());
+        report = page.text("device-report").replace('\n', " ");
+        page.click("#tab-scan");
+        page.wait_until("what the image shows", PATIENCE, &|page| page.has("identified"));
+    }
+    println!("{name}: {report}");
+    row("  drop to scan shown", middle(shown), "s");
+    row("  drop to overlay, identified before", middle(overlay), "s");
 }
 
 /// The page's frames over some time.

@@ -1,9 +1,13 @@
 //! Files that are not what they say.
 
+use std::time::Duration;
+
 use prism_tests::page::PATIENCE;
 use prism_tests::runner::Stage;
 use prism_tests::scans;
+use serde_json::Value;
 
+use crate::device::open_small;
 use crate::reading::{PROBLEM, assert_content, open_sample, pane};
 
 pub fn a_broken_file_gets_one_sentence_and_the_scan_stays(stage: &Stage) {
@@ -38,5 +42,41 @@ pub fn a_run_goes_on_after_a_broken_file(stage: &Stage) {
     page.wait_for_state("running", PATIENCE);
     page.click("cancel-button");
     page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}
+
+pub fn a_broken_file_leaves_a_finished_result(stage: &Stage) {
+    let page = open_small(stage, "cpu");
+    page.click("run-button");
+    page.wait_for_state("done", Duration::from_secs(300));
+    page.click("#tab-structures");
+    page.wait_until("colour over the plane", PATIENCE, &|page| {
+        page.colour_shown(&pane("axial")) > 3.0
+    });
+    let table = page.text("volumes-table");
+    assert!(table.lines().count() > 30, "{table}");
+    let labels = || {
+        let file = page.download("download-segmentation");
+        scans::read(&file.name, &file.bytes).data
+    };
+    let manifest = || -> Value {
+        serde_json::from_slice(&page.download("download-manifest").bytes).expect("JSON")
+    };
+    let (labels_before, manifest_before) = (labels(), manifest());
+    assert!(
+        labels_before.iter().any(|&label| label > 0.0) && manifest_before["timings"].is_array()
+    );
+
+    page.drop_files("#planes", &[scans::not_a_scan(&stage.folder)]);
+    page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
+    page.wait_for_state("done", PATIENCE);
+    assert_eq!(page.text("volumes-table"), table);
+    let colour = page.colour_shown(&pane("axial"));
+    assert!(colour > 3.0, "the overlay is gone: {colour:.1}");
+    assert!(labels() == labels_before, "other labels are saved");
+    let manifest_after = manifest();
+    for part in ["timings", "results", "input", "pack"] {
+        assert_eq!(manifest_after[part], manifest_before[part], "{part}");
+    }
     assert_content(&page);
 }

@@ -226,6 +226,10 @@ pub fn a_scan_against_itself_shows_no_change_and_no_new_lesion(stage: &Stage) {
     page.wait_until("the wrong order to be said", PATIENCE, &|page| {
         page.text("compare-span").contains("older")
     });
+    // Growth and shrinkage would be told the wrong way round.
+    assert!(!page.has("compare-timeline") && !page.has("compare-lesions"));
+    page.choose("compare-date-1", "2024-02-29");
+    page.wait_until("the changes again", PATIENCE, &|page| page.has("compare-timeline"));
 
     page.click("compare-lesions");
     page.wait_until("the lesions", LONG, &|page| page.has("compare-lesion-words"));

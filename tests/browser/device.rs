@@ -41,6 +41,16 @@ const REPORT_OUT_OF_MEMORY: &str = "(() => {
     };
     return true; })()";
 
+/// In the worker: what is read back from the GPU is all zeros, as if no shader had run.
+const COMPUTE_NOTHING: &str = "(() => {
+    const map = GPUBuffer.prototype.getMappedRange;
+    GPUBuffer.prototype.getMappedRange = function (...part) {
+        const range = map.apply(this, part);
+        if (this.usage & GPUBufferUsage.MAP_READ) new Uint8Array(range).fill(0);
+        return range;
+    };
+    return true; })()";
+
 /// In the worker: WebAssembly memory is grown until the browser gives no more. Once started,
 /// the build's own loader returns what the module exports.
 const TAKE_ALL_MEMORY: &str = "(async () => {
@@ -129,6 +139,21 @@ pub fn a_gpu_without_memory_is_replaced_by_the_cpu(stage: &Stage) {
         page.evaluate_in_worker(refuse);
         page.click("run-button");
         wait_for_notice(&page, "not enough memory. The run starts again on the CPU.");
+        assert_done_on_the_cpu(&page, &title);
+    }
+}
+
+pub fn a_gpu_that_computes_wrongly_is_replaced_by_the_cpu(stage: &Stage) {
+    for (choice, words) in [
+        ("gpu", "in the self-test; use another device. The run starts again on the CPU."),
+        ("auto", "Computing on the CPU"),
+    ] {
+        let page = open_small(stage, choice);
+        let title = page.text("scan-title");
+        assert_eq!(page.evaluate_in_worker(COMPUTE_NOTHING), true);
+        page.click("run-button");
+        wait_for_notice(&page, words);
+        assert!(page.texts("notice").contains("in the self-test"), "{}", page.texts("notice"));
         assert_done_on_the_cpu(&page, &title);
     }
 }

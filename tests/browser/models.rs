@@ -8,7 +8,7 @@ use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
 
-use crate::reading::open_sample;
+use crate::reading::{assert_content, open_sample, pane};
 
 /// A run of the small network on the CPU.
 const RUN: std::time::Duration = std::time::Duration::from_secs(240);
@@ -189,10 +189,39 @@ pub fn the_heads_of_a_model_without_segmentation_answer_as_the_command_does(stag
     page.wait_until("no answers of another model", PATIENCE, &|page| !page.has("heads-told"));
 }
 
+pub fn a_scan_that_the_model_cannot_take_is_refused_in_words(stage: &Stage) {
+    let page = stage.open();
+    page.choose("device-choice", "cpu");
+    open_sample(&page);
+    let grey = page.colour_shown(&pane("axial"));
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    choose(&page, "Heart");
+    page.click("model-run");
+    // A head of 1 mm voxels is no stack of short-axis slices.
+    page.wait_until("the refusal", RUN, &|page| {
+        page.texts("notice").contains("This is no short-axis stack")
+    });
+    assert!(page.texts("notice").contains("Use another model"), "{}", page.texts("notice"));
+    page.wait_for_state("scan", PATIENCE);
+    for hook in ["volumes-table", "download-segmentation", "download-report"] {
+        assert!(!page.has(hook), "{hook} of a scan that was refused");
+    }
+    let colour = page.colour_shown(&pane("axial"));
+    assert!((colour - grey).abs() < 0.3, "labels are shown: {grey:.2} to {colour:.2}");
+    // The choice is remembered; the next case begins with the first model.
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    page.click(".model:first-child input");
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+    assert_content(&page);
+}
+
 pub fn another_pack_of_the_page_is_fetched_when_it_is_chosen(stage: &Stage) {
     let page = stage.open();
     page.choose("device-choice", "cpu");
-    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.choose_files("file-input", &[scans::hippocampus(&stage.folder)]);
     page.wait_for_state("scan", PATIENCE);
     page.click("models-button");
     page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());

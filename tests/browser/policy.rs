@@ -1,10 +1,15 @@
 //! The policy is in force, in the page and in its worker.
 
+use std::fs;
+use std::path::Path;
+
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use serde_json::{Value, json};
 use xtask::project;
 use xtask::server::Server;
+
+use crate::reading::{assert_content, open_sample, pane};
 
 pub fn the_policy_stops_a_request_to_another_host(stage: &Stage) {
     let page = stage.open();
@@ -65,4 +70,37 @@ pub fn without_headers_the_page_keeps_its_policy(stage: &Stage) {
         refused == "connect-src,form-action,frame-src"
     });
     assert_eq!(other.requests(), Vec::<String>::new(), "the policy let something out");
+}
+
+/// Copies a folder with everything in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let (path, copied) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &copied);
+        } else {
+            fs::copy(&path, &copied).expect("copying a file of the page");
+        }
+    }
+}
+
+/// Hosts of projects put a page below their name: `https://host/project/`.
+pub fn the_page_works_in_a_folder_of_a_bare_host(stage: &Stage) {
+    let site = stage.folder.join("site");
+    copy(&project::dist(), &site.join("x"));
+    let host = Server::start_bare(&site).expect("a server without headers");
+    let url = format!("{}x/", host.url());
+    let page = Page::open(&stage.browser, &url, false);
+    open_sample(&page);
+    assert_eq!(page.attribute("scan-title", "data-dims"), "176x192x170");
+    let contrast = page.contrast_shown(&pane("axial"));
+    assert!(contrast > 20.0, "the plane looks blank: grey deviation {contrast:.1}");
+    for request in page.network_requests() {
+        assert!(request.starts_with(&url), "{request} is not in the page's own folder");
+    }
+    assert_content(&page);
+    drop((page, host));
+    let _ = fs::remove_dir_all(&site);
 }

@@ -139,3 +139,25 @@ pub fn files_that_are_dropped_are_opened(stage: &Stage) {
     page.wait_for_state("scan", PATIENCE);
     assert_content(&page);
 }
+
+pub fn what_is_odd_about_a_scan_is_said(stage: &Stage) {
+    // The cases' own words: what holds of the files is in their expected.json.
+    for (case, words) in [
+        ("dicom_missing_slice", "1 of 6 slices is missing"),
+        ("dicom_uneven", "unevenly spaced (1.70 to 3.30 mm)"),
+        ("nifti1_no_orientation", "left and right"),
+    ] {
+        let page = stage.open();
+        page.choose_files("file-input", &scans::golden(case));
+        page.wait_until(&format!("a notice of {case}"), PATIENCE, &|page| {
+            page.texts("notice").contains(words)
+        });
+        println!("  {}", page.texts("notice"));
+        page.wait_for_state("scan", PATIENCE);
+        page.click("#tab-scan");
+        page.wait_until("the panel", PATIENCE, &|page| page.has(".facts"));
+        let panel = page.text("#panel");
+        assert!(panel.contains(words), "{case}: {panel}");
+        assert_content(&page);
+    }
+}

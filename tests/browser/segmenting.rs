@@ -81,8 +81,46 @@ pub fn a_scan_that_is_opened_is_segmented_and_reported_by_itself(stage: &Stage) 
     page.wait_until("the crosshair to move", PATIENCE, &|page| {
         page.text("cursor-readout") != before
     });
+    assert_quality_is_measured(&page);
+    assert_content(&page);
+}
+
+/// Opens the panel of image quality: each measure has a number or says that it has none, and where it comes from.
+fn assert_quality_is_measured(page: &Page<'_>) {
     page.click("#tab-quality");
-    assert!(!page.text("#panel").is_empty());
+    page.wait_until("the measures", PATIENCE, &|page| page.has("quality"));
+    for key in ["snr_dietrich", "cnr", "fber", "structures_cut", "structures_missing"] {
+        let row = format!("[data-measure={key}]");
+        let value = page.text(&format!("{row} .measure-value"));
+        let judged = page.text(&format!("{row} .judgement"));
+        let measured = value.chars().any(|letter| letter.is_ascii_digit());
+        assert!(measured || judged == "not assessed", "{key}: {value:?}, {judged:?}");
+    }
+    // Counted wherever there are labels.
+    let value = page.text("[data-measure=structures_missing] .measure-value");
+    assert!(value.parse::<u32>().is_ok(), "structures that were not found: {value:?}");
+    page.click("[data-measure=structures_missing] summary");
+    page.wait_until("its source", PATIENCE, &|page| {
+        page.has("[data-measure=structures_missing][open]")
+            && page.text("[data-measure=structures_missing] .source").len() > 10
+    });
+}
+
+pub fn a_run_after_a_cancelled_one_finishes(stage: &Stage) {
+    let page = stage.open();
+    open_sample(&page);
+    page.choose("device-choice", "cpu");
+    page.click("run-button");
+    page.wait_until("the network to run", RUN_TIMEOUT, &|page| {
+        page.attribute("progress", "data-stage") == "Segmenting"
+    });
+    page.click("cancel-button");
+    page.wait_for_state("scan", PATIENCE);
+    run(&page, "cpu");
+    let labels = page.download("download-segmentation");
+    let found = scans::read(&labels.name, &labels.bytes);
+    let expected = scans::read("command", &stage.segment_by_command(&scans::sample()));
+    assert_same(&agreement(&found, &expected));
     assert_content(&page);
 }
 
@@ -178,5 +216,47 @@ pub fn the_sample_is_segmented_on_the_cpu_with_the_network_gone(stage: &Stage) {
     let found = scans::read(&labels.name, &labels.bytes);
     let expected = scans::read("command", &stage.segment_by_command(&scans::sample()));
     assert_same(&agreement(&found, &expected));
+    assert_content(&page);
+}
+
+/// As people use it: a file from the disk is identified, segmented and reported by itself.
+pub fn a_scan_that_is_opened_needs_no_network_to_its_report(stage: &Stage) {
+    let server = Server::start(&project::dist(), 0).expect("a server");
+    let page = Page::open(&stage.browser, &server.url(), true);
+    page.choose("device-choice", "cpu");
+    // What a run needs is fetched ahead, whole: entries are made when a file has come.
+    let fetched = |page: &Page<'_>, file: &str| {
+        page.evaluate(&format!(
+            "performance.getEntriesByType('resource').some(entry => entry.name.endsWith('{file}'))"
+        )) == true
+    };
+    let ahead = ["index.json", "brain.md", "brain.safetensors", "identify.safetensors"];
+    page.wait_until("what a run needs", Duration::from_secs(180), &|page| {
+        ahead.iter().all(|file| fetched(page, file))
+    });
+    let asked = page.network_requests().len();
+    drop(server);
+    page.choose_files("file-input", &[scans::sample()]);
+    page.wait_for_state("done", RUN_TIMEOUT);
+    assert_eq!(page.attribute("device-report", "data-kind"), "cpu");
+    page.click("#tab-scan");
+    page.wait_until("what the image shows", PATIENCE, &|page| page.has("identified"));
+
+    let labels = page.download("download-segmentation");
+    let labels = scans::read(&labels.name, &labels.bytes);
+    let outlined = labels.data.iter().filter(|&&label| label > 0.0).count();
+    assert!(labels.dims == [176, 192, 170] && outlined > 100_000, "{outlined} voxels");
+    let table = String::from_utf8(page.download("download-csv").bytes).expect("text");
+    assert!(table.lines().count() > 30, "{table}");
+    let report = String::from_utf8(page.download("download-report").bytes).expect("text");
+    assert!(report.contains("</html>") && report.contains("mL"), "{report:.300}");
+    let manifest = page.download("download-manifest");
+    let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
+    assert_eq!(manifest["device"]["kind"], "CPU", "{}", manifest["device"]);
+    let structures = manifest["results"]["structures"].as_array().map_or(0, Vec::len);
+    assert_eq!(structures, table.lines().count() - 1);
+
+    let requests = page.network_requests();
+    assert_eq!(requests.len(), asked, "asked the network: {:?}", &requests[asked..]);
     assert_content(&page);
 }

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -50,3 +51,15 @@ def packed(files, compression=zipfile.ZIP_DEFLATED):
             info.compress_type = compression
             archive.writestr(info, content)
     return target.getvalue()
+
+
+def tarred(files):
+    """A tar without its padding to 10 kB."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    size = sum(512 + -(-len(content) // 512) * 512 for content in files.values())
+    return target.getvalue()[: size + 1024]

@@ -9,13 +9,13 @@ import imagecodecs
 import numpy
 import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import apply_rescale
 from pydicom.pixels.encoders.base import EncodeRunner
 from pydicom.pixels.encoders.native import _encode_frame
 from pydicom.sequence import Sequence
 
-from golden_case import case, failure, number, packed
+from golden_case import case, failure, number, packed, tarred, zipped
 from golden_nifti import as_bytes, expectation, image, ramp, read_back, rotation
 
 IMPLICIT, EXPLICIT, DEFLATED, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
@@ -23,6 +23,7 @@ BASELINE, EXTENDED, LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51
 JPEG_LS, JPEG_LS_NEAR, J2K, J2K_LOSSY = (f"1.2.840.10008.1.2.4.{n}" for n in (80, 81, 90, 91))
 PROCESS_14, J2K_PARTS, J2K_PARTS_LOSSY = (f"1.2.840.10008.1.2.4.{n}" for n in (57, 92, 93))
 JPIP, JPIP_DEFLATED, JPEG_XL = (f"1.2.840.10008.1.2.4.{n}" for n in (94, 95, 110))
+UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 RLE, HTJ2K = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.201"
 MR_STORAGE, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 ROOT_UID = "1.2.826.0.1.3680043.8.498.7"
@@ -104,13 +105,13 @@ def dicom(ds, syntax=EXPLICIT):
     return target.getvalue()
 
 
-def compressed(ds, syntax, encode, fragments=1):
+def compressed(ds, syntax, encode, fragments=1, table=True):
     """With its pixels encoded; `encode` takes an array of one frame."""
     frames = numpy.frombuffer(ds.PixelData, {1: "u1", 2: "<u2"}[ds.BitsAllocated // 8])
     frames = frames[: int(ds.get("NumberOfFrames", 1)) * ds.Rows * ds.Columns].reshape(-1, ds.Rows, ds.Columns)
     if ds.PixelRepresentation:
         frames = frames.view(frames.dtype.str.replace("u", "i"))
-    ds.PixelData = encapsulate([encode(frame) for frame in frames], fragments_per_frame=fragments)
+    ds.PixelData = encapsulate([encode(frame) for frame in frames], fragments_per_frame=fragments, has_bot=table)
     ds["PixelData"].is_undefined_length = True
     return dicom(ds, syntax)
 
@@ -555,18 +556,21 @@ def enhanced(order, temporal=None):
     return ds, positions, orientation, spacing, values
 
 
+ENHANCED_ACQUISITION = {"echo_time_ms": 4.6, "repetition_time_ms": 8.5, "flip_angle_deg": 12}
+
+
+def enhanced_expectation(order, values, positions, orientation, spacing, **over):
+    holder = Dataset()
+    holder.ImageOrientationPatient, holder.PixelSpacing = orientation, spacing
+    by_slice = sorted(range(len(order)), key=lambda at: order[at])
+    first, last = (numpy.array(positions[by_slice[end]], dtype=float) for end in (0, -1))
+    affine = stack_affine(holder, first, (last - first) / (len(order) - 1))
+    return {"format": "dicom", "dims": [COLUMNS, ROWS, len(order)], "affine": [[number(v) for v in row] for row in affine[:3]],
+            "values": [number(v) for at in by_slice for v in values[at].ravel()], "files": 1, "acquisition": ENHANCED_ACQUISITION, **over}
+
+
 def dicom_enhanced():
-    acquisition = {"echo_time_ms": 4.6, "repetition_time_ms": 8.5, "flip_angle_deg": 12}
-
-    def expected(order, values, positions, orientation, spacing, **over):
-        holder = Dataset()
-        holder.ImageOrientationPatient, holder.PixelSpacing = orientation, spacing
-        by_slice = sorted(range(len(order)), key=lambda at: order[at])
-        first, last = (numpy.array(positions[by_slice[end]], dtype=float) for end in (0, -1))
-        affine = stack_affine(holder, first, (last - first) / (len(order) - 1))
-        return {"format": "dicom", "dims": [COLUMNS, ROWS, len(order)], "affine": [[number(v) for v in row] for row in affine[:3]],
-                "values": [number(v) for at in by_slice for v in values[at].ravel()], "files": 1, "acquisition": acquisition, **over}
-
+    expected = enhanced_expectation
     order = [2, 0, 3, 1]
     ds, positions, orientation, spacing, values = enhanced(order)
     expectation_ = expected(order, values, positions, orientation, spacing, volumes=1)
@@ -654,3 +658,89 @@ def dicom_broken():
     flat_affine = numpy.diag([-SPACING[1], -SPACING[0], 2.5, 1.0])
     case("dicom_orientation_zero", "An orientation of zeros counts as none.", {"IM0001": flat}, dims=[COLUMNS, ROWS, 1],
          affine=[[number(v) for v in row] for row in flat_affine[:3]], warnings=["do not say where the slices lie"])
+
+
+def dicom_packed():
+    """Ways of packing files and pixels."""
+    one = dicom(dataset(0))
+    failure("error_dicom_gzip", "A DICOM file in gzip.", {"IM0001.dcm.gz": zipped(one)}, "Unrecognised", "a DICOM file inside gzip", "Unpack it")
+    failure("error_tar", "A tar of DICOM files.", {"study.tar": tarred({"IM0001": one})}, "Unrecognised", "a tar archive", "Unpack it")
+    failure("error_tar_gzip", "A tar in gzip.", {"study.tar.gz": zipped(tarred({"IM0001": one}))}, "Unrecognised", "a tar archive", "Unpack it")
+
+    order = [2, 0, 3, 1]
+    ds, positions, orientation, spacing, values = enhanced(order)
+    expected = enhanced_expectation(order, values, positions, orientation, spacing, volumes=1)
+    # pydicom has no decoder for it: a fragment is a frame's pixels as they are.
+    case("dicom_enhanced_encapsulated_uncompressed", "Uncompressed pixels, a fragment a frame.",
+         {"IM0001": compressed(enhanced(order)[0], UNCOMPRESSED, lambda frame: frame.tobytes())}, **expected, warnings=[])
+    stack_of = [dataset(index) for index in range(2)]
+    case("dicom_encapsulated_uncompressed", "Uncompressed pixels in three fragments, 8 bits.",
+         names([compressed(set_pixels(ds, pixels(index, numpy.uint8, 250)), UNCOMPRESSED, lambda frame: frame.tobytes(), fragments=3)
+                for index, ds in enumerate(stack_of)]),
+         **dicom_expectation([dicom(set_pixels(dataset(index), pixels(index, numpy.uint8, 250))) for index in range(2)]), warnings=[])
+    case("dicom_enhanced_no_offset_table", "RLE without an offset table, one fragment a frame.",
+         {"IM0001": compressed(enhanced(order)[0], RLE, rle, table=False)}, **expected, warnings=[])
+    # Without a table, pydicom finds a JPEG's last fragment by the marker at its end; the coding is lossless.
+    content = compressed(enhanced(order)[0], PROCESS_14, predicted, fragments=2, table=False)
+    raw = pydicom.dcmread(io.BytesIO(content))
+    frames = list(generate_frames(raw.PixelData, number_of_frames=4))
+    assert [frame.rstrip(b"\0") for frame in frames] == [predicted(frame) for frame in numpy.frombuffer(enhanced(order)[0].PixelData, "<u2").reshape(4, ROWS, COLUMNS)]
+    case("dicom_enhanced_fragments_no_offset_table", "JPEG lossless, two fragments a frame, told apart by their end markers.",
+         {"IM0001": content}, **expected, warnings=[])
+    failure("error_dicom_fragments", "RLE in two fragments a frame, without an offset table: where a frame begins is nowhere.",
+            {"IM0001": compressed(enhanced(order)[0], RLE, rle, fragments=2, table=False)}, "Damaged", "offset table is missing")
+
+    eight = []
+    for index in range(2):
+        ds = set_pixels(dataset(index), pixels(index, numpy.uint8, 250))
+        ds.PixelData = numpy.frombuffer(ds.PixelData, "<u2").astype(">u2").tobytes()
+        eight.append(patched(dicom(ds, BIG), b"\x7f\xe0\x00\x10OB", b"\x7f\xe0\x00\x10OW"))
+    straight = dicom_expectation([dicom(set_pixels(dataset(index), pixels(index, numpy.uint8, 250))) for index in range(2)])
+    assert dicom_expectation(eight)["values"] == straight["values"]
+    stack("dicom_big_endian_8_bit", "Explicit big-endian, 8-bit pixels in words: pairs are swapped.", eight)
+
+
+def dicom_stacks():
+    """Slices and volumes that are not as they should be."""
+    told = enhanced([0, 1])
+    ds, shared = told[0], told[0].SharedFunctionalGroupsSequence[0]
+    modifier = Dataset()
+    modifier.InversionTimes = [1100.0, 2500.0]
+    shared.MRModifierSequence = Sequence([modifier])
+    ds.PulseSequenceName = "*tir3d1"
+    del ds.InversionTime, ds.SequenceName
+    case("dicom_enhanced_inversion", "An enhanced file with inversion times and the name of its pulse sequence.", {"IM0001": dicom(ds)},
+         **enhanced_expectation([0, 1], told[4], *told[1:4], volumes=1) | {
+             "acquisition": {**ENHANCED_ACQUISITION, "inversion_time_ms": 1100, "sequence_name": "*tir3d1"}}, warnings=[])
+
+    def weighted(volume, missing, slices=5):
+        return [timed(volume, index, DiffusionBValue=1000.0 * volume) for index in range(slices) if index != missing]
+
+    # The first by b-value is the one that lacks a slice; it must not borrow one of the second.
+    case("dicom_b_values_missing_slice", "Two b-values, a slice of the first is missing: the second is whole, with a warning.",
+         names(weighted(0, 1, 3) + weighted(1, None, 3)), **dicom_expectation(weighted(1, None, 3), volumes=1), warnings=["2 images left out"])
+    case("dicom_b_values_missing_slice_each", "Two b-values, another slice of each is missing: the first is filled in, with warnings.",
+         names(weighted(0, 1) + weighted(1, 3)), **dicom_expectation(weighted(0, 1), slices=5, volumes=1),
+         warnings=["4 images left out", "1 of 5 slices is missing"])
+    pair = [[timed(volume, index, ImageType=["ORIGINAL", "PRIMARY", kind, "ND"]) for index in range(3)] for volume, kind in enumerate("PM")]
+    for volume, (title, contents) in enumerate({"magnitude": pair[1], "phase": pair[0]}.items()):
+        case(f"dicom_{title}", f"Magnitude and phase in one series: two volumes, the {title}.", names(pair[0] + pair[1]),
+             selection={"volume": volume}, **dicom_expectation(contents, volumes=2, files=6), warnings=[])
+    astray = []
+    for index, beside in enumerate((0.0, 1.0, -0.25, 0.0)):
+        position = numpy.array([-20.0, 11.5, -30.25]) + 2.5 * index * TURN[:, 2] + beside * TURN[:, 0]
+        astray.append(dicom(dataset(index, ImagePositionPatient=[f"{value:.6f}" for value in position])))
+    stack("dicom_off_the_line", "A slice that lies 1 mm beside the line of the others: ignored, with a warning.", astray,
+          warnings=["do not lie on one line (up to 1.0 mm beside it)"])
+    one_thick = dicom_expectation([dicom(dataset(0, SliceThickness="1"))])
+    case("dicom_no_thickness", "One slice that states no thickness: 1 mm, with a warning.", names([dicom(dataset(0, SliceThickness=None))]),
+         **one_thick, unit_stated=False, warnings=["do not state the slice thickness"])
+    frames = dataset(0, NumberOfFrames=3, SliceThickness=None)
+    frames.PixelData = b"".join(pixels(index).tobytes() for index in range(3))
+    holder = dataset(0)
+    first = numpy.array(holder.ImagePositionPatient, dtype=float)
+    affine = stack_affine(holder, first, numpy.cross(*numpy.array(holder.ImageOrientationPatient, dtype=float).reshape(2, 3)))
+    case("dicom_multi_frame_no_thickness", "A multi-frame file with one position and no thickness: 1 mm apart, with warnings.", {"IM0001": dicom(frames)},
+         format="dicom", dims=[COLUMNS, ROWS, 3], volumes=1, affine=[[number(v) for v in row] for row in affine[:3]],
+         values=[number(v) for index in range(3) for v in pixels(index).ravel()], unit_stated=False,
+         warnings=["share one position", "do not state the slice thickness"])

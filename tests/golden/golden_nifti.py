@@ -59,7 +59,7 @@ NIFTI1 = {
 NIFTI2 = {
     "sizeof_hdr": (0, "i"), "magic": (4, "8s"), "datatype": (12, "h"), "dim": (16, "8q"), "pixdim": (104, "8d"),
     "vox_offset": (168, "q"), "scl_slope": (176, "d"), "scl_inter": (184, "d"), "qform_code": (344, "i"),
-    "sform_code": (348, "i"), "xyzt_units": (500, "i"),
+    "sform_code": (348, "i"), "srow": (400, "12d"), "xyzt_units": (500, "i"),
 }
 
 
@@ -224,6 +224,53 @@ def nifti_orientation():
     good("nifti1_spacing_missing", "Spacing 0 and NaN: 1 mm, with a warning an axis.", content,
          affine=numpy.diag([2.0, 1.0, 1.0, 1.0]), unit_stated=False,
          warnings=["left and right", "spacing along y", "spacing along z"])
+
+
+def nifti_unusable():
+    """Orientations that place nothing, beside others or alone."""
+    none = (float("nan"),) * 12
+    spacing, offset = (0.9, 1.1, 3.0), (-80, 22.5, 14)
+    turned = rigid(rotation((1, 2, 3), 25), spacing, offset)
+    # nifti1.h method 1, where neither orientation is usable.
+    plain = numpy.diag([*numpy.float32(spacing), 1.0])
+    alone = ["qform holds no rotation; it was not used", "left and right"]
+    content = as_bytes(image(ramp(), turned, sform=0, qform=1), quatern=none[:3])
+    assert numpy.isnan(read_back(content).affine).any()
+    good("nifti1_qform_not_numbers", "A qform whose quaternion is no numbers: spacing only, with warnings.", content, affine=plain, warnings=alone)
+    both = image(ramp(), turned, sform=1, qform=1)
+    good("nifti1_sform_and_qform_unusable", "An sform of zeros and a qform that is no numbers: spacing only, with a warning each.",
+         as_bytes(both, srow=(0,) * 12, quatern=none[:3]), affine=plain, warnings=["sform matrix places nothing; it was not used", *alone])
+    good("nifti1_sform_singular_alone", "An sform of zeros and no qform: nothing else was used.",
+         as_bytes(image(ramp(), turned), srow=(0,) * 12), affine=plain, warnings=["sform matrix places nothing; it was not used", "left and right"])
+    # nibabel's threshold is three times the precision of a float: within it, a half turn.
+    half = image(ramp(), rigid(rotation((1, 2, 2), 180), spacing, offset), sform=0, qform=1)
+    content = as_bytes(half, quatern=numpy.float32((1 / 3 + 1e-7, 2 / 3, 2 / 3 + 5e-8)).tolist())
+    header = read_back(content).header
+    assert -3.5e-7 < 1 - sum(float(header[f"quatern_{axis}"]) ** 2 for axis in "bcd") < -1e-7
+    good("nifti1_qform_rounded", "A quaternion that rounding made longer than 1 is a half turn.", content)
+    content = as_bytes(half, quatern=(0.4, 0.8, 0.8))
+    try:
+        read_back(content)
+        raise AssertionError("nibabel reads it")
+    except ValueError as error:
+        assert "w2 should be positive" in str(error)
+    case("nifti1_qform_too_long", "A quaternion of length 1.2, which nibabel refuses: spacing only, with warnings.", {"scan.nii": content},
+         **{**expectation(read_back(as_bytes(half))), "affine": [[number(value) for value in row] for row in plain[:3]]}, warnings=alone)
+    both = image(ramp(), turned, kind=nibabel.Nifti2Image, sform=1, qform=1)
+    good("nifti2_sform_not_numbers", "A NIfTI-2 sform that is no numbers: the qform counts, with a warning.",
+         as_bytes(both, srow=none), affine=both.get_qform(), warnings=["sform matrix places nothing; its qform was used"])
+    # nibabel ignores units.
+    good("nifti1_unit_undefined", "A unit of length that NIfTI does not define: millimetres, with a warning.",
+         as_bytes(image(ramp()), xyzt_units=5 | 8), warnings=["code 5"], unit_stated=False)
+
+
+def nifti_beside():
+    described = image(ramp())
+    described.header["descrip"] = b"TE=3;Time=102030.000"
+    content = as_bytes(described)
+    case("nifti1_sidecar_silent", "A JSON of the same name that tells nothing of the acquisition: the description counts.",
+         {"scan.nii": content, "scan.json": b'{"schema": 1}'}, **expectation(read_back(content)),
+         acquisition={"echo_time_ms": 3, "repetition_time_ms": None}, warnings=[])
 
 
 def in_two_files(kind, order="<"):

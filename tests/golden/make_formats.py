@@ -23,6 +23,8 @@ PARTS = [
     golden_nifti.nifti_types,
     golden_nifti.nifti_scaling,
     golden_nifti.nifti_orientation,
+    golden_nifti.nifti_unusable,
+    golden_nifti.nifti_beside,
     golden_nifti.nifti_shapes,
     golden_nifti.nifti_broken,
     golden_nifti.archives,
@@ -34,6 +36,8 @@ PARTS = [
     golden_dicom.dicom_strays,
     golden_dicom.dicom_enhanced,
     golden_dicom.dicom_broken,
+    golden_dicom.dicom_packed,
+    golden_dicom.dicom_stacks,
 ]
 
 

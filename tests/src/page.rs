@@ -15,6 +15,15 @@ use crate::browser::{Browser, Event};
 /// Standard deviation of the grey values in [`Page::statistic`].
 const CONTRAST: &str = "Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2))";
 
+/// Side of the square that [`Page::colour_at`] and [`Page::grey_at`] look at, in pixels.
+const SQUARE: f64 = 8.0;
+
+/// The control key in [`Page::press_with`] and [`Page::wheel_with`], as the browser's protocol counts it.
+pub const CTRL: u32 = 2;
+
+/// The shift key, as [`CTRL`].
+pub const SHIFT: u32 = 8;
+
 /// How long ordinary reactions of the page may take on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -214,10 +223,18 @@ impl<'browser> Page<'browser> {
 
     /// Turns the wheel over the middle of an element by some pixels, down for positive ones.
     pub fn wheel(&self, hook: &str, pixels: f64) {
+        self.wheel_with(hook, pixels, 0);
+    }
+
+    /// As [`Page::wheel`] while keys ([`CTRL`], [`SHIFT`]) are held.
+    pub fn wheel_with(&self, hook: &str, pixels: f64, held: u32) {
         let place = self.place(hook, [0.5, 0.5]);
         self.call(
             "Input.dispatchMouseEvent",
-            json!({ "type": "mouseWheel", "x": place[0], "y": place[1], "deltaX": 0, "deltaY": pixels }),
+            json!({
+                "type": "mouseWheel", "x": place[0], "y": place[1], "deltaX": 0, "deltaY": pixels,
+                "modifiers": held,
+            }),
         );
     }
 
@@ -230,6 +247,11 @@ impl<'browser> Page<'browser> {
 
     /// Presses and releases a key, named as in `KeyboardEvent.key`.
     pub fn press(&self, key: &str) {
+        self.press_with(key, 0);
+    }
+
+    /// As [`Page::press`] while other keys ([`CTRL`], [`SHIFT`]) are held.
+    pub fn press_with(&self, key: &str, held: u32) {
         let (code, number, text) = match key {
             "Tab" => ("Tab".to_owned(), 9, String::new()),
             "Enter" => ("Enter".to_owned(), 13, "\r".to_owned()),
@@ -237,10 +259,18 @@ impl<'browser> Page<'browser> {
             "Escape" => ("Escape".to_owned(), 27, String::new()),
             "PageUp" => ("PageUp".to_owned(), 33, String::new()),
             "PageDown" => ("PageDown".to_owned(), 34, String::new()),
+            "End" => ("End".to_owned(), 35, String::new()),
+            "Home" => ("Home".to_owned(), 36, String::new()),
             "ArrowLeft" => ("ArrowLeft".to_owned(), 37, String::new()),
             "ArrowUp" => ("ArrowUp".to_owned(), 38, String::new()),
             "ArrowRight" => ("ArrowRight".to_owned(), 39, String::new()),
             "ArrowDown" => ("ArrowDown".to_owned(), 40, String::new()),
+            // Signs have numbers of their own; their letters' belong to other keys.
+            "+" => ("Equal".to_owned(), 187, key.to_owned()),
+            "-" => ("Minus".to_owned(), 189, key.to_owned()),
+            "?" => ("Slash".to_owned(), 191, key.to_owned()),
+            "[" => ("BracketLeft".to_owned(), 219, key.to_owned()),
+            "]" => ("BracketRight".to_owned(), 221, key.to_owned()),
             letter => {
                 let upper = letter.to_uppercase();
                 (
@@ -253,6 +283,7 @@ impl<'browser> Page<'browser> {
         let event = |kind: &str| {
             let mut event = json!({
                 "type": kind, "key": key, "code": code, "windowsVirtualKeyCode": number,
+                "modifiers": held,
             });
             if kind == "keyDown" && !text.is_empty() {
                 event["text"] = text.clone().into();
@@ -371,6 +402,16 @@ impl<'browser> Page<'browser> {
         self.shown(hook, "colour / count")
     }
 
+    /// As [`Page::colour_shown`] of a few pixels around a place in an element, at shares of its width and height.
+    pub fn colour_at(&self, hook: &str, at: [f64; 2]) -> f64 {
+        self.shown_at(hook, at, "colour / count")
+    }
+
+    /// Mean grey value (0 to 255) of a few pixels around a place in an element, as [`Page::colour_at`].
+    pub fn grey_at(&self, hook: &str, at: [f64; 2]) -> f64 {
+        self.shown_at(hook, at, "sum / count")
+    }
+
     /// A statistic of the pixels that an element shows.
     fn shown(&self, hook: &str, statistic: &str) -> f64 {
         let place = self.evaluate(&format!(
@@ -381,6 +422,19 @@ impl<'browser> Page<'browser> {
         let clip = json!({
             "x": place[0], "y": place[1], "width": place[2], "height": place[3], "scale": 1,
         });
+        self.pictured(&clip, statistic)
+    }
+
+    /// A statistic of the pixels around a place in an element.
+    fn shown_at(&self, hook: &str, at: [f64; 2], statistic: &str) -> f64 {
+        let place = self.place(hook, at);
+        let [x, y] = [0, 1].map(|axis| place[axis].as_f64().expect("a place") - SQUARE / 2.0);
+        let clip = json!({ "x": x, "y": y, "width": SQUARE, "height": SQUARE, "scale": 1 });
+        self.pictured(&clip, statistic)
+    }
+
+    /// A statistic of the pixels in a part of the window.
+    fn pictured(&self, clip: &Value, statistic: &str) -> f64 {
         let picture = self.call("Page.captureScreenshot", json!({ "format": "png", "clip": clip }));
         let image = format!(
             "(async () => {{

@@ -52,6 +52,28 @@ pub fn small(folder: &Path) -> PathBuf {
     path
 }
 
+/// The left hippocampus of the sample: 40 x 56 x 40 voxels around it.
+pub fn hippocampus(folder: &Path) -> PathBuf {
+    const SIDES: [usize; 3] = [40, 56, 40];
+    const CORNER: [usize; 3] = [90, 60, 60];
+    let sample = read("sample", &fs::read(sample()).expect("the sample scan"));
+    let [nx, ny, _] = sample.dims;
+    let mut data = Vec::with_capacity(SIDES.iter().product());
+    for k in CORNER[2]..CORNER[2] + SIDES[2] {
+        for j in CORNER[1]..CORNER[1] + SIDES[1] {
+            data.extend((0..SIDES[0]).map(|i| sample.data[CORNER[0] + i + nx * (j + ny * k)]));
+        }
+    }
+    let mut affine = sample.affine;
+    let origin = affine.apply(CORNER.map(|corner| corner as f64));
+    affine.0.iter_mut().zip(origin).for_each(|(row, origin)| row[3] = origin);
+    let volume = Volume::new(data, SIDES, affine).expect("a volume");
+    let path = folder.join("hippocampus_t1w.nii.gz");
+    fs::write(&path, formats::nifti::write_volume(&volume).expect("a NIfTI file"))
+        .expect("writing the hippocampus");
+    path
+}
+
 /// The small scan with its grey values changed, under another name.
 pub fn changed(folder: &Path, name: &str, change: impl Fn(f32) -> f32) -> PathBuf {
     let path = small(folder);

@@ -6,7 +6,8 @@ Writes training/results/report.json. Drawn facts that training never saw, and th
 head at hand (79; one run of `prism report` each, kept in the cache for this command and these packs, so that what was
 interrupted goes on): `prism wording` writes and parses back. A claim is right when a fact equals it; a side or size
 error is a claim whose fact differs in that field alone. `checked` is what is shown after sentences
-that no fact supports are dropped. Plain: the sentences of `prism report`, parsed back here; those of the impression
+that no fact supports are dropped: each claim of it is a fact by construction, so only its recall is scored.
+Plain: the sentences of `prism report`, parsed back here; those of the impression
 name further unequal pairs without side and size, which counts as not said. Words: of the whole reports before Method,
 numbers included. Features:
 the weighting that the decoder says from a scan's pooled features alone, and the loss per word with a scan's own
@@ -101,7 +102,6 @@ class Tally:
             "sentences": self.sentences,
             "sentences_that_fit_no_wording": self.unread,
             "sentences_not_supported": self.unsupported,
-            "checked_precision": 1.0,
             "checked_recall": round(self.shown / max(1, self.facts), 4),
         }
 
@@ -169,7 +169,7 @@ def plain_impression(text: str) -> list[list[tuple]]:
             r"The largest difference between the sides is in the (.+?): the (left|right) is larger by ([\d.]+)%", line
         ):
             claim = ("pair", match[1], match[2], size_word(float(match[3])), "")
-        elif line.startswith("None of ") and "differs between the sides" in line:
+        elif line.startswith("None of ") and "differs between the sides" in line and "leaving out" not in line:
             claim = ("no_asymmetry", "", "", "", "")
         elif re.match(r"\d+ structures? reach(?:es)? the edge", line):
             claim = ("cuts", "", "", "", "")
@@ -230,12 +230,15 @@ def scans(data: Path, heads: int | None = None) -> list[Path]:
 
 
 @functools.cache
+def made_by(command: Path) -> dict[str, str]:
+    """SHA-256 of what reports are made by: the command, which holds the brain pack, the decoder, the lesion pack."""
+    files = {"prism": command, "report": PACK, "lesions": LESIONS}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
 def stamp(command: Path) -> str:
-    """What reports are made by: the command, which holds the brain pack, the decoder, the lesion pack."""
-    digest = hashlib.sha256(command.read_bytes())
-    for pack in (PACK, LESIONS):
-        digest.update(pack.read_bytes())
-    return digest.hexdigest()[:12]
+    """All of them in a few letters."""
+    return hashlib.sha256("".join(made_by(command).values()).encode()).hexdigest()[:12]
 
 
 def reported(command: Path, scan: Path, folder: Path) -> tuple[str, str, list[dict]]:
@@ -361,6 +364,7 @@ def main() -> None:
     known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     result = {
         "command": "python -m training.report.score target/debug/prism",
+        "sha256": made_by(command),
         "drawn": drawn(command),
         "real": real(command, scans(arguments.data, arguments.heads), arguments.reports),
         # What an earlier decoder, trained with features, gave stays until another one is.

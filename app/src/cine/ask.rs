@@ -243,6 +243,9 @@ impl App {
         if cine.phases.with_untracked(Option::is_none) {
             cine.at.set(shown.min(count.saturating_sub(1)));
         }
+        if let Some(unlike) = &facts.unlike {
+            self.notify(Tone::Problem, unlike);
+        }
         cine.phases.set(Some(Phases { facts, volumes }));
     }
 

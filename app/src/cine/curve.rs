@@ -258,7 +258,7 @@ fn axes(drawing: &Drawing) -> impl IntoView + use<> {
                 })
                 .collect_view()
         });
-    let unit = if drawing.assumed { "mL (assumed)" } else { "mL" };
+    let unit = text::unit("mL", drawing.assumed);
     let across = if drawing.timed { "Time, ms" } else { "Phase" };
     let middle = (MARGINS[1] + bottom) / 2.0;
     view! {

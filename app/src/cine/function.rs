@@ -41,11 +41,11 @@ pub fn FunctionTable(
 fn line(row: FunctionRow, unsure: bool) -> impl IntoView {
     let FunctionRow { key, name, value, unit, usable, formula } = row;
     // A percentage does not depend on the unit of length.
-    let assumed = if unsure && unit != "%" { " (assumed)" } else { "" };
+    let unit = text::unit(unit, unsure && unit != "%");
     let mark = if usable { "" } else { " (not usable)" };
     let shown = value.map_or_else(
         || "not known".to_owned(),
-        |value| format!("{} {unit}{assumed}{mark}", text::fixed(value, 1)),
+        |value| format!("{} {unit}{mark}", text::fixed(value, 1)),
     );
     let why = (!usable).then(|| format!("{} ", sentence(NOT_USABLE)));
     view! {
@@ -77,6 +77,9 @@ pub fn PhaseTable(
             report.phases.iter().enumerate().map(row).collect()
         })
     };
+    let head = move |words: &'static str| {
+        move || text::unit(words, report.with(|r| r.as_ref().is_some_and(|r| !r.unit_stated)))
+    };
     view! {
         <details class="cine-phases">
             <summary>"Volumes of each phase"</summary>
@@ -84,9 +87,9 @@ pub fn PhaseTable(
                 <thead>
                     <tr>
                         <th scope="col">"Phase"</th>
-                        <th scope="col">"LV, mL"</th>
-                        <th scope="col">"RV, mL"</th>
-                        <th scope="col">"Myocardium, mL"</th>
+                        <th scope="col">{head("LV, mL")}</th>
+                        <th scope="col">{head("RV, mL")}</th>
+                        <th scope="col">{head("Myocardium, mL")}</th>
                     </tr>
                 </thead>
                 <tbody>

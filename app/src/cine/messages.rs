@@ -53,4 +53,6 @@ pub struct Opened {
     pub unit_stated: bool,
     /// Time of each phase in milliseconds, where its files state one.
     pub times_ms: Vec<Option<f64>>,
+    /// A sentence about phases that look unlike the first one.
+    pub unlike: Option<String>,
 }

@@ -213,8 +213,20 @@ impl App {
     fn comparison_answered(&self, answer: Answer, parts: &[JsValue]) {
         let compare = self.compare;
         match answer {
-            Answer::Aligned { grid, seconds, differences, folded, date, standard, note } => {
+            Answer::Aligned {
+                grid,
+                seconds,
+                differences,
+                folded,
+                date,
+                standard,
+                note,
+                taken,
+                unit_stated,
+            } => {
                 compare.note.set(Some(note));
+                compare.taken.set(taken);
+                compare.unit_assumed.set(!unit_stated || untrack(|| self.unit_assumed()));
                 compare.outcome.set(Some(Outcome { seconds, differences, folded }));
                 let first = self.scan.with_untracked(|scan| {
                     scan.as_ref().and_then(|scan| scan.acquisition().study_date)
@@ -275,6 +287,8 @@ impl App {
         self.compare.findings.set(None);
         self.compare.noise_percent.set(None);
         self.compare.note.set(None);
+        self.compare.taken.set(None);
+        self.compare.unit_assumed.set(false);
         self.compare.picture.set(None);
         self.compare.atlas.set(false);
         self.compare.years.set(String::new());

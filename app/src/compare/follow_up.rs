@@ -11,6 +11,20 @@ use crate::download;
 use crate::state::{App, Tone};
 use crate::text;
 
+/// What is said instead of changes where the second scan is older than the first.
+const REVERSED: &str = "The second scan is older than the first: open the older one first.";
+
+/// Days of both scans, where both are known.
+fn days(dates: &[String; 2]) -> Option<[Date; 2]> {
+    let [first, second] = [0, 1].map(|at| dates[at].parse::<Date>().ok());
+    Some([first?, second?])
+}
+
+/// Whether the second scan is older than the first.
+pub(super) fn reversed(dates: &[String; 2]) -> bool {
+    days(dates).is_some_and(|[first, second]| first.years_to(second) < 0.0)
+}
+
 /// The time between the scans.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Span {
@@ -22,10 +36,14 @@ struct Span {
 }
 
 impl Span {
-    /// From what was typed; years go before dates.
+    /// From what was typed; years go before dates, unless those say that the second scan is
+    /// the older one.
     fn of(years: &str, dates: &[String; 2]) -> Self {
         let times = ["first scan".to_owned(), "second scan".to_owned()];
         let wrong = |problem| Self { times: times.clone(), years: None, problem: Some(problem) };
+        if reversed(dates) {
+            return wrong(REVERSED);
+        }
         let typed = years.trim().replace(',', ".");
         if !typed.is_empty() {
             return match typed.parse().ok().filter(|&years: &f64| years > 0.0 && years.is_finite())
@@ -34,13 +52,12 @@ impl Span {
                 None => wrong("The time between the scans is a number of years above 0."),
             };
         }
-        let [first, second] = [0, 1].map(|at| dates[at].parse::<Date>().ok());
-        let (Some(first), Some(second)) = (first, second) else {
+        let Some([first, second]) = days(dates) else {
             return Self { times, ..Self::default() };
         };
         let years = first.years_to(second);
         if years <= 0.0 {
-            return wrong("The second scan has to be the later one; open the older scan first.");
+            return wrong("Both scans are of one day: change is not given a year.");
         }
         Self {
             times: [first, second].map(|day| day.to_string()),
@@ -75,8 +92,10 @@ pub fn FollowUp(app: App) -> impl IntoView {
     let compare = app.compare;
     let span =
         Memo::new(move |_| Span::of(&compare.years.get(), &compare.dates.map(|date| date.get())));
+    let reversed = Memo::new(move |_| compare.is_reversed());
     let drawn = Memo::new(move |_| {
-        compare.rows.with(|rows| rows.as_ref().map(|rows| timeline(rows, &span.get())))
+        let rows = compare.rows.get().filter(|_| !reversed.get())?;
+        Some(timeline(&rows, &span.get()))
     });
     let save = move |_| {
         let svg = drawn.with_untracked(|drawn| drawn.as_ref().map(Timeline::to_svg));
@@ -104,13 +123,14 @@ pub fn FollowUp(app: App) -> impl IntoView {
                 type="button"
                 class="button"
                 data-test="compare-measure"
-                disabled=move || compare.busy.with(Option::is_some)
+                disabled=move || compare.busy.with(Option::is_some) || reversed.get()
                 on:click=move |_| app.ask_change()
             >
                 "Measure change"
             </button>
             {move || {
-                compare.rows.get().map(|rows| view! { <Table app rows years=span.get().years /> })
+                let rows = compare.rows.get().filter(|_| !reversed.get());
+                rows.map(|rows| view! { <Table app rows years=span.get().years /> })
             }}
             {move || {
                 drawn
@@ -191,14 +211,15 @@ fn When(app: App, span: Memo<Span>) -> impl IntoView {
 #[component]
 fn Table(app: App, rows: Vec<Change>, years: Option<f64>) -> impl IntoView {
     let unchanged = rows.iter().filter(|row| !row.changed).count();
+    let head = move |words: &'static str| move || text::unit(words, app.compare.unit_assumed.get());
     view! {
         <table class="compare-table" data-test="compare-changes">
             <thead>
                 <tr>
                     <th scope="col">"Structure"</th>
-                    <th scope="col">"First, mL"</th>
-                    <th scope="col">"Second, mL"</th>
-                    <th scope="col">"Change, mL"</th>
+                    <th scope="col">{head("First, mL")}</th>
+                    <th scope="col">{head("Second, mL")}</th>
+                    <th scope="col">{head("Change, mL")}</th>
                     <th scope="col">{if years.is_some() { "% a year" } else { "%" }}</th>
                 </tr>
             </thead>
@@ -252,9 +273,25 @@ mod tests {
         assert_eq!(span.times, dates);
         assert_eq!(Span::of("1,5", &dates).years, Some(1.5));
         assert!(Span::of("soon", &dates).problem.is_some());
-        let [first, second] = dates;
-        assert!(Span::of("", &[second, first.clone()]).problem.is_some());
-        let open = Span::of("", &[first, String::new()]);
+        let [first, _] = dates;
+        let open = Span::of("", &[first.clone(), String::new()]);
         assert!(open.problem.is_none() && open.years.is_none());
+        // The same day is no time, and neither scan is the older one.
+        let same = [first.clone(), first];
+        let span = Span::of("", &same);
+        assert!(span.years.is_none() && span.problem.is_some() && !reversed(&same));
+    }
+
+    #[test]
+    fn a_second_scan_that_is_older_is_not_told_as_change() {
+        let dates = ["2024-02-29".to_owned(), "2019-03-07".to_owned()];
+        assert!(reversed(&dates));
+        // Whatever is typed besides.
+        for typed in ["", "5"] {
+            let span = Span::of(typed, &dates);
+            assert_eq!((span.years, span.problem), (None, Some(REVERSED)));
+        }
+        let [later, earlier] = dates;
+        assert!(!reversed(&[earlier, later.clone()]) && !reversed(&[later, String::new()]));
     }
 }

@@ -67,7 +67,9 @@ fn Table(app: App, findings: Vec<Finding>) -> impl IntoView {
                 <thead>
                     <tr>
                         <th scope="col">"Lesion"</th>
-                        <th scope="col">"mL"</th>
+                        <th scope="col">
+                            {move || text::unit("mL", app.compare.unit_assumed.get())}
+                        </th>
                         <th scope="col">"Change of grey, deviations"</th>
                     </tr>
                 </thead>

@@ -136,6 +136,10 @@ pub enum Answer {
         standard: Option<Box<Standard>>,
         /// What it was aligned by, a sentence.
         note: String,
+        /// Which series of the files it is, where they hold several: a sentence.
+        taken: Option<String>,
+        /// Whether its files state the unit of length.
+        unit_stated: bool,
     },
     /// Beside: red, green, blue, alpha a voxel, x fastest, colours multiplied by alpha.
     Drawn {

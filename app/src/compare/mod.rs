@@ -141,6 +141,10 @@ pub struct Compare {
     pub noise_percent: RwSignal<Option<f64>>,
     /// What is to be known of how it was aligned.
     pub note: RwSignal<Option<String>>,
+    /// Which series of its files it is, where they hold several: a sentence.
+    pub taken: RwSignal<Option<String>>,
+    /// Whether the files of one of the scans do not state the unit of length.
+    pub unit_assumed: RwSignal<bool>,
     /// The picture, and which it is.
     picture: RwSignal<Option<(Picture, Rc<DisplayColours>)>, LocalStorage>,
     desk: StoredValue<Desk, LocalStorage>,
@@ -162,18 +166,31 @@ impl Compare {
             findings: RwSignal::new(None),
             noise_percent: RwSignal::new(None),
             note: RwSignal::new(None),
+            taken: RwSignal::new(None),
+            unit_assumed: RwSignal::new(false),
             picture: RwSignal::new_local(None),
             desk: StoredValue::new_local(Desk::default()),
         }
     }
 
-    /// What a report says of the second scan; `None` where none is aligned.
+    /// Whether the second scan is older than the first: change would be told against the
+    /// direction of time.
+    pub fn is_reversed(self) -> bool {
+        follow_up::reversed(&self.dates.map(|date| date.get()))
+    }
+
+    /// What a report says of the second scan; `None` where none is aligned, or one that is
+    /// older than the first.
     pub fn facts(self) -> Option<ComparisonFacts> {
         self.outcome.get()?;
+        if self.is_reversed() {
+            return None;
+        }
         let rows = self.rows.get();
         Some(ComparisonFacts {
             years: follow_up::years(&self.years.get(), &self.dates.map(|date| date.get())),
             changes: rows.map(|rows| rows.into_iter().map(ChangeFacts::from).collect()),
+            earlier: false,
             atlas: self.atlas.get(),
             lesions: self
                 .findings

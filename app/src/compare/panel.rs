@@ -125,6 +125,10 @@ fn Second(app: App) -> impl IntoView {
                         <p class="aside" role="status" data-test="compare-note">
                             {move || compare.note.get()}
                         </p>
+                        {move || {
+                            let taken = compare.taken.get();
+                            taken.map(|line| view! { <p class="aside" data-test="compare-series">{line}</p> })
+                        }}
                     }
                 })
         }}
@@ -135,13 +139,19 @@ fn Second(app: App) -> impl IntoView {
 #[component]
 fn Ways(app: App) -> impl IntoView {
     let compare = app.compare;
+    let reversed = Memo::new(move |_| compare.is_reversed());
+    Effect::new(move || {
+        if reversed.get() && compare.mode.get_untracked() == Mode::Change {
+            app.show_comparison(Mode::Off);
+        }
+    });
     let choice = move |mode: Mode| {
         view! {
             <button
                 type="button"
                 class="choice"
-                // An atlas is nobody's later scan.
-                hidden=move || mode == Mode::Change && compare.atlas.get()
+                // An atlas is nobody's later scan, and an older scan is none.
+                hidden=move || mode == Mode::Change && (compare.atlas.get() || reversed.get())
                 data-test=format!("compare-{}", mode.key())
                 aria-pressed=move || (compare.mode.get() == mode).to_string()
                 on:click=move |_| app.show_comparison(mode)

@@ -109,6 +109,7 @@ mod tests {
                 skull: None,
                 plane: Plane { direction: Direction::Axial, tilt_degrees: 0.0 },
                 extent_mm: [160.0, 240.0, 240.0],
+                stack: None,
                 warnings: Vec::new(),
             },
             estimates: Estimates { age: None, sex: None, sex_caution: None, refused: None },

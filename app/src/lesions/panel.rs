@@ -134,8 +134,9 @@ fn Row(app: App, busy: Memo<bool>, sequence: Sequence) -> impl IntoView {
 fn Answer(app: App, found: Found) -> impl IntoView {
     let summary = &found.summary;
     let probability = summary.probability.map_or_else(|| "–".to_owned(), |p| text::fixed(p, 2));
+    let unit = untrack(|| text::unit("mL", app.unit_assumed()));
     let evidence = format!(
-        "From {} mL weighted by certainty, in {}; {} on {}.",
+        "From {} {unit} weighted by certainty, in {}; {} on {}.",
         text::millilitres(summary.evidence_ml),
         text::counted(summary.sequences, "sequence", "sequences"),
         text::duration(found.seconds),
@@ -146,7 +147,8 @@ fn Answer(app: App, found: Found) -> impl IntoView {
         .iter()
         .map(|(name, ml)| {
             let name = text::capitalised(&name.replace('-', " ").to_lowercase());
-            view! { <div><dt>{name}</dt><dd>{format!("{} mL", text::millilitres(*ml))}</dd></div> }
+            let volume = format!("{} {unit}", text::millilitres(*ml));
+            view! { <div><dt>{name}</dt><dd>{volume}</dd></div> }
         })
         .collect_view();
     let known = app.models.lesions().map(|card| accuracy(&card.scores)).unwrap_or_default();
@@ -172,7 +174,7 @@ fn Answer(app: App, found: Found) -> impl IntoView {
                 </div>
                 <div class="figure">
                     <dt>"All of them"</dt>
-                    <dd>{text::millilitres(summary.millilitres)} <span class="unit">"mL"</span></dd>
+                    <dd>{text::millilitres(summary.millilitres)} <span class="unit">{unit}</span></dd>
                 </div>
             </dl>
             <p class="aside" data-test="lesions-evidence">{evidence}</p>

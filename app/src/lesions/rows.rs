@@ -46,7 +46,7 @@ pub fn Rows(
                     title=format!("Sort by {}", column.key())
                     on:click=move |_| order.update(|order| *order = order.clicked(column))
                 >
-                    {column.title()}
+                    {move || text::unit(column.title(), column.is_measure() && app.unit_assumed())}
                 </button>
             </th>
         }

@@ -62,6 +62,11 @@ impl Column {
         }
     }
 
+    /// Whether it holds millimetres or millilitres.
+    pub const fn is_measure(self) -> bool {
+        matches!(self, Self::Volume | Self::Diameter)
+    }
+
     /// Whether it holds numbers.
     pub const fn is_number(self) -> bool {
         matches!(self, Self::Number | Self::Volume | Self::Diameter)
@@ -87,7 +92,7 @@ impl Order {
         if self.column == column {
             return Self { column, ascending: !self.ascending };
         }
-        Self { column, ascending: !matches!(column, Column::Volume | Column::Diameter) }
+        Self { column, ascending: !column.is_measure() }
     }
 }
 
@@ -135,6 +140,7 @@ mod tests {
             centre_mm: [0.0; 3],
             voxel: [0; 3],
             inside_mm: [0.0; 3],
+            signal: None,
         }
     }
 

@@ -196,5 +196,7 @@ fn Editor(app: App, id: StoredValue<String>, place: StoredValue<Place>) -> impl 
 
 /// Puts the keyboard's focus on a button that is there after the next drawing.
 fn focus_later(id: String) {
-    request_animation_frame(move || super::focus(&id));
+    request_animation_frame(move || {
+        super::focus(&id);
+    });
 }

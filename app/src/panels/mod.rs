@@ -33,6 +33,8 @@ mod structures;
 mod table;
 mod teach;
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, HtmlElement};
@@ -170,4 +172,28 @@ fn focus(id: &str) {
         // Fails only for elements that take no focus.
         let _ = element.focus();
     }
+}
+
+/// Where the keyboard focus goes from an element that is taken away with what is being built
+/// here: to the first of `others` that is there then. Who uses a mouse keeps the focus on
+/// nothing, so that keys go to the planes.
+fn hand_on_focus(id: String, others: &'static [&'static str]) {
+    on_cleanup(move || {
+        let held = document().active_element().is_some_and(|element| {
+            element.id() == id && element.matches(":focus-visible").unwrap_or(false)
+        });
+        if !held {
+            return;
+        }
+        // The others are there once the page is up to date.
+        let go = move || {
+            let page = document();
+            let moved_on = page.active_element().is_some_and(|now| now.tag_name() != "BODY");
+            let there = others.iter().find(|other| page.get_element_by_id(other).is_some());
+            if let Some(other) = there.filter(|_| !moved_on) {
+                focus(other);
+            }
+        };
+        set_timeout(go, Duration::ZERO);
+    });
 }

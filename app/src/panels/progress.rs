@@ -10,6 +10,12 @@ use crate::actions::now_ms;
 use crate::state::{App, Progress};
 use crate::text;
 
+/// Ids of elements that take the focus from Cancel: the first that is there when a run ends.
+const AFTER_RUN: &[&str] = &["run-first", "run-again", "panel"];
+
+/// None does: the page has changed.
+const NOTHING: &[&str] = &[];
+
 /// The line for reading files and the line for a run, whichever there is.
 #[component]
 pub fn ProgressLines(
@@ -21,12 +27,14 @@ pub fn ProgressLines(
             progress=app.reading
             label="Opening"
             role="reading"
+            after=NOTHING
             cancel=move || app.cancel_reading()
         />
         <ProgressLine
             progress=app.run
             label="Segmentation"
             role="running"
+            after=AFTER_RUN
             cancel=move || app.cancel_run()
         />
     }
@@ -41,12 +49,14 @@ fn ProgressLine(
     label: &'static str,
     /// For tests and styles.
     role: &'static str,
+    /// Elements of which the first that is there takes the focus from Cancel in the end.
+    after: &'static [&'static str],
     /// Ends it.
     cancel: impl Fn() + Copy + Send + 'static,
 ) -> impl IntoView {
     let active = Memo::new(move |_| progress.with(Option::is_some));
     view! {
-        {move || active.get().then(|| view! { <ActiveLine progress label role cancel /> })}
+        {move || active.get().then(|| view! { <ActiveLine progress label role after cancel /> })}
     }
 }
 
@@ -55,8 +65,12 @@ fn ActiveLine(
     progress: RwSignal<Option<Progress>>,
     label: &'static str,
     role: &'static str,
+    after: &'static [&'static str],
     cancel: impl Fn() + Copy + Send + 'static,
 ) -> impl IntoView {
+    let id = format!("cancel-{role}");
+    super::hand_on_focus(id.clone(), after);
+    let cancelling = move || progress.with(|p| p.as_ref().is_some_and(|p| p.cancelling));
     // As often as the words change: every change is drawn while the device computes.
     let now = RwSignal::new(now_ms());
     let tick = move || now.set(now_ms());
@@ -106,9 +120,15 @@ fn ActiveLine(
             <button
                 type="button"
                 class="button quiet"
+                id=id
                 data-test="cancel-button"
-                disabled=move || progress.with(|p| p.as_ref().is_some_and(|p| p.cancelling))
-                on:click=move |_| cancel()
+                // A disabled element loses the focus before it can be handed on.
+                aria-disabled=move || cancelling().then_some("true")
+                on:click=move |_| {
+                    if !untrack(cancelling) {
+                        cancel();
+                    }
+                }
             >
                 {icon(Icon::Close)}
                 <span>"Cancel"</span>

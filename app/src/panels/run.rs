@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::card::Card;
 use super::header::device_words;
-use super::icons::{Icon, icon};
 use super::scan::Facts;
+use super::side::RunButton;
 use crate::facts::{Answer, DeviceReport, PackCard};
 use crate::packs::abilities;
 use crate::protocol::RunResult;
@@ -47,15 +47,7 @@ pub fn RunPanel(
             <span>"Segment a scan when it is opened"</span>
         </label>
         <Show when=move || app.run.with(Option::is_none) && app.result.with(Option::is_some)>
-            <button
-                type="button"
-                class="button"
-                data-test="run-button"
-                on:click=move |_| app.segment(app.wanted_device())
-            >
-                {icon(Icon::Start)}
-                <span>"Segment again"</span>
-            </button>
+            <RunButton app id="run-again" class="button" words="Segment again" />
         </Show>
     }
 }

@@ -88,11 +88,13 @@ fn geometry(scan: &ScanFacts) -> Vec<(&'static str, String)> {
     let Grid { dims, affine } = scan.grid;
     let spacing = affine.spacing_mm();
     let extent = [0, 1, 2].map(|axis| (dims[axis] as f64 * spacing[axis]).round());
+    let stated = scan.series.unit_stated;
+    let orientation = orientation(&affine.orientation());
     vec![
         ("Size", format!("{} voxels", text::by(dims))),
-        ("Spacing", text::spacing(spacing)),
-        ("Field of view", format!("{} mm", text::by(extent))),
-        ("Orientation", orientation(&affine.orientation())),
+        ("Spacing", text::spacing(spacing, stated)),
+        ("Field of view", format!("{} {}", text::by(extent), text::unit("mm", !stated))),
+        ("Orientation", text::unit(&orientation, scan.sides_assumed())),
         ("Obliquity", format!("{}°", text::fixed(affine.obliquity_degrees(), 1))),
         (
             "Values",

@@ -63,7 +63,8 @@ fn SeriesDialog(app: App) -> impl IntoView {
 #[component]
 fn SeriesRow(app: App, series: Series) -> impl IntoView {
     let key = series.key.clone();
-    let size = format!("{} · {}", text::by(series.dims), text::spacing(series.spacing_mm));
+    let spacing = text::spacing(series.spacing_mm, series.unit_stated);
+    let size = format!("{} · {spacing}", text::by(series.dims));
     let more = match (series.volumes, series.files) {
         (1, 1) => series.format.title().to_owned(),
         (1, files) => format!("{} · {files} files", series.format.title()),

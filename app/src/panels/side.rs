@@ -15,6 +15,7 @@ use crate::compare::ComparePanel;
 use crate::exports::Download;
 use crate::lesions::LesionsPanel;
 use crate::state::{App, Tab};
+use crate::text;
 
 /// The panel beside the planes (below them on narrow screens).
 #[component]
@@ -90,12 +91,61 @@ fn TabList(app: App) -> impl IntoView {
                                 on:click=move |_| app.tab.set(tab)
                             >
                                 {tab.title()}
+                                {(tab == Tab::Scan).then(|| view! { <WarningCount app /> })}
                             </button>
                         </Show>
                     }
                 })
                 .collect_view()}
         </div>
+    }
+}
+
+/// The button that starts a run; it goes while one runs, and hands the focus to Cancel.
+#[component]
+pub fn RunButton(
+    /// The page.
+    app: App,
+    /// Its id.
+    id: &'static str,
+    /// How it looks.
+    class: &'static str,
+    /// What it says.
+    words: &'static str,
+) -> impl IntoView {
+    super::hand_on_focus(id.to_owned(), &["cancel-running", "panel"]);
+    view! {
+        <button
+            type="button"
+            class=class
+            id=id
+            data-test="run-button"
+            on:click=move |_| app.segment(app.wanted_device())
+        >
+            {icon(Icon::Start)}
+            <span>{words}</span>
+        </button>
+    }
+}
+
+/// How many warnings came with the scan; nothing without one.
+#[component]
+fn WarningCount(app: App) -> impl IntoView {
+    let count = Memo::new(move |_| {
+        app.scan.with(|scan| scan.as_ref().map_or(0, |scan| scan.warnings.len()))
+    });
+    view! {
+        <Show when=move || { count.get() > 0 }>
+            " "
+            <span
+                class="tab-count"
+                role="img"
+                data-test="scan-warnings"
+                aria-label=move || text::counted(count.get(), "warning", "warnings")
+            >
+                {move || count.get()}
+            </span>
+        </Show>
     }
 }
 
@@ -123,15 +173,7 @@ fn Outcome(app: App) -> impl IntoView {
     view! {
         <Show when=move || idle.get()>
             <div class="start-run">
-                <button
-                    type="button"
-                    class="button primary"
-                    data-test="run-button"
-                    on:click=move |_| app.segment(app.wanted_device())
-                >
-                    {icon(Icon::Start)}
-                    <span>"Segment this scan"</span>
-                </button>
+                <RunButton app id="run-first" class="button primary" words="Segment this scan" />
             </div>
         </Show>
         <Show when=move || known.get()>

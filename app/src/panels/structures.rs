@@ -89,10 +89,7 @@ fn Summary(app: App) -> impl IntoView {
             figures
         })
     };
-    let assumed = move || {
-        app.result.with(|result| result.as_ref().is_some_and(|result| result.report.unit_assumed))
-    };
-    let unit = move || if assumed() { "mL (assumed)" } else { "mL" };
+    let unit = move || text::unit("mL", app.unit_assumed());
     view! {
         <dl class="figures">
             {move || {
@@ -182,7 +179,10 @@ fn Table(app: App) -> impl IntoView {
                 <tr>
                     <th class="swatch-cell"><span class="unseen">"Shown"</span></th>
                     <Head order column=Column::Name title="Structure" hint="Sort by name" />
-                    <Head order column=Column::Volume title="mL" hint="Sort by volume" />
+                    {move || {
+                        let title = text::unit("mL", app.unit_assumed());
+                        view! { <Head order column=Column::Volume title hint="Sort by volume" /> }
+                    }}
                     {move || {
                         let title = if is_brain.get() { "% brain" } else { "% of all" };
                         view! { <Head order column=Column::Share title hint="Sort by share" /> }
@@ -249,7 +249,7 @@ fn Definitions(app: App) -> impl IntoView {
 fn Head(
     order: RwSignal<Order>,
     column: Column,
-    title: &'static str,
+    #[prop(into)] title: String,
     hint: &'static str,
 ) -> impl IntoView {
     let sorted = move || {

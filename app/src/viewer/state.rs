@@ -197,6 +197,10 @@ pub struct ViewState {
     pub highlighted: RwSignal<Option<u8>>,
     /// Patient's right on the left of the screen.
     pub radiological: RwSignal<bool>,
+    /// The files do not say how the scan lies: letters of sides are uncertain.
+    pub sides_assumed: RwSignal<bool>,
+    /// The files do not state the unit of length: millimetres are uncertain.
+    pub unit_assumed: RwSignal<bool>,
     /// Blends thick slices instead of showing each as it was measured.
     pub blended: RwSignal<bool>,
     /// Which panes are shown.
@@ -242,6 +246,8 @@ impl ViewState {
             hidden: RwSignal::new(BTreeSet::new()),
             highlighted: RwSignal::new(None),
             radiological: RwSignal::new(true),
+            sides_assumed: RwSignal::new(false),
+            unit_assumed: RwSignal::new(false),
             blended: RwSignal::new(false),
             layout: RwSignal::new(Layout::Grid),
             tool: RwSignal::new(Tool::Crosshair),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use prism_core::cine::{Cine, CineError, CinePhase, phases_of};
+use prism_core::cine::{Cine, CineError, phases_of};
 use prism_core::formats::{Selection, Series, Study};
 use prism_core::measure::cardiac::Measured;
 use prism_core::pipeline::PipelineError;
@@ -37,7 +37,7 @@ pub async fn answer(
             if !more.is_empty() {
                 reader.add(more, Which::All).await?;
             }
-            let (opened, parts) = shown(reader.cine.phases(), display)?;
+            let (opened, parts) = shown(&reader.cine, display)?;
             holdings.cine = Some(reader.cine);
             (Answer::Opened(opened), parts)
         }
@@ -123,7 +123,8 @@ impl Reader<'_> {
 }
 
 /// What the page is told of phases, and their display copies.
-fn shown(phases: &[CinePhase], display: bool) -> Result<(Opened, Vec<JsValue>), Failure> {
+fn shown(cine: &Cine, display: bool) -> Result<(Opened, Vec<JsValue>), Failure> {
+    let phases = cine.phases();
     let first = phases.first().ok_or_else(|| Failure::input("these files hold no phases"))?;
     // One range for all, so that a grey means the same in every phase.
     let range = phases
@@ -136,6 +137,7 @@ fn shown(phases: &[CinePhase], display: bool) -> Result<(Opened, Vec<JsValue>), 
         range,
         unit_stated: phases.iter().all(|phase| phase.unit_stated),
         times_ms: phases.iter().map(|phase| phase.time_ms).collect(),
+        unlike: cine.unlike(),
     };
     let voxels = phases.iter().filter(|_| display);
     let parts = voxels.map(|phase| half::display(&phase.volume.data, range).buffer().into());

@@ -1,6 +1,7 @@
 //! A second scan: read, aligned with the loaded one, drawn, measured.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use js_sys::{Float32Array, Uint8Array};
@@ -9,7 +10,7 @@ use prism_core::follow_up::{
     local_change,
 };
 use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
-use prism_core::formats::{FormatError, Scan, Selection};
+use prism_core::formats::{FormatError, Scan, Selection, Series, Study};
 use prism_core::identify::HeadsPack;
 use prism_core::pipeline::{self, PipelineError};
 use prism_core::registration::{
@@ -18,8 +19,8 @@ use prism_core::registration::{
 use prism_core::volume::{Affine, IntensityRule, LabelTable, Volume};
 use wasm_bindgen::JsValue;
 
-use super::post::{now_ms, post};
-use super::read::{self, Outcome};
+use super::post::{breathe, now_ms, post};
+use super::read;
 use super::run::PageWatch;
 use super::{Failure, Holdings, identify, the_scan};
 use crate::compare::local;
@@ -58,15 +59,15 @@ pub async fn answer(
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<(FromWorker, Vec<JsValue>), Failure> {
     let (scan, _) = the_scan(&holdings.scan)?;
-    let first = &scan.volume;
+    let (first, first_series) = (&scan.volume, &scan.series);
     let held = &mut holdings.compared;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Looking for structures");
     let (answer, parts) = match ask {
         Ask::Align { kind, atlas } => {
             let begin = now_ms();
-            let second = second(parts.get(1..).unwrap_or_default(), id).await?;
-            let date = second.series.acquisition.study_date;
-            let second = second.volume;
+            let handles = parts.get(1..).unwrap_or_default();
+            let (Scan { volume: second, series, .. }, taken) =
+                second(handles, first_series, id).await?;
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
             let both = Subject::pair([first, &second], model, pack, &mut watch).await;
             let [onto, from] = both.map_err(failure)?;
@@ -93,9 +94,11 @@ pub async fn answer(
                 seconds: (now_ms() - begin) / 1000.0,
                 differences: aligned.differences,
                 folded: transform.deformation.as_ref().map(|d| d.folded()),
-                date,
+                date: series.acquisition.study_date,
                 standard: standard.map(Box::new),
                 note,
+                taken,
+                unit_stated: series.unit_stated,
             };
             *held =
                 Held { scan: Some(second), aligned: Some((transform, greys)), ..Held::default() };
@@ -162,7 +165,7 @@ pub async fn answer(
                 .map_err(|error| failure(error.into()))?;
             let carried =
                 transform.warp_labels(&found.labels, first.dims, &first.affine).map_err(failure)?;
-            let bytes = write_labels(&carried, &pack.info.labels).map_err(unwritable)?;
+            let bytes = write_labels(&carried, &pack.info.labels).map_err(of_format)?;
             (Answer::Saved(Saved::Labels), vec![buffer(&bytes)])
         }
         Ask::Save(what) => (Answer::Saved(what), vec![buffer(&file(held, first, what)?)]),
@@ -201,11 +204,7 @@ fn file(held: &Held, first: &Volume, what: Saved) -> Result<Vec<u8>, Failure> {
             write_labels(&mask.map_err(failure)?, &Fate::table())
         }
     }
-    .map_err(unwritable)
-}
-
-fn unwritable(error: FormatError) -> Failure {
-    Failure::input(error.to_string())
+    .map_err(of_format)
 }
 
 /// Bytes as what is transferred.
@@ -217,15 +216,63 @@ fn gone() -> Failure {
     Failure::missing("the second scan is not loaded any more; open it again")
 }
 
-/// The first series of the files.
-async fn second(handles: &[JsValue], id: RequestId) -> Result<Scan, Failure> {
-    let progress = |stage: &str, done: usize, total: usize| {
+/// The series of the files that is most like the first scan's, and which that is where they
+/// hold several.
+async fn second(
+    handles: &[JsValue],
+    first: &Series,
+    id: RequestId,
+) -> Result<(Scan, Option<String>), Failure> {
+    let mut progress = |stage: &str, done: usize, total: usize| {
         post(Some(id), FromWorker::Progress { stage: stage.into(), done, total }, &[]);
     };
-    match read::read(handles, Some(Selection::default()), progress).await? {
-        Outcome::Loaded(loaded) => Ok(loaded.scan),
-        Outcome::Several(_) => Err(Failure::input("these files hold several scans; choose one")),
+    let files = read::contents(handles, &mut progress).await?;
+    progress("Reading headers", 0, 0);
+    breathe().await;
+    let study = Study::open(&files).map_err(of_format)?;
+    let series: Vec<Series> = study.series().cloned().collect();
+    let like = first.acquisition.description.as_deref();
+    let taken = alike(&series, like).map(|at| &series[at]);
+    progress("Unpacking voxels", 0, 0);
+    breathe().await;
+    let selection = Selection { series: taken.map(|taken| taken.key.clone()), volume: 0 };
+    let scan = study.load(&selection).map_err(of_format)?;
+    Ok((scan, taken.filter(|_| series.len() > 1).map(|taken| words(taken, series.len()))))
+}
+
+/// Where among the series that one is whose description has most words in common with `like`;
+/// of equal ones, and where none has any, the largest, of those the first.
+fn alike(series: &[Series], like: Option<&str>) -> Option<usize> {
+    let voxels = |one: &Series| one.dims.iter().fold(1_usize, |all, &n| all.saturating_mul(n));
+    let rank = |one: &Series| (likeness(one.acquisition.description.as_deref(), like), voxels(one));
+    let mut best: Option<(usize, (f64, usize))> = None;
+    for (at, rank) in series.iter().map(rank).enumerate() {
+        if best.is_none_or(|(_, known)| rank > known) {
+            best = Some((at, rank));
+        }
     }
+    best.map(|(at, _)| at)
+}
+
+/// Share of words that two descriptions have in common, from 0 to 1 (Dice); case and
+/// punctuation do not count.
+fn likeness(a: Option<&str>, b: Option<&str>) -> f64 {
+    let [a, b] = [a, b].map(|text| -> BTreeSet<String> {
+        let text = text.unwrap_or_default().to_lowercase();
+        let words = text.split(|letter: char| !letter.is_alphanumeric());
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    });
+    let common = a.intersection(&b).count();
+    if common == 0 { 0.0 } else { 2.0 * common as f64 / (a.len() + b.len()) as f64 }
+}
+
+/// Which series was taken of several.
+fn words(taken: &Series, count: usize) -> String {
+    format!("The files hold {count} series; \"{}\" was taken.", taken.title)
+}
+
+fn of_format(error: FormatError) -> Failure {
+    Failure::input(error.to_string())
 }
 
 /// An atlas is nobody's head: turning and shifting alone would not do.
@@ -287,4 +334,48 @@ fn draw(transform: &Transform, greys: &Volume, picture: Picture) -> Result<Vec<u
 fn odd(point: [f64; 3], side_mm: f64) -> bool {
     let sum: f64 = point.iter().map(|v| (v / side_mm).floor()).sum();
     sum.rem_euclid(2.0) >= 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_core::formats::{Acquisition, Format};
+
+    use super::*;
+
+    fn series(description: Option<&str>, slices: usize) -> Series {
+        Series {
+            key: format!("series-{slices}"),
+            title: "1 · T1".into(),
+            format: Format::Dicom,
+            dims: [256, 256, slices],
+            spacing_mm: [1.0; 3],
+            unit_stated: true,
+            volumes: 1,
+            files: slices,
+            acquisition: Acquisition {
+                description: description.map(Into::into),
+                ..Acquisition::default()
+            },
+        }
+    }
+
+    #[test]
+    fn the_series_most_like_the_first_scan_is_taken_and_else_the_largest() {
+        let study = [
+            series(Some("Localizer"), 9),
+            series(Some("T1 MPRAGE sag"), 176),
+            series(Some("t1_mprage_sag post"), 176),
+            series(Some("T2 SPACE sag"), 208),
+            series(None, 208),
+        ];
+        assert_eq!(alike(&study, Some("t1_mprage_sag")), Some(1));
+        assert_eq!(alike(&study, Some("T1 MPRAGE sag POST")), Some(2));
+        // Two are equally alike: the larger one.
+        assert_eq!(alike(&study, Some("sag")), Some(3));
+        // Nothing in common, or nothing known: the largest, of equal ones the first.
+        assert_eq!(alike(&study, Some("FLAIR")), Some(3));
+        assert_eq!(alike(&study, None), Some(3));
+        assert_eq!(alike(&[], Some("FLAIR")), None);
+        assert_eq!(words(&study[1], 5), "The files hold 5 series; \"1 · T1\" was taken.");
+    }
 }

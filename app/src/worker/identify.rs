@@ -133,6 +133,7 @@ fn shown(
 ) -> Result<Identification, Failure> {
     let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
     identify(heads, &named(vectors), &volume.affine, volume.dims, acquisition)
+        .map(|found| found.unless_computed(volume))
         .map_err(|error| input(&error))
 }
 

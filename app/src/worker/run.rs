@@ -7,6 +7,7 @@ use prism_core::facts::Run;
 use prism_core::features::{Fitted, Naming};
 use prism_core::formats::Scan;
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
+use prism_core::measure::hippocampus;
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{
     self, DeviceKind, Devices, Encoded, OpenedDevice, PipelineError, Stage, Watch,
@@ -132,6 +133,10 @@ impl Engine {
             })?;
         if let Some(chambers) = chambers {
             check_labels(&run.labels, chambers)
+                .map_err(|error| Failure::input(error.to_string()))?;
+        }
+        if let Some(parts) = hippocampus::Parts::of(&pack.info.labels) {
+            hippocampus::check_labels(&run.labels, parts)
                 .map_err(|error| Failure::input(error.to_string()))?;
         }
         watch.say("Measuring", 0, 0);

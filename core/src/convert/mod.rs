@@ -189,6 +189,7 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
         labels,
         fits: None,
         one_organ: false,
+        mirrors: Vec::new(),
         provenance: json!({
             "data": [{
                 "name": format!("weights of {}", checkpoint.file_name),

@@ -62,6 +62,7 @@ impl Fitted {
             labels: naming.labels,
             fits: None,
             one_organ: false,
+            mirrors: Vec::new(),
             provenance: json!({
                 "note": "a linear head fitted on frozen features by the person who uses it",
                 "examples": examples,

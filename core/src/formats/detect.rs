@@ -51,9 +51,7 @@ pub(super) fn detect(bytes: &[u8]) -> Kind {
             _ if start.starts_with(&[0, 0, 0, 1]) => {
                 Kind::Other { found: "a FreeSurfer volume (.mgz)", advice: CONVERT_FREESURFER }
             }
-            _ if start.get(257..262) == Some(b"ustar") => {
-                Kind::Other { found: "a tar archive", advice: UNPACK }
-            }
+            _ if is_tar(&start) => Kind::Other { found: "a tar archive", advice: UNPACK },
             _ => Kind::Other { found: "a gzip file without a NIfTI header", advice: USE_A_SCAN },
         };
     }
@@ -91,6 +89,11 @@ fn bare_data_set(bytes: &[u8]) -> bool {
     explicit || (implicit <= 256 && implicit as usize <= bytes.len() - 8)
 }
 
+/// POSIX and GNU tar alike.
+fn is_tar(bytes: &[u8]) -> bool {
+    bytes.get(257..262) == Some(b"ustar")
+}
+
 fn other(bytes: &[u8]) -> Kind {
     const KNOWN: &[(&[u8], &str, &str)] = &[
         (b"\x89PNG", "a PNG picture", USE_A_SCAN),
@@ -108,6 +111,9 @@ fn other(bytes: &[u8]) -> Kind {
     ];
     if let Some(&(_, found, advice)) = KNOWN.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
         return Kind::Other { found, advice };
+    }
+    if is_tar(bytes) {
+        return Kind::Other { found: "a tar archive", advice: UNPACK };
     }
     let start = &bytes[..bytes.len().min(256)];
     let printable = start.iter().all(|&b| b.is_ascii_graphic() || b.is_ascii_whitespace());

@@ -94,8 +94,25 @@ pub fn estimate(
     }
     let sex_head = heads.head(names::SEX)?;
     let sex = Some(sex_head.answer(vectors)?);
-    let sex_caution = sex_head.info.caution.clone();
+    // One group of people was learnt from, and the head of the age says how old they were.
+    let sex_caution = match heads.head(names::AGE)?.info.kind {
+        HeadKind::Regression { range, .. } => {
+            Some(with_ages(sex_head.info.caution.as_deref(), range))
+        }
+        HeadKind::Classification { .. } => sex_head.info.caution.clone(),
+    };
     Ok(Estimates { age, sex, sex_caution, refused })
+}
+
+/// A caution that says of which ages an answer holds.
+fn with_ages(caution: Option<&str>, [youngest, oldest]: [f64; 2]) -> String {
+    let ages = format!("{youngest:.0} to {oldest:.0} years");
+    let stated = format!("It holds for people of {ages} only, the ages that were trained on.");
+    match caution {
+        Some(caution) if caution.contains(&ages) => caution.to_owned(),
+        Some(caution) => format!("{caution} {stated}"),
+        None => stated,
+    }
 }
 
 /// The age, or why there is none.
@@ -119,6 +136,7 @@ fn age_of(
         );
         return Ok((None, Some(refused)));
     }
+    let caution = Some(with_ages(caution.as_deref(), range));
     let (low, high) = (value - half_width, value + half_width);
     Ok((Some(Estimate { value, low, high, coverage, range, caution }), None))
 }
@@ -171,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn a_caution_states_the_ages_once() {
+        let range = [19.0, 55.0];
+        assert!(with_ages(None, range).contains("19 to 55 years"));
+        let own = "Learnt from people of 19 to 55 years.";
+        assert_eq!(with_ages(Some(own), range), own);
+    }
+
+    #[test]
     fn a_head_that_reads_nothing_gives_no_number() {
         let (found, why) = age(0.0, 1.0);
         assert_eq!(found, None);
@@ -182,6 +208,11 @@ mod tests {
         let (found, why) = age(1.0, 12.0);
         let found = found.unwrap();
         assert_eq!((found.value, found.low, found.high, why), (42.0, 33.0, 51.0, None));
+        let caution = found.caution.unwrap_or_default();
+        assert!(
+            caution.starts_with("Forty-eight people are few. It holds for people of 19 to 55"),
+            "{caution}"
+        );
         let (found, why) = age(1.0, 40.0);
         assert_eq!(found, None);
         assert!(why.is_some_and(|why| why.contains("outside 19 to 55 years")));

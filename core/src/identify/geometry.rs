@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::volume::Affine;
+use crate::volume::{Affine, Reorientation};
 
 /// From this ratio of the largest to the smallest spacing on, a scan was acquired as slices.
 const SLICES: f64 = 1.5;
@@ -78,6 +78,24 @@ pub fn plane(affine: &Affine) -> Plane {
     Plane { direction, tilt_degrees: cosine.acos().to_degrees() }
 }
 
+/// How many slices a scan has, and how thick they are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stack {
+    /// Voxels along the axis of the largest spacing.
+    pub slices: usize,
+    /// That spacing over the larger one in the plane.
+    pub thickness: f64,
+}
+
+/// The slices along the thickest axis; a single slice may be thinner than its pixels are wide.
+pub fn stack(affine: &Affine, dims: [usize; 3]) -> Stack {
+    let single = dims.iter().position(|&n| n == 1);
+    let through = single.unwrap_or_else(|| Reorientation::slices_last(affine, dims).slice_axis());
+    let spacing = affine.spacing_mm();
+    let plane = (0..3).filter(|&axis| axis != through).map(|axis| spacing[axis]);
+    Stack { slices: dims[through], thickness: spacing[through] / plane.fold(0.0, f64::max) }
+}
+
 /// Sides of the field of view along the voxel axes, mm.
 pub fn extent_mm(affine: &Affine, dims: [usize; 3]) -> [f64; 3] {
     let spacing = affine.spacing_mm();
@@ -108,6 +126,16 @@ mod tests {
         assert!((found.tilt_degrees - 15.46).abs() < 0.05, "{found:?}");
         let cube = Affine::from_spacing([1.0, 1.0, 1.2]);
         assert_eq!(plane(&cube).direction, Direction::Isotropic);
+    }
+
+    #[test]
+    fn slices_are_counted_along_the_thickest_axis() {
+        let slices = |dims, spacing| stack(&Affine::from_spacing(spacing), dims);
+        let first = slices([10, 216, 256], [9.0, 1.2, 1.5]);
+        assert_eq!(first, Stack { slices: 10, thickness: 6.0 });
+        let one = slices([216, 1, 256], [1.5, 1.0, 1.5]);
+        assert_eq!(one.slices, 1);
+        assert_eq!(slices([160, 170, 180], [1.0; 3]), Stack { slices: 180, thickness: 1.0 });
     }
 
     #[test]

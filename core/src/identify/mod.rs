@@ -5,9 +5,11 @@
 //! affine ([`geometry`]), never from a network. Once the pack has labelled a head, the
 //! contrast between its tissues ([`TISSUES`]) decides the sequence. What the file says of itself is held
 //! against the image ([`fields`]), and [`routing`] asks every pack whether it fits.
+//! Maps that were computed from a scan are told from one by their values ([`computed`]).
 //! [`taught`] are heads that a person fitted on scans of their own.
 //! [`estimate`] reads age and sex from the same vectors, with the interval they deserve.
 
+pub mod computed;
 pub mod estimate;
 pub mod fields;
 pub mod geometry;
@@ -20,8 +22,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::formats::Acquisition;
 use crate::volume::Affine;
+pub use computed::Computed;
 pub use estimate::{Estimate, Estimates};
-pub use geometry::Plane;
+pub use geometry::{Plane, Stack};
 pub use heads::{Answer, Head};
 pub use pack::{HeadsError, HeadsPack};
 pub use routing::{Fits, Route, Routing};
@@ -61,6 +64,9 @@ pub struct Identification {
     pub plane: Plane,
     /// Sides of the field of view along the voxel axes, mm.
     pub extent_mm: [f64; 3],
+    /// Number and thickness of its slices, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<Stack>,
     /// What the file says and the image does not, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -123,5 +129,14 @@ pub fn identify(
     };
     let plane = geometry::plane(affine);
     let warnings = fields::contradictions(acquisition, &sequence, &body_part, &plane);
-    Ok(Identification { sequence, sequence_note, body_part, skull, plane, extent_mm, warnings })
+    Ok(Identification {
+        sequence,
+        sequence_note,
+        body_part,
+        skull,
+        plane,
+        extent_mm,
+        stack: Some(geometry::stack(affine, dims)),
+        warnings,
+    })
 }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Identification;
 use super::heads::Answer;
+use super::{Identification, Stack};
 
 /// What a pack is for. Empty lists and missing bounds leave the choice open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,12 @@ pub struct Fits {
     /// from a crop around one structure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extent_mm: Option<[f64; 2]>,
+    /// Fewest and most slices, along the axis of the largest spacing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slices: Option<[usize; 2]>,
+    /// Least thickness of a slice, in widths of its pixels (the larger one).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_thickness: Option<f64>,
 }
 
 /// Whether one pack fits.
@@ -98,24 +104,56 @@ impl Fits {
         if let Some(why) = self.wrong_size(scan.extent_mm) {
             return Route::No(why);
         }
+        if let Some(why) = scan.stack.and_then(|stack| self.wrong_stack(stack)) {
+            return Route::No(why);
+        }
         unsure.map_or(Route::Fits, Route::Unsure)
     }
 
     /// Why a field of view of these sides (mm) is none for the pack, if it is not. It needs no
     /// network, so that it can be asked before any run.
     pub fn wrong_size(&self, extent_mm: [f64; 3]) -> Option<String> {
-        let [least, most] = self.extent_mm?;
-        let longest = extent_mm.iter().copied().fold(0.0, f64::max);
+        let [least, _] = self.extent_mm?;
+        let longest = longest(extent_mm);
         if longest < least {
-            Some(format!(
+            return Some(format!(
                 "it wants a field of view of {least:.0} mm or more, this is {longest:.0} mm"
-            ))
-        } else if longest > most {
-            Some(format!("it wants a crop of at most {most:.0} mm, this is {longest:.0} mm"))
-        } else {
-            None
+            ));
         }
+        self.too_large(extent_mm)
     }
+
+    /// The part of [`Self::wrong_size`] that says that the field of view is too large.
+    pub fn too_large(&self, extent_mm: [f64; 3]) -> Option<String> {
+        let [_, most] = self.extent_mm?;
+        let longest = longest(extent_mm);
+        (longest > most)
+            .then(|| format!("it wants a crop of at most {most:.0} mm, this is {longest:.0} mm"))
+    }
+
+    /// Why slices of this number and thickness are none for the pack, if they are not.
+    pub fn wrong_stack(&self, Stack { slices, thickness }: Stack) -> Option<String> {
+        if let Some([fewest, most]) = self.slices
+            && !(fewest..=most).contains(&slices)
+        {
+            let thick = if self.least_thickness.is_some() { "thick " } else { "" };
+            return Some(format!(
+                "it is for stacks of {fewest} to {most} {thick}slices, this has {slices}"
+            ));
+        }
+        let least = self.least_thickness?;
+        // One slice has no distance to the next: its thickness means little.
+        (slices > 1 && thickness < least).then(|| {
+            format!(
+                "it is for slices at least {least:.1} times as thick as their pixels are wide, \
+                 these are {thickness:.1} times"
+            )
+        })
+    }
+}
+
+fn longest(extent_mm: [f64; 3]) -> f64 {
+    extent_mm.into_iter().fold(0.0, f64::max)
 }
 
 enum Judged<'a> {
@@ -155,6 +193,7 @@ mod tests {
             skull: None,
             plane: Plane { direction: Direction::Isotropic, tilt_degrees: 0.0 },
             extent_mm: [side / 2.0, side, side / 3.0],
+            stack: None,
             warnings: Vec::new(),
         }
     }
@@ -204,6 +243,49 @@ mod tests {
         assert!(routing.words().starts_with("No model fits this scan. brain: it is for head"));
         assert_eq!(best(&scan(None, None, 240.0)), None);
         assert_eq!(best(&scan(Some("head"), Some("T2w"), 52.0)), None);
+    }
+
+    #[test]
+    fn a_stack_of_other_slices_is_told_why() {
+        // As training/configs/cardiac.toml has it.
+        let fits: Fits = serde_json::from_str(
+            r#"{ "body_part": ["heart"], "slices": [3, 24], "least_thickness": 2.5 }"#,
+        )
+        .unwrap_or_default();
+        let heart = scan(Some("heart"), Some("cine"), 384.0);
+        let ask = |slices, thickness| {
+            fits.route(&Identification {
+                stack: Some(Stack { slices, thickness }),
+                ..heart.clone()
+            })
+        };
+        assert_eq!(ask(10, 6.7), Route::Fits);
+        assert_eq!(
+            ask(83, 1.2),
+            Route::No("it is for stacks of 3 to 24 thick slices, this has 83".into())
+        );
+        let cubes = ask(20, 1.0);
+        assert!(
+            matches!(&cubes, Route::No(why) if why.ends_with("these are 1.0 times")),
+            "{cubes:?}"
+        );
+        assert!(matches!(ask(1, 0.7), Route::No(_)));
+        // Packs without limits, and identifications that were kept without their slices.
+        let open = Fits { body_part: vec!["heart".into()], ..Fits::default() };
+        let stack = Stack { slices: 83, thickness: 1.2 };
+        assert_eq!(open.wrong_stack(stack), None);
+        assert_eq!(fits.route(&heart), Route::Fits);
+    }
+
+    #[test]
+    fn a_field_of_view_is_too_large_only_above_its_upper_limit() {
+        let fits = Fits { extent_mm: Some([20.0, 90.0]), ..Fits::default() };
+        assert!(
+            fits.too_large([91.0, 50.0, 50.0]).is_some_and(|why| why.contains("at most 90 mm"))
+        );
+        let small = [10.0; 3];
+        assert!(fits.too_large(small).is_none() && fits.wrong_size(small).is_some());
+        assert!(fits.too_large([90.0, 50.0, 50.0]).is_none());
     }
 
     #[test]

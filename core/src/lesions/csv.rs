@@ -1,13 +1,13 @@
 //! The table of lesions as CSV (RFC 4180), written as [`crate::report::structures_csv`] is.
 
-use super::table::Lesion;
+use super::table::{Lesion, Signal};
 use crate::volume::Side;
 
 /// One line a lesion below a header.
 pub fn lesions_csv(lesions: &[Lesion]) -> String {
     let mut text = String::from(
         "number,kind,volume_ml,longest_diameter_mm,place,region,side,probability,\
-         r_mm,a_mm,s_mm,voxel_x,voxel_y,voxel_z\r\n",
+         r_mm,a_mm,s_mm,voxel_x,voxel_y,voxel_z,signal\r\n",
     );
     for lesion in lesions {
         let side = match lesion.side {
@@ -18,7 +18,7 @@ pub fn lesions_csv(lesions: &[Lesion]) -> String {
         let [r, a, s] = lesion.centre_mm;
         let [x, y, z] = lesion.voxel;
         text.push_str(&format!(
-            "{},{},{:.4},{:.1},{},{},{side},{:.3},{r:.2},{a:.2},{s:.2},{x},{y},{z}\r\n",
+            "{},{},{:.4},{:.1},{},{},{side},{:.3},{r:.2},{a:.2},{s:.2},{x},{y},{z},{}\r\n",
             lesion.number,
             lesion.kind,
             lesion.millilitres,
@@ -26,6 +26,7 @@ pub fn lesions_csv(lesions: &[Lesion]) -> String {
             lesion.place.words(),
             lesion.region.as_deref().unwrap_or(""),
             lesion.probability,
+            lesion.signal.map_or("", Signal::word),
         ));
     }
     text

@@ -87,7 +87,8 @@ pub async fn find<W: Watch>(
     let data = to_ras.apply(&labels).data.into_iter().map(|label| label as u8).collect();
     let turned = LabelMap { data, dims: study.dims, affine: study.affine };
     let table = &pack.info.labels;
-    let mut rows = lesions(&mut classes, &any, table, &turned, brain.1);
+    let grey = to_ras.apply(first).data;
+    let mut rows = lesions(&mut classes, &any, table, (&turned, brain.1), &grey);
 
     let voxel_ml = classes.affine.determinant().abs() / 1000.0;
     let counts = classes.counts();

@@ -8,6 +8,7 @@
 //! | `abnormality` | a scan against its own rendering, without any label (feature `network`) |
 //! | `deviation` | two greys of one place to robust deviations |
 //! | `rows` | a lesion's volume, place, side, longest diameter (feature `network`) |
+//! | `signal` | a lesion's grey beside what lies around it (feature `network`) |
 //! | `table` | what a row holds |
 //! | `csv` | the table for machines |
 //! | `caution` | what a pack is known to mark where nothing is |
@@ -25,6 +26,8 @@ mod find;
 mod place;
 #[cfg(feature = "network")]
 mod rows;
+#[cfg(feature = "network")]
+mod signal;
 mod table;
 
 #[cfg(feature = "network")]
@@ -35,4 +38,4 @@ pub use csv::lesions_csv;
 pub use find::{Found, LesionError, find};
 #[cfg(feature = "network")]
 pub use place::{Placed, place};
-pub use table::{Lesion, Place, SMALLEST_ML, Summary};
+pub use table::{Lesion, Place, SMALLEST_ML, Signal, Summary};

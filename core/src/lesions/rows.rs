@@ -1,5 +1,6 @@
 //! Rows from labels: connected voxels of any lesion class, measured and placed.
 
+use super::signal::signal;
 use super::table::{Lesion, Place, SMALLEST_ML};
 use crate::measure::display_name;
 use crate::pipeline::postprocess::pieces;
@@ -17,13 +18,13 @@ const INFRATENTORIAL: [u16; 6] = [7, 8, 16, 46, 47, 15];
 /// the brain, and returns the rows, largest first.
 ///
 /// `probability` is that of any lesion, `brain` the labels of a brain pack on the same grid
-/// with their table.
+/// with their table, `grey` the first sequence there.
 pub(super) fn lesions(
     classes: &mut LabelMap,
     probability: &[f32],
     kinds: &LabelTable,
-    brain: &LabelMap,
-    table: &LabelTable,
+    (brain, table): (&LabelMap, &LabelTable),
+    grey: &[f32],
 ) -> Vec<Lesion> {
     let dims = classes.dims;
     let any: Vec<u8> = classes.data.iter().map(|&class| u8::from(class != 0)).collect();
@@ -44,7 +45,9 @@ pub(super) fn lesions(
             voxels.iter().for_each(|&at| classes.data[at as usize] = 0);
             continue;
         }
-        rows.push(row(&voxels, millilitres, classes, probability, kinds, brain, table));
+        let mut row = row(&voxels, millilitres, classes, probability, kinds, brain, table);
+        row.signal = signal(&voxels, grey, &any, brain);
+        rows.push(row);
     }
     rows.sort_by(|a, b| b.millilitres.total_cmp(&a.millilitres));
     for (number, row) in rows.iter_mut().enumerate() {
@@ -53,7 +56,7 @@ pub(super) fn lesions(
     rows
 }
 
-fn place_of(dims: [usize; 3], at: u32) -> [usize; 3] {
+pub(super) fn place_of(dims: [usize; 3], at: u32) -> [usize; 3] {
     let at = at as usize;
     [at % dims[0], at / dims[0] % dims[1], at / (dims[0] * dims[1])]
 }
@@ -115,6 +118,7 @@ fn row(
         centre_mm: middle,
         voxel: nearest,
         inside_mm: affine.apply(nearest.map(|v| v as f64)),
+        signal: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Rows of drawn lesions.
 
 use super::*;
+use crate::lesions::lesions_csv;
+use crate::lesions::table::Signal;
 use crate::volume::{Label, Side};
 
 /// A brain of 40^3 voxels of 1 mm: left white matter (1), a ventricle (2) and a thin cortex (3).
@@ -54,8 +56,25 @@ fn lesions_are_measured_and_placed() {
     paint(&mut map, [8, 8, 8], [11, 11, 11]); // 27 voxels, deep
     paint(&mut map, [30, 30, 30], [32, 32, 32]); // 8 voxels: too small
     paint(&mut map, [0, 0, 0], [2, 40, 2]); // outside the brain
-    let rows = lesions(&mut map, &vec![0.75; 64_000], &kinds, &brain, &table);
+    // The first brighter than what is around it, the second like it.
+    let mut grey = vec![100.0; 64_000];
+    let bright = (0..64_000).filter(|&at| map.data[at] != 0 && at % 40 >= 23);
+    bright.for_each(|at| grey[at] = 140.0);
+    let rows = lesions(&mut map, &vec![0.75; 64_000], &kinds, (&brain, &table), &grey);
     assert_eq!(rows.len(), 2);
+    assert_eq!([rows[0].signal, rows[1].signal], [Some(Signal::Bright), None]);
+    // The table says so in its last column; what was stored without it can be read.
+    let lines = lesions_csv(&rows);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines[0].ends_with(",voxel_z,signal"), "{}", lines[0]);
+    assert!(lines[1].ends_with(",bright") && lines[2].ends_with(",9,9,9,"), "{lines:?}");
+    let mut stored = serde_json::to_value(&rows[0]).unwrap_or_default();
+    assert_eq!(stored["signal"], "bright");
+    if let Some(fields) = stored.as_object_mut() {
+        fields.remove("signal");
+    }
+    let read = serde_json::from_value::<Lesion>(stored).map(|row| (row.number, row.signal));
+    assert_eq!(read.ok(), Some((1, None)));
     assert_eq!((rows[0].number, rows[0].place), (1, Place::Periventricular));
     assert!((rows[0].millilitres - 0.036).abs() < 1e-9);
     // Between opposite corners of 4 x 3 x 3 voxels: sqrt(9 + 4 + 4).

@@ -37,6 +37,34 @@ impl Place {
     }
 }
 
+/// Grey of a lesion beside what lies around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// Brighter.
+    Bright,
+    /// Darker.
+    Dark,
+}
+
+impl Signal {
+    /// One word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bright => "bright",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// In prose.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Bright => "brighter than its surroundings",
+            Self::Dark => "darker than its surroundings",
+        }
+    }
+}
+
 /// One lesion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lesion {
@@ -64,6 +92,10 @@ pub struct Lesion {
     pub voxel: [usize; 3],
     /// That voxel's position (world, RAS+): always inside.
     pub inside_mm: [f64; 3],
+    /// Its grey in the first sequence; `None` where it is much like its surroundings, or where
+    /// they are not known.
+    #[serde(default)]
+    pub signal: Option<Signal>,
 }
 
 /// The study in numbers.

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`anatomy`] | what a FreeSurfer id stands for: region, tissue, readable name |
 //! | [`cardiac`] | the heart on short-axis slices: phases, function, plausibility |
+//! | [`hippocampus`] | whether labels can be a hippocampus in its two parts |
 //! | [`structures`](mod@structures) | millilitres, shares, asymmetry, centroid, contact with the edge |
 //! | [`quality`](mod@quality) | signal, noise, contrast, artefacts and coverage, each with its formula |
 //! | `coverage`, `signal`, `contrast` | the measures of [`quality`](mod@quality) by kind |
@@ -20,6 +21,7 @@ mod background;
 pub mod cardiac;
 mod contrast;
 mod coverage;
+pub mod hippocampus;
 pub mod quality;
 mod signal;
 mod statistics;

@@ -114,6 +114,11 @@ pub struct PackInfo {
     /// piece are mistakes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_organ: bool,
+    /// Axes (0, 1, 2) of the network's input along which the scan is mirrored: what is decided on is
+    /// the mean over all combinations. For a network that was trained with both, and not for sides
+    /// of the body. Of a pack for one organ the second look alone is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<usize>,
     /// Data, licences, training.
     #[serde(default)]
     pub provenance: serde_json::Value,
@@ -203,6 +208,10 @@ fn check(info: &PackInfo) -> Result<(), PackError> {
     let wrong = |what: String| Err(PackError::Architecture(what));
     if let Some(problem) = info.architecture.problem() {
         return wrong(problem);
+    }
+    let mirrors = &info.mirrors;
+    if mirrors.iter().enumerate().any(|(i, axis)| *axis > 2 || mirrors[..i].contains(axis)) {
+        return wrong(format!("the axes {mirrors:?} are no different ones of 0, 1, 2"));
     }
     let heads = &info.architecture.heads;
     let segmentations: Vec<usize> = heads.iter().filter_map(HeadConfig::voxel_classes).collect();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use burn::tensor::Device;
+use burn::tensor::wgpu::MemoryConfiguration;
 
 use super::self_test;
 use crate::kernels;
@@ -280,6 +281,8 @@ fn described(said: [&str; 3], page: Option<&str>) -> (String, bool) {
 async fn open_gpu(name: Option<&str>) -> Result<OpenedDevice, DeviceError> {
     let (device, setup) = Device::wgpu_options()
         .tasks_max(TASKS)
+        // What browsers have in any case, so that memory measured natively holds there.
+        .memory_config(MemoryConfiguration::ExclusivePages)
         .init_with_setup_async()
         .await
         .map_err(|error| DeviceError::Unavailable(error.to_string()))?;

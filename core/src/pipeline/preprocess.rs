@@ -45,10 +45,18 @@ pub enum PreprocessError {
     #[error(transparent)]
     Affine(#[from] AffineError),
     /// No voxel differs from the rest.
-    #[error("the scan is empty: every voxel has the same value")]
+    #[error(
+        "the scan shows nothing: all its voxels have the same value. Open it in a viewer, and \
+         export it again from its source or choose another one"
+    )]
     Constant,
     /// Resampled, it would be larger than 512^3 voxels.
-    #[error("the scan covers {0:?} voxels at the pack's spacing, more than 512 x 512 x 512 in all")]
+    #[error(
+        "the scan is too large for this pack: {} voxels at the pack's spacing, and at most \
+         512 × 512 × 512 in all can be held in memory. Cut it to the part of interest first, or \
+         check the voxel spacing that the file states",
+        .0.map(|side| side.to_string()).join(" × ")
+    )]
     TooLarge([usize; 3]),
 }
 
@@ -193,5 +201,19 @@ impl Prepared {
             (start - self.pad[axis] + shift, end - self.pad[axis] + shift)
         });
         Some(Self { input, dims, crop, pad, ..self.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_is_wrong_and_what_to_do() {
+        let large = PreprocessError::TooLarge([512, 600, 512]).to_string();
+        assert!(large.contains("512 × 600 × 512 voxels at the pack's spacing"), "{large}");
+        assert!(large.contains("Cut it to the part of interest"), "{large}");
+        let empty = PreprocessError::Constant.to_string();
+        assert!(empty.contains("the same value. Open it in a viewer"), "{empty}");
     }
 }

@@ -13,7 +13,7 @@ use super::encoded::Encoded;
 use super::postprocess::keep_largest;
 use super::preprocess::{Prepared, PreprocessError, at_usual_field, prepare};
 use super::sinks::{LabelSink, LogitSink};
-use super::sliding::{infer, read};
+use super::sliding::{Windows, infer, infer_over, read};
 use super::to_scan::to_scan;
 use crate::model::{Pace, Pack, PackError, Prism, Stopped};
 use crate::volume::{LabelMap, Volume, foreground_box};
@@ -237,18 +237,22 @@ async fn labels_of<W: Watch>(
     lap(&mut timings.prepare_seconds);
 
     let mut sink = LabelSink::new(head, prepared.dims);
+    let one_organ = pack.info.one_organ;
+    let windows = Windows::new(&prepared, pack);
+    let windows = if one_organ { windows.unmirrored() } else { windows };
+    let first = core::slice::from_ref(&prepared);
     let (answers, windows) =
-        infer(core::slice::from_ref(&prepared), encoded, model, pack, watch, &mut sink).await?;
+        infer_over(&windows, first, encoded, model, pack, watch, &mut sink).await?;
     timings.windows = windows;
-    if pack.info.one_organ
-        && let Some(closer) = around_organ(&prepared, &sink.labels, pack)
-    {
-        prepared = closer;
-        sink = LabelSink::new(head, prepared.dims);
-        timings.windows +=
-            infer(core::slice::from_ref(&prepared), Vec::new(), model, pack, watch, &mut sink)
-                .await?
-                .1;
+    if one_organ && sink.labels.iter().any(|&label| label != 0) {
+        let closer = around_organ(&prepared, &sink.labels, pack);
+        if closer.is_some() || !pack.info.mirrors.is_empty() {
+            prepared = closer.unwrap_or(prepared);
+            sink = LabelSink::new(head, prepared.dims);
+            let again = core::slice::from_ref(&prepared);
+            let again = infer(again, Vec::new(), model, pack, watch, &mut sink).await?;
+            timings.windows += again.1;
+        }
     }
     lap(&mut timings.network_seconds);
 

@@ -57,7 +57,8 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
     sink: &mut S,
 ) -> Result<(Vec<Answer>, usize), PipelineError> {
     let count = windows.count();
-    let total = count * model.steps() * sequences.len();
+    let views = windows.views();
+    let total = count * model.steps() * sequences.len() * views.len();
     let mut pacer = Pacer::new(watch, total);
     let mut blend = windows.blend(model.device());
     let mut answers = Answers::new(pack);
@@ -65,18 +66,33 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
     for index in windows.indices() {
         let mut fused: Option<Tensor<5>> = None;
         for prepared in sequences {
-            let features = if let Some(features) = encoded.next() {
-                pacer.done += model.encoder_steps();
-                features
-            } else {
-                let input = windows.input(prepared, index, model.device());
-                model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?
-            };
-            if sequences.len() == 1 {
-                answers.add(model.answers(&features)).await?;
+            let mut sum: Option<Tensor<5>> = None;
+            for (view, mirrored) in views.iter().enumerate() {
+                // Encoded before was the scan as it is.
+                let before = if view == 0 { encoded.next() } else { None };
+                let features = if let Some(features) = before {
+                    pacer.done += model.encoder_steps();
+                    features
+                } else {
+                    let input = windows.input(prepared, index, model.device());
+                    let encoded = model.encode(mirror(input, mirrored), &mut pacer).await;
+                    encoded.map_err(|stopped| pacer.reason(stopped))?
+                };
+                if sequences.len() == 1 && view == 0 {
+                    answers.add(model.answers(&features)).await?;
+                }
+                let decoded = model.decode(features, &mut pacer).await;
+                let decoded = decoded.map_err(|stopped| pacer.reason(stopped))?;
+                let Some(decoded) = decoded.map(|decoded| mirror(decoded, mirrored)) else {
+                    break;
+                };
+                sum = Some(match sum {
+                    None => decoded,
+                    Some(sum) => sum + decoded,
+                });
             }
-            let decoded = model.decode(features, &mut pacer).await;
-            let Some(decoded) = decoded.map_err(|stopped| pacer.reason(stopped))? else { continue };
+            let Some(sum) = sum else { continue };
+            let decoded = if views.len() > 1 { sum / views.len() as f32 } else { sum };
             fused = Some(match fused {
                 None => decoded,
                 Some(largest) => largest.max_pair(decoded),
@@ -90,9 +106,16 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
     Ok((answers.finish(), count))
 }
 
+/// Mirrors a window along some of x, y, z.
+fn mirror(window: Tensor<5>, axes: &[usize]) -> Tensor<5> {
+    axes.iter().fold(window, |window, axis| window.flip([axis + 2]))
+}
+
 /// The windows that cover a prepared scan.
 pub(crate) struct Windows {
     axes: [Axis; 3],
+    /// Axes along which each is mirrored besides ([`crate::model::PackInfo::mirrors`]).
+    mirrors: Vec<usize>,
 }
 
 impl Windows {
@@ -101,7 +124,7 @@ impl Windows {
         let any_size = pack.info.architecture.encoder.any_size();
         if any_size && prepared.input.len() <= ONE_PASS_VOXELS {
             let axes = prepared.dims.map(|side| Axis::new(side, side, p.overlap));
-            return Self { axes };
+            return Self { axes, mirrors: pack.info.mirrors.clone() };
         }
         Self::trained(prepared, pack)
     }
@@ -111,7 +134,22 @@ impl Windows {
     pub(crate) fn trained(prepared: &Prepared, pack: &Pack) -> Self {
         let p = &pack.info.preprocessing;
         let axes = [0, 1, 2].map(|axis| Axis::new(prepared.dims[axis], p.window[axis], p.overlap));
-        Self { axes }
+        Self { axes, mirrors: pack.info.mirrors.clone() }
+    }
+
+    /// The same windows, each looked at once, as it is.
+    pub(super) fn unmirrored(mut self) -> Self {
+        self.mirrors.clear();
+        self
+    }
+
+    /// The combinations of axes along which a window is mirrored; the first is none.
+    fn views(&self) -> Vec<Vec<usize>> {
+        self.mirrors.iter().fold(vec![Vec::new()], |views, &axis| {
+            let mirrored = views.iter().map(|view| view.iter().copied().chain([axis]).collect());
+            let mirrored: Vec<Vec<usize>> = mirrored.collect();
+            views.into_iter().chain(mirrored).collect()
+        })
     }
 
     /// One window: all of the input where one pass does, else of the pack's own size in the middle.

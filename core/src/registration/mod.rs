@@ -204,7 +204,7 @@ async fn affine<W: Watch>(
     let scales = scales(&fixed.features, fixed.structures, 0.0);
     let (mine, other) = (scaled(&fixed.features, &scales), scaled(&moving.features, &scales));
     for &freedom in freedoms {
-        if fixed.source == Source::Mind {
+        if fixed.source != Source::Network {
             current = intensities.climb(current, freedom, 4.0, 0.1);
             steps.step().await?;
             continue;
@@ -311,7 +311,11 @@ fn scales(grid: &FeatureGrid, structures: usize, pattern: f64) -> Vec<f32> {
         if sum > 0.0 { sum } else { 1.0 }
     };
     let shares = (total(0..structures), total(structures..grid.channels));
-    let pattern = if structures == 0 || of_patterns.is_empty() { 1.0 } else { pattern };
+    let pattern = match structures {
+        0 => 1.0,
+        _ if of_patterns.iter().all(|&variance| variance <= 0.0) => 0.0,
+        _ => pattern,
+    };
     let share = |channel: usize| {
         if channel < structures { (1.0 - pattern) / shares.0 } else { pattern / shares.1 }
     };
@@ -335,4 +339,39 @@ fn difference(fixed: &FeatureGrid, moving: &FeatureGrid) -> f64 {
         (sum + f64::from(squares), count + 1)
     });
     sum / f64::from(count.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::Volume;
+
+    #[test]
+    fn structures_alone_have_all_of_the_variance() {
+        // One structure and one pattern on a line of voxels, six channels that are nothing.
+        let (dims, affine) = ([64, 1, 1], Affine::IDENTITY);
+        let mut values = vec![0.0; 64 * grid::LANES];
+        for (voxel, row) in values.chunks_exact_mut(grid::LANES).enumerate() {
+            (row[0], row[1]) = ((voxel % 7) as f32, (voxel % 5) as f32);
+        }
+        let mask = vec![true; 64];
+        let features = FeatureGrid { values, channels: grid::LANES, dims, affine, mask };
+        let intensity = Volume { data: vec![0.0; 64], dims, affine };
+        let (source, landmarks) = (Source::Network, Vec::new());
+        let both = Subject { source, features, structures: 1, intensity, landmarks };
+        let alone = both.clone().structures_alone();
+        let variance = |subject: &Subject, channel: usize| {
+            let grid = &subject.features;
+            let grid = scaled(grid, &scales(grid, subject.structures, PATTERN));
+            let all = || (0..64).map(|voxel| f64::from(grid.at(voxel)[channel]));
+            let mean = all().sum::<f64>() / 64.0;
+            all().map(|value| (value - mean).powi(2)).sum::<f64>() / 64.0
+        };
+        for (subject, expected) in [(&both, [0.6, 0.4]), (&alone, [1.0, 0.0])] {
+            for (channel, expected) in expected.into_iter().enumerate() {
+                let found = variance(subject, channel);
+                assert!((found - expected).abs() < 1e-4, "{channel}: {found} {expected}");
+            }
+        }
+    }
 }

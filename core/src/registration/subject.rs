@@ -35,13 +35,15 @@ pub enum Source {
     Network,
     /// MIND-SSC of the intensities.
     Mind,
+    /// The intensities themselves.
+    Greys,
 }
 
 impl Source {
     /// What is to be said where the network was wanted and this was used.
     pub const fn note(self) -> Option<&'static str> {
         match self {
-            Self::Network => None,
+            Self::Network | Self::Greys => None,
             Self::Mind => Some(
                 "the network finds none of its structures in one of the scans, so they were aligned \
                  by their intensities (MIND): look whether they fit",
@@ -150,6 +152,35 @@ impl Subject {
             }
             found => found,
         }
+    }
+
+    /// Without the patterns inside structures, for comparison; a subject without structures
+    /// stays as it is.
+    #[must_use]
+    pub fn structures_alone(mut self) -> Self {
+        if self.structures > 0 {
+            for row in self.features.values.chunks_exact_mut(self.features.channels) {
+                row[self.structures..].fill(0.0);
+            }
+        }
+        self
+    }
+
+    /// Without a network or patterns: the greys themselves, for comparison between scans of one
+    /// sequence.
+    ///
+    /// # Errors
+    /// [`RegistrationError`] for a scan that cannot be brought to 2 mm.
+    pub fn by_greys(scan: &Volume) -> Result<Self, RegistrationError> {
+        let (intensity, mask) = intensities(scan)?;
+        let (dims, affine) = (intensity.dims, intensity.affine);
+        let mut values = vec![0.0; intensity.data.len() * LANES];
+        for (row, &grey) in values.chunks_exact_mut(LANES).zip(&intensity.data) {
+            row[0] = grey;
+        }
+        let features = FeatureGrid { values, channels: LANES, dims, affine, mask };
+        let landmarks = Vec::new();
+        Ok(Self { source: Source::Greys, features, structures: 0, intensity, landmarks })
     }
 
     /// Without a network.

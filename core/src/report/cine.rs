@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::text::unit;
 use super::{HeartFacts, PackFacts};
 use crate::measure::cardiac::{
     Function, MYOCARDIUM_G_PER_ML, Measured, Phase, Ventricle, function, phase_times,
@@ -44,7 +45,8 @@ pub struct CineReport {
     pub phases: Vec<CinePhaseReport>,
     /// Function; `None` with fewer than two phases of different size.
     pub function: Option<Function>,
-    /// Whether the ejection fraction of the right ventricle is to be used.
+    /// Whether the right ventricle at end-systole is to be used, and what comes of it: its
+    /// end-systolic and stroke volume and its ejection fraction.
     pub right_usable: bool,
 }
 
@@ -129,9 +131,21 @@ impl CineReport {
     pub fn rows(&self) -> Vec<FunctionRow> {
         let mut rows = self.function.as_ref().map(rows).unwrap_or_default();
         for row in &mut rows {
-            row.usable = self.right_usable || row.key != "rv-ef";
+            row.usable = self.right_usable || !RIGHT_SYSTOLE.contains(&row.key);
         }
         rows
+    }
+
+    /// The value of a row in words: "64.4 mL", "64.4 mL (unit assumed)", "-".
+    pub(super) fn value(&self, row: &FunctionRow) -> String {
+        // A percentage does not depend on the unit of length.
+        let unit = unit(row.unit, !self.unit_stated && row.unit != "%");
+        row.value.map_or("-".into(), |value| format!("{value:.1} {unit}"))
+    }
+
+    /// Characters that the values of rows take.
+    pub(super) fn value_width(&self) -> usize {
+        self.rows().iter().map(|row| self.value(row).len()).max().unwrap_or(0).max(10)
     }
 
     /// For people.
@@ -139,7 +153,11 @@ impl CineReport {
         let timed = self.phases.iter().any(|phase| phase.time_ms.is_some());
         let mut text = String::from("phase");
         text.push_str(if timed { "    time ms" } else { "" });
-        text.push_str("      LV mL      RV mL     myocardium mL\n");
+        text.push_str("      LV mL      RV mL     myocardium mL");
+        if !self.unit_stated {
+            text.push_str(&format!("  {}", unit("mL", true)));
+        }
+        text.push('\n');
         for (at, phase) in self.phases.iter().enumerate() {
             text.push_str(&format!("{:>5}", phase.phase));
             if let Some(time) = phase.time_ms {
@@ -156,10 +174,11 @@ impl CineReport {
             text.push_str(line.trim_end());
             text.push('\n');
         }
+        let width = self.value_width();
         for row in self.rows() {
-            let value = row.value.map_or("-".into(), |value| format!("{value:.1} {}", row.unit));
+            let value = self.value(&row);
             let mark = if row.usable { String::new() } else { format!("{NOT_USABLE}; ") };
-            text.push_str(&format!("{:<32} {value:>10}   {mark}{}\n", row.name, row.formula));
+            text.push_str(&format!("{:<32} {value:>width$}   {mark}{}\n", row.name, row.formula));
         }
         if self.function.is_none() {
             text.push_str(NO_FUNCTION);
@@ -235,6 +254,10 @@ fn rows(function: &Function) -> Vec<FunctionRow> {
     ));
     rows
 }
+
+/// Rows that rest on the right ventricle at end-systole, which a model that misses the ejection
+/// fraction outlines too large or too small.
+const RIGHT_SYSTOLE: [&str; 3] = ["rv-esv", "rv-sv", "rv-ef"];
 
 /// Mean error of the right ejection fraction, in points, up to which it is usable: what
 /// repeated scans of one heart scatter by, 8.3 % of about 60 points (Grothues et al., Am Heart
@@ -331,15 +354,16 @@ mod tests {
     }
 
     #[test]
-    fn a_right_ejection_fraction_that_is_off_is_marked_wherever_it_stands() {
+    fn a_right_end_systole_that_is_off_is_marked_wherever_it_stands() {
         let weak = report(14.4);
         let rows = weak.rows();
         let marked: Vec<&str> = rows.iter().filter(|row| !row.usable).map(|row| row.key).collect();
-        assert_eq!(marked, ["rv-ef"]);
+        assert_eq!(marked, ["rv-esv", "rv-sv", "rv-ef"]);
         let text = weak.to_text();
-        let line = text.lines().find(|line| line.contains(NOT_USABLE)).unwrap_or_default();
-        assert!(line.starts_with("Right ejection fraction") && line.contains("57.4 %"), "{text}");
-        assert_eq!(text.matches(NOT_USABLE).count(), 1);
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(NOT_USABLE)).collect();
+        let starts = ["Right end-systolic", "Right stroke", "Right ejection fraction"];
+        assert!(lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{text}");
+        assert!(lines.len() == 3 && lines[2].contains("57.4 %"), "{text}");
         let json = serde_json::to_value(&weak).unwrap_or_default();
         assert_eq!(json["right_usable"], false);
         assert!(!report(4.9).to_text().contains(NOT_USABLE));
@@ -355,7 +379,20 @@ mod tests {
         assert_eq!(unknown.function, None);
         let text = unknown.to_text();
         assert!(text.contains(NO_FUNCTION) && text.contains(UNIT_ASSUMED), "{text}");
+        assert!(
+            text.lines().next().is_some_and(|line| line.ends_with("mL (unit assumed)")),
+            "{text}"
+        );
         assert!(unknown.phases.iter().all(|phase| phase.time_ms.is_none()));
+    }
+
+    #[test]
+    fn an_assumed_unit_stands_beside_every_volume() {
+        let assumed = CineReport { unit_stated: false, ..report(4.9) }.to_text();
+        // Heading, seven rows of mL and g, none of the two of percent.
+        assert_eq!(assumed.matches("(unit assumed)").count(), 1 + 7, "{assumed}");
+        assert!(assumed.contains("64.4 mL (unit assumed)") && assumed.contains("23.7 %  "));
+        assert!(!report(4.9).to_text().contains("(unit assumed)"));
     }
 
     #[test]

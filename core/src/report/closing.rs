@@ -1,7 +1,8 @@
 //! Image quality, impression and method.
 
-use super::findings::{comparable, partner, sum};
+use super::findings::{partner, sum};
 use super::sentence::{Sentence, Source, list, plural, separator};
+use super::sides::{Difference, UsualSides, difference};
 use super::sums::keys;
 use super::{
     ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, NOT_A_DEVICE, ReportInput, Section,
@@ -110,7 +111,8 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
         sentences.push(Sentence::plain(words).leads_to(Source::Structures));
     } else {
         sentences.push(found(totals));
-        if let Some(sides) = sides(&input.structures) {
+        let usual = input.pack.usual_sides.as_ref();
+        if let Some(sides) = sides(&input.structures, usual) {
             sentences.push(sides);
             sentences.extend(input.pack.sides.map(reliance));
         }
@@ -162,31 +164,35 @@ fn found(totals: &Totals) -> Sentence {
 }
 
 /// Pairs beyond the limit, the largest difference first; or that there is none.
-fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
-    let mut pairs: Vec<(&StructureVolume, &StructureVolume, f64)> = rows
+fn sides(rows: &[StructureVolume], usual: Option<&UsualSides>) -> Option<Sentence> {
+    let mut pairs: Vec<(&StructureVolume, &StructureVolume, f64, Difference)> = rows
         .iter()
         .filter(|row| row.side == Some(Side::Left))
         .filter_map(|left| {
             let right = partner(left, rows)?;
-            comparable(left, right).then_some((left, right, left.asymmetry_percent?))
+            let difference = difference(left, right, usual)?;
+            let small = left.millilitres.min(right.millilitres) < ASYMMETRY_SMALLEST_MILLILITRES;
+            let compared = difference != Difference::Cut && !small;
+            compared.then_some((left, right, left.asymmetry_percent?, difference))
         })
         .collect();
     if pairs.is_empty() {
         return None;
     }
     let compared = pairs.len();
-    pairs.retain(|pair| pair.2.abs() >= ASYMMETRY_NAMED_PERCENT);
+    let usual_pairs = pairs.iter().filter(|pair| pair.3 == Difference::Usual).count();
+    pairs.retain(|pair| pair.3 == Difference::Named);
     pairs.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
     let limit =
         |sentence: Sentence| sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
-    let Some(&(left, right, asymmetry)) = pairs.first() else {
+    let Some(&(left, right, asymmetry, _)) = pairs.first() else {
         let sentence = Sentence::new()
             .leads_to(Source::Structures)
             .say("None of ")
             .count("pairs compared", compared)
             .say(plural(compared, " pair", " pairs"))
             .say(" of structures differs between the sides by ");
-        return Some(limit(sentence).say(" or more."));
+        return Some(as_others(limit(sentence).say(" or more"), usual_pairs, usual).say("."));
     };
     let larger = if asymmetry > 0.0 { left } else { right };
     let sentence = Sentence::new()
@@ -203,11 +209,27 @@ fn sides(rows: &[StructureVolume]) -> Option<Sentence> {
         .say(" right)");
     let others: Vec<&str> =
         pairs[1..].iter().map(|pair| crate::measure::base_name(&pair.0.display_name)).collect();
-    if others.is_empty() {
-        return Some(limit(sentence.say("; no other pair reaches the limit of ")).say("."));
-    }
-    let sentence = limit(sentence.say("; the limit of "));
-    Some(sentence.say(" is also reached by: ").say(&list(&others)).say("."))
+    let sentence = if !others.is_empty() {
+        let sentence = limit(sentence.say("; the limit of "));
+        sentence.say(" is also reached by: ").say(&list(&others))
+    } else if usual_pairs > 0 {
+        limit(sentence.say("; no other pair is named by the limit of "))
+    } else {
+        limit(sentence.say("; no other pair reaches the limit of "))
+    };
+    Some(as_others(sentence, usual_pairs, usual).say("."))
+}
+
+/// Adds how many pairs differ by as much as the pack gives for others, too.
+fn as_others(sentence: Sentence, pairs: usize, usual: Option<&UsualSides>) -> Sentence {
+    let Some(usual) = usual.filter(|_| pairs > 0) else { return sentence };
+    sentence
+        .say(", leaving out ")
+        .count("pairs that differ as in others", pairs)
+        .say(plural(pairs, " that differs", " that differ"))
+        .say(" within what this model gives in ")
+        .count("people it is compared with", usual.people)
+        .say(" others")
 }
 
 /// How often what [`sides`] names was there.
@@ -276,7 +298,7 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
             }
             sentences.push(sentence.say("."));
         }
-        sentences.extend(definitions(totals));
+        sentences.extend(definitions(totals, pack.usual_sides.as_ref()));
     }
     sentences.extend(input.lesions.as_ref().map(|lesions| {
         let sentence = Sentence::new().say("Lesions were marked with the pack ");
@@ -321,7 +343,7 @@ pub(super) fn weights(sentence: Sentence, name: &str, version: &str, sha256: &st
     sentence.quote(name).say(", version ").quote(version).say(", SHA-256 ").quote(&hash)
 }
 
-fn definitions(totals: &Totals) -> Vec<Sentence> {
+fn definitions(totals: &Totals, usual: Option<&UsualSides>) -> Vec<Sentence> {
     let mut sentences = vec![
         Sentence::plain(
             "Volumes count the voxels of a label times the volume of a voxel, on the scan's own \
@@ -350,6 +372,15 @@ fn definitions(totals: &Totals) -> Vec<Sentence> {
                  and is no norm (“Maclaren et al., Scientific Data 1, 2014, 140037”).",
             ),
     );
+    sentences.extend(usual.map(|usual| {
+        Sentence::new()
+            .say(
+                "A difference is named only where it also lies outside the mean and two standard \
+                 deviations of what this model gives in ",
+            )
+            .count("people it is compared with", usual.people)
+            .say(" others, who were not chosen for any.")
+    }));
     sentences
 }
 

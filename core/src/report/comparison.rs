@@ -14,9 +14,11 @@ pub(super) fn comparison(input: &ReportInput) -> Section {
             "An atlas, which is nobody's head, was aligned with the scan; this report compares with \
              no other scan.",
         )],
-        Some(ComparisonFacts { changes: None, .. }) => vec![Sentence::plain(
-            "A second scan was aligned with this one; change between them was not measured.",
-        )],
+        Some(ComparisonFacts { changes: None, earlier, .. }) => {
+            let scan = if *earlier { "An earlier scan" } else { "A second scan" };
+            let rest = " was aligned with this one; change between them was not measured.";
+            vec![Sentence::plain(scan).say(rest)]
+        }
         Some(facts) => changes(facts, facts.changes.as_deref().unwrap_or_default()),
     };
     sentences.extend(input.comparison.as_ref().and_then(looked_for).map(lesions));
@@ -29,17 +31,22 @@ pub(super) fn comparison(input: &ReportInput) -> Section {
 
 fn changes(facts: &ComparisonFacts, changes: &[ChangeFacts]) -> Vec<Sentence> {
     let changed: Vec<&ChangeFacts> = changes.iter().filter(|change| change.changed).collect();
-    let sentence = Sentence::new().say("A second scan");
-    let sentence = match facts.years {
-        Some(years) => sentence
-            .say(", ")
-            .number("years between the scans", years, ("years", 2), None)
-            .say(" later,"),
-        None => sentence,
+    let apart = |sentence: Sentence, years: f64| {
+        sentence.number("years between the scans", years, ("years", 2), None)
+    };
+    let sentence = match (facts.earlier, facts.years) {
+        (true, Some(years)) => {
+            apart(Sentence::plain("Compared with a scan "), years).say(" earlier, ")
+        }
+        (true, None) => Sentence::plain("Compared with an earlier scan, "),
+        (false, Some(years)) => {
+            apart(Sentence::plain("A second scan, "), years).say(" later, was compared ")
+        }
+        (false, None) => Sentence::plain("A second scan was compared "),
     };
     let mut sentences = vec![
         sentence
-            .say(" was compared structure by structure: ")
+            .say("structure by structure: ")
             .count("structures that changed", changed.len())
             .say(" of ")
             .count("structures compared", changes.len())
@@ -48,12 +55,43 @@ fn changes(facts: &ComparisonFacts, changes: &[ChangeFacts]) -> Vec<Sentence> {
                 " changed by more than repeated measurements under noise and small motion scatter.",
             ),
     ];
-    sentences.extend(changed.into_iter().map(|change| one(change, facts.years)));
+    sentences.extend(changed.into_iter().map(|change| one(facts, change)));
     sentences
 }
 
-fn one(change: &ChangeFacts, years: Option<f64>) -> Sentence {
-    let [before, after] = change.millilitres;
+/// Millilitres in the earlier scan, then in the later one.
+pub(super) fn in_time(facts: &ComparisonFacts, change: &ChangeFacts) -> [f64; 2] {
+    let [here, second] = change.millilitres;
+    if facts.earlier { [second, here] } else { [here, second] }
+}
+
+/// A change and half of its interval in percent of the earlier volume: a year where `yearly`.
+pub(super) struct Rate {
+    pub percent: f64,
+    pub interval: f64,
+    pub yearly: bool,
+}
+
+/// Half of the interval: 100 `interval_ml` / before / years. None where nothing was there before.
+pub(super) fn rate(facts: &ComparisonFacts, change: &ChangeFacts) -> Option<Rate> {
+    let [before, after] = in_time(facts, change);
+    if before <= 0.0 {
+        return None;
+    }
+    let years = facts.years.filter(|&years| years > 0.0);
+    let part = |millilitres: f64| 100.0 * millilitres / before / years.unwrap_or(1.0);
+    let (percent, interval) = (part(after - before), part(change.interval_ml));
+    Some(Rate { percent, interval, yearly: years.is_some() })
+}
+
+fn one(facts: &ComparisonFacts, change: &ChangeFacts) -> Sentence {
+    let [before, after] = in_time(facts, change);
+    // In the order of time.
+    let (names, words) = if facts.earlier {
+        (["volume in the earlier scan", "volume in this scan"], [" then to ", " now"])
+    } else {
+        (["volume in this scan", "volume in the second scan"], [" to ", ""])
+    };
     let difference = after - before;
     let source = Source::Change(change.index);
     let sentence = Sentence::new()
@@ -66,19 +104,35 @@ fn one(change: &ChangeFacts, years: Option<f64>) -> Sentence {
         .say(" (interval ")
         .number("half of the interval of the change", change.interval_ml, ("mL", 2), None)
         .say("), from ")
-        .millilitres("volume in this scan", before, None)
-        .say(" to ")
-        .millilitres("volume in the second scan", after, None);
-    if before <= 0.0 {
+        .millilitres(names[0], before, None)
+        .say(words[0])
+        .millilitres(names[1], after, None)
+        .say(words[1]);
+    let Some(Rate { percent, interval, yearly }) = rate(facts, change) else {
         return sentence.say(".");
-    }
-    let percent = 100.0 * difference / before;
-    match years {
-        Some(years) if years > 0.0 => {
-            sentence.say(", ").percent("change a year", percent / years, None).say(" a year.")
-        }
-        _ => sentence.say(", ").percent("change in percent", percent, None).say("."),
-    }
+    };
+    let (names, unit) = if yearly {
+        (["change a year", "half of the interval of the change a year"], " a year")
+    } else {
+        (["change in percent", "half of the interval in percent"], "")
+    };
+    sentence
+        .say(", ")
+        .percent(names[0], percent, None)
+        .say(unit)
+        .say(" (interval ")
+        .percent(names[1], interval, None)
+        .say(").")
+}
+
+/// Heads of the columns of a table of change, in the order of time.
+pub(super) const fn scans(facts: &ComparisonFacts) -> [&'static str; 2] {
+    if facts.earlier { ["Earlier", "This scan"] } else { ["This scan", "Second"] }
+}
+
+/// The span of a change, in words.
+pub(super) const fn until(facts: &ComparisonFacts) -> &'static str {
+    if facts.earlier { "since the earlier scan" } else { "until the second scan" }
 }
 
 /// Lesions of two scans of one person.
@@ -124,6 +178,8 @@ pub(super) fn in_short(facts: &ComparisonFacts) -> Option<Sentence> {
             .say(" of ")
             .count("structures compared", changes.len())
             .say(plural(changes.len(), " structure", " structures"))
-            .say(" changed until the second scan by more than repeated measurements scatter."),
+            .say(" changed ")
+            .say(until(facts))
+            .say(" by more than repeated measurements scatter."),
     )
 }

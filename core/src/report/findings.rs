@@ -1,13 +1,18 @@
 //! Findings by region: volumes, sides, and what is cut or missing.
 
 use super::sentence::{Sentence, Source, plural, separator};
+use super::sides::{Difference, UsualSides, difference};
 use super::sums::{self, keys};
 use super::{ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, Section};
 use crate::measure::{Region, StructureVolume, Tissue, Totals, base_name};
 use crate::volume::Side;
 
 /// One section a region that the pack has labels in.
-pub(super) fn findings(rows: &[StructureVolume], totals: &Totals) -> Vec<Section> {
+pub(super) fn findings(
+    rows: &[StructureVolume],
+    totals: &Totals,
+    usual: Option<&UsualSides>,
+) -> Vec<Section> {
     if rows.is_empty() {
         let none = Sentence::plain("No structures were segmented.").leads_to(Source::Structures);
         return vec![Section {
@@ -21,7 +26,7 @@ pub(super) fn findings(rows: &[StructureVolume], totals: &Totals) -> Vec<Section
         .filter_map(|region| {
             let here: Vec<&StructureVolume> =
                 rows.iter().filter(|row| row.region == region).collect();
-            (!here.is_empty()).then(|| section(region, &here, rows, totals))
+            (!here.is_empty()).then(|| section(region, &here, (rows, totals), usual))
         })
         .collect()
 }
@@ -29,8 +34,8 @@ pub(super) fn findings(rows: &[StructureVolume], totals: &Totals) -> Vec<Section
 fn section(
     region: Region,
     here: &[&StructureVolume],
-    rows: &[StructureVolume],
-    totals: &Totals,
+    (rows, totals): (&[StructureVolume], &Totals),
+    usual: Option<&UsualSides>,
 ) -> Section {
     let mut sentences = Vec::new();
     sentences.extend(total(region, here, totals));
@@ -39,7 +44,7 @@ fn section(
             // A pair is told once, with its left side, where both were found.
             Some(other) if other.voxels > 0 => {
                 if row.side == Some(Side::Left) {
-                    sentences.push(pair(row, other));
+                    sentences.push(pair(row, other, usual));
                 }
             }
             Some(other) => sentences.push(
@@ -156,7 +161,7 @@ fn brain(totals: &Totals) -> Sentence {
         .say(".")
 }
 
-fn pair(left: &StructureVolume, right: &StructureVolume) -> Sentence {
+fn pair(left: &StructureVolume, right: &StructureVolume, usual: Option<&UsualSides>) -> Sentence {
     let name = base_name(&left.display_name);
     let sentence = Sentence::new()
         .say("The left ")
@@ -165,12 +170,14 @@ fn pair(left: &StructureVolume, right: &StructureVolume) -> Sentence {
         .millilitres("volume", left.millilitres, Some(left.index))
         .say(" and the right ")
         .millilitres("volume", right.millilitres, Some(right.index));
-    let Some(asymmetry) = left.asymmetry_percent else {
+    let (Some(asymmetry), Some(difference)) =
+        (left.asymmetry_percent, difference(left, right, usual))
+    else {
         return sentence.say(".").about(left.index);
     };
     let larger = if asymmetry >= 0.0 { left } else { right };
     let sentence = sentence.about(larger.index);
-    if left.edge_voxels + right.edge_voxels > 0 {
+    if difference == Difference::Cut {
         return sentence.say("; the sides are not compared, because the structure is cut.");
     }
     if asymmetry.abs() < 0.05 {
@@ -179,17 +186,36 @@ fn pair(left: &StructureVolume, right: &StructureVolume) -> Sentence {
     let sentence = sentence
         .say(if asymmetry > 0.0 { "; the left is larger by " } else { "; the right is larger by " })
         .percent("asymmetry index", asymmetry, Some(larger.index));
-    if asymmetry.abs() < ASYMMETRY_NAMED_PERCENT {
-        return sentence.say(".");
+    match difference {
+        Difference::Even | Difference::Cut => sentence.say("."),
+        Difference::Tiny => sentence.say(", which says little in a structure this small."),
+        Difference::Usual => as_usual(sentence.say(", but "), base_name(&left.display_name), usual),
+        Difference::Named => sentence
+            .attention()
+            .say(", beyond the ")
+            .number(
+                "limit from which a difference is named",
+                ASYMMETRY_NAMED_PERCENT,
+                ("%", 0),
+                None,
+            )
+            .say(" from which this report names a difference."),
     }
-    if !comparable(left, right) {
-        return sentence.say(", which says little in a structure this small.");
-    }
-    sentence
-        .attention()
-        .say(", beyond the ")
-        .number("limit from which a difference is named", ASYMMETRY_NAMED_PERCENT, ("%", 0), None)
-        .say(" from which this report names a difference.")
+}
+
+/// That a difference is one that the pack gives for others, too.
+fn as_usual(sentence: Sentence, name: &str, usual: Option<&UsualSides>) -> Sentence {
+    let Some((usual, [low, high])) = usual.and_then(|u| Some((u, u.percent.get(name)?))) else {
+        return sentence.say("that is usual.");
+    };
+    let limit = |sentence: Sentence, name: &str, percent: f64| {
+        let sentence = sentence.number(name, percent.abs(), ("%", 0), None);
+        sentence.say(if percent < 0.0 { " larger right" } else { " larger left" })
+    };
+    let sentence = sentence.say("that is within what this model gives in ");
+    let sentence = sentence.count("people it is compared with", usual.people).say(" others, ");
+    let sentence = limit(sentence, "lower limit of the usual difference", *low).say(" to ");
+    limit(sentence, "upper limit of the usual difference", *high).say(".")
 }
 
 fn single(row: &StructureVolume, totals: &Totals) -> Sentence {

@@ -46,7 +46,8 @@ fn measured(heart: &HeartFacts) -> Vec<Sentence> {
                 right
             } else {
                 right.attention().say(
-                    " With this model the ejection fraction of the right ventricle is not usable.",
+                    " With this model end-systolic volume, stroke volume and ejection fraction \
+                     of the right ventricle are not usable.",
                 )
             });
         }

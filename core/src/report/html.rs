@@ -5,7 +5,8 @@
 //! packs come from outside. Numbers in sentences link to the rows they came from.
 
 use super::sentence::{EDITED, Sentence, SentenceKind, Source};
-use super::{NOT_A_DEVICE, NOT_USABLE, Report};
+use super::text::unit;
+use super::{NOT_A_DEVICE, NOT_USABLE, Report, comparison};
 use crate::lesions::Lesion;
 use crate::measure::{Judgement, MeasureGroup, StructureVolume};
 
@@ -162,9 +163,10 @@ impl Report {
             return;
         }
         let share = if self.totals.is_brain { "% of brain" } else { "% of all labels" };
+        let volume = self.column("Volume", "mL");
         html.push_str(&format!(
             "<section id=\"structures\">\n<h2>Structures</h2>\n<table>\n<thead><tr>\
-             <th>Structure</th><th class=\"n\">Volume (mL)</th><th class=\"n\">{share}</th>\
+             <th>Structure</th><th class=\"n\">{volume}</th><th class=\"n\">{share}</th>\
              <th class=\"n\">% of cranium</th><th class=\"n\">Asymmetry (%)</th>\
              <th class=\"n\">Centre R, A, S (mm)</th><th class=\"n\">At edge</th>\
              </tr></thead>\n<tbody>\n"
@@ -178,9 +180,9 @@ impl Report {
                        Cranium: the intracranial volume as defined under Method. At edge: voxels in \
                        the outermost layer of the scan.</p>\n",
         );
-        html.push_str(
-            "<table>\n<thead><tr><th>Sum</th><th class=\"n\">Volume (mL)</th><th>Of</th></tr></thead>\n<tbody>\n",
-        );
+        html.push_str(&format!(
+            "<table>\n<thead><tr><th>Sum</th><th class=\"n\">{volume}</th><th>Of</th></tr></thead>\n<tbody>\n",
+        ));
         for sum in &self.sums {
             let names: Vec<&str> = self
                 .structures
@@ -203,19 +205,31 @@ impl Report {
         let Some(facts) = self.lesions.as_ref().filter(|facts| !facts.lesions.is_empty()) else {
             return;
         };
-        html.push_str(
+        html.push_str(&format!(
             "<section id=\"lesions\">\n<h2>Places marked as lesions</h2>\n<table>\n<thead><tr>\
-             <th class=\"n\">No.</th><th>Kind</th><th class=\"n\">Volume (mL)</th>\
-             <th class=\"n\">Longest diameter (mm)</th><th>Place</th><th>Region</th>\
+             <th class=\"n\">No.</th><th>Kind</th><th class=\"n\">{}</th>\
+             <th class=\"n\">{}</th><th>Place</th><th>Region</th>\
              <th class=\"n\">Probability</th><th class=\"n\">Centre R, A, S (mm)</th>\
              </tr></thead>\n<tbody>\n",
-        );
+            self.column("Volume", "mL"),
+            self.column("Longest diameter", "mm"),
+        ));
         facts.lesions.iter().for_each(|lesion| html.push_str(&lesion_row(lesion)));
         html.push_str("</tbody>\n</table>\n</section>\n");
     }
 
+    /// Heading of a column, which says where the unit is assumed.
+    fn column(&self, name: &str, of: &str) -> String {
+        if self.unit_assumed {
+            format!("{name}, {}", unit(of, true))
+        } else {
+            format!("{name} ({of})")
+        }
+    }
+
     fn push_function(&self, html: &mut String) {
-        let rows = self.heart.as_ref().map(|heart| heart.report.rows()).unwrap_or_default();
+        let Some(phases) = self.heart.as_ref().map(|heart| &heart.report) else { return };
+        let rows = phases.rows();
         if rows.is_empty() {
             return;
         }
@@ -224,7 +238,7 @@ impl Report {
              <th>Measure</th><th class=\"n\">Value</th><th>How</th></tr></thead>\n<tbody>\n",
         );
         for row in rows {
-            let value = row.value.map_or_else(|| "-".into(), |v| format!("{v:.1} {}", row.unit));
+            let value = phases.value(&row);
             let mark = if row.usable { String::new() } else { format!("{NOT_USABLE}; ") };
             html.push_str(&format!(
                 "<tr id=\"function-{}\"><td>{}</td><td class=\"n\">{value}</td>\
@@ -238,16 +252,20 @@ impl Report {
     }
 
     fn push_changes(&self, html: &mut String) {
-        let changes = self.comparison.as_ref().and_then(|facts| facts.changes.as_deref());
-        let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { return };
-        html.push_str(
-            "<section id=\"changes\">\n<h2>Change until the second scan</h2>\n<table>\n<thead><tr>\
-             <th>Structure</th><th class=\"n\">This scan (mL)</th><th class=\"n\">Second (mL)</th>\
-             <th class=\"n\">Change (mL)</th><th class=\"n\">Interval (mL)</th><th>Outside it</th>\
-             </tr></thead>\n<tbody>\n",
-        );
+        let Some(facts) = &self.comparison else { return };
+        let changes = facts.changes.as_deref().filter(|changes| !changes.is_empty());
+        let Some(changes) = changes else { return };
+        let [first, last] = comparison::scans(facts);
+        let columns: String = [first, last, "Change", "Interval"]
+            .map(|name| format!("<th class=\"n\">{}</th>", self.column(name, "mL")))
+            .concat();
+        html.push_str(&format!(
+            "<section id=\"changes\">\n<h2>Change {}</h2>\n<table>\n<thead><tr>\
+             <th>Structure</th>{columns}<th>Outside it</th></tr></thead>\n<tbody>\n",
+            comparison::until(facts),
+        ));
         for change in changes {
-            let [before, after] = change.millilitres;
+            let [before, after] = comparison::in_time(facts, change);
             html.push_str(&format!(
                 "<tr id=\"change-{}\"><td>{}</td><td class=\"n\">{before:.2}</td>\
                  <td class=\"n\">{after:.2}</td><td class=\"n\">{:+.2}</td><td class=\"n\">{:.2}</td>\

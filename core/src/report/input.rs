@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CineReport;
+use super::{CineReport, UsualSides};
 use crate::follow_up::{Change, ChangedLesions, Fate};
 use crate::identify::Identification;
 use crate::lesions::{FalseAlarms, Lesion, Summary};
@@ -147,8 +147,11 @@ pub struct HeartFacts {
 /// A second scan of the same person.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ComparisonFacts {
-    /// Years from this scan to the second one, where known.
+    /// Years between this scan and the second one, where known.
     pub years: Option<f64>,
+    /// Whether the second scan is the earlier one of the two.
+    #[serde(default)]
+    pub earlier: bool,
     /// The change of each structure; `None` where only the places were compared.
     pub changes: Option<Vec<ChangeFacts>>,
     /// Whether the second scan is an atlas, which is nobody's head.
@@ -161,8 +164,9 @@ pub struct ComparisonFacts {
 /// Lesions that changed, with what the first scan against its own repeats shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LesionChangeFacts {
-    /// What became of them (new, enlarged, shrunken), how many and how many millilitres; only
-    /// those that are larger than anything that repeats show.
+    /// What became of them from the earlier to the later scan (new, enlarged, shrunken), how
+    /// many and how many millilitres; only those that are larger than anything that repeats
+    /// show.
     pub changed: Vec<(String, usize, f64)>,
     /// Spots that are no larger than that.
     pub smaller: usize,
@@ -237,6 +241,9 @@ pub struct PackFacts {
     /// measured.
     #[serde(default)]
     pub sides: Option<SideAgreement>,
+    /// What it gives for the sides of others; `None` where that was not measured.
+    #[serde(default)]
+    pub usual_sides: Option<UsualSides>,
 }
 
 /// Differences between the sides that reports of a pack name, against outlines drawn by hand.

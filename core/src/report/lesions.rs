@@ -132,6 +132,10 @@ fn one(lesion: &Lesion) -> Sentence {
     place.extend(lesion.region.as_ref().map(|region| format!("in the {region}")));
     let sentence =
         if place.is_empty() { sentence } else { sentence.say(", ").say(&place.join(" ")) };
+    let sentence = match lesion.signal {
+        Some(signal) => sentence.say(", ").say(signal.words()),
+        None => sentence,
+    };
     sentence
         .say(" (probability ")
         .percent("mean probability", 100.0 * f64::from(lesion.probability), None)

@@ -10,6 +10,7 @@
 //! | [`input`] | what a report is written from; filled in by whoever ran the segmentation |
 //! | [`sentence`] | a sentence with its numbers |
 //! | `technique`, `comparison`, `findings`, `lesions`, `heart`, `closing` | the sections |
+//! | `sides` | which differences between the sides are named |
 //! | [`sums`] | sums over structures that sentences name |
 //! | [`wording`] | the same facts in the words of a small network, checked |
 //! | [`edits`] | what the reader put in the place of sentences |
@@ -30,6 +31,7 @@ pub mod input;
 mod lesions;
 pub mod manifest;
 pub mod sentence;
+mod sides;
 pub mod sums;
 mod technique;
 pub mod text;
@@ -53,6 +55,7 @@ pub use input::{
 pub use lesions::caution as lesion_caution;
 pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Source, Value};
+pub use sides::UsualSides;
 pub use sums::Sum;
 pub use timeline::{Course, Timeline};
 pub use wording::{Wording, WordingCount};
@@ -106,6 +109,9 @@ pub struct Report {
     /// The second scan.
     #[serde(default)]
     pub comparison: Option<ComparisonFacts>,
+    /// What the pack gives for the sides of others.
+    #[serde(default)]
+    pub usual_sides: Option<UsualSides>,
     /// What worded findings and impression, where that was not the program itself.
     #[serde(default)]
     pub worded_by: Option<PackFacts>,
@@ -127,7 +133,11 @@ impl Report {
     pub fn write(input: &ReportInput) -> Self {
         let totals = Totals::of(&input.structures);
         let mut sections = vec![technique::technique(input), comparison::comparison(input)];
-        sections.extend(findings::findings(&input.structures, &totals));
+        sections.extend(findings::findings(
+            &input.structures,
+            &totals,
+            input.pack.usual_sides.as_ref(),
+        ));
         sections.extend(heart::heart(input));
         sections.extend(lesions::lesions(input));
         sections.push(closing::image_quality(input));
@@ -145,6 +155,7 @@ impl Report {
             lesions: input.lesions.clone(),
             heart: input.heart.clone(),
             comparison: input.comparison.clone(),
+            usual_sides: input.pack.usual_sides.clone(),
             worded_by: None,
         }
     }

@@ -150,9 +150,11 @@ fn answer(answer: &HeadAnswer) -> Option<Sentence> {
 
 /// What the image shows, whatever the file says: sequence, body part, skull, plane.
 fn identified(found: &Identification) -> Vec<Sentence> {
+    // Of a sequence that is given the note says what the file adds; of others why it is not.
+    let why = found.sequence_note.as_deref().filter(|_| found.sequence.given.is_none());
     let mut sentences =
-        vec![shows("sequence", &found.sequence), shows("body part", &found.body_part)];
-    sentences.extend(found.skull.as_ref().map(|skull| shows("skull", skull)));
+        vec![shows("sequence", &found.sequence, why), shows("body part", &found.body_part, None)];
+    sentences.extend(found.skull.as_ref().map(|skull| shows("skull", skull, None)));
     let plane = &found.plane;
     sentences.push(if plane.direction == Direction::Isotropic {
         Sentence::plain("Its voxels are nearly as long as wide: no plane is special.")
@@ -167,8 +169,13 @@ fn identified(found: &Identification) -> Vec<Sentence> {
     sentences
 }
 
-/// A head's answer: the class with its probability, or that none is likely enough.
-fn shows(what: &str, answer: &Answer) -> Sentence {
+/// A head's answer: the class with its probability, or that none is likely enough, and `why`
+/// it is withheld.
+fn shows(what: &str, answer: &Answer, why: Option<&str>) -> Sentence {
+    let end = |sentence: Sentence| match why {
+        Some(why) => sentence.say(": ").quote(why).say("."),
+        None => sentence.say("."),
+    };
     let percent = |sentence: Sentence, probability: f64| {
         sentence.percent("probability", 100.0 * probability, None)
     };
@@ -183,7 +190,7 @@ fn shows(what: &str, answer: &Answer) -> Sentence {
             probability,
         )
         .say(")."),
-        (_, _, Some((likely, probability))) => percent(
+        (_, _, Some((likely, probability))) => end(percent(
             Sentence::new()
                 .say("By the image the ")
                 .say(what)
@@ -192,8 +199,8 @@ fn shows(what: &str, answer: &Answer) -> Sentence {
                 .say(", "),
             *probability,
         )
-        .say(")."),
-        _ => Sentence::new().say("By the image the ").say(what).say(" is not known."),
+        .say(")")),
+        _ => end(Sentence::new().say("By the image the ").say(what).say(" is not known")),
     }
 }
 

@@ -270,7 +270,7 @@ fn the_hearts_function_is_told_and_the_weak_side_of_it_said() {
          (phase 3): stroke volume 64.4 mL, ejection fraction 23.7%."
     );
     assert_eq!(told[1], "The mass of the left ventricle's myocardium is 158.9 g.");
-    assert!(told[2].contains("57.4%") && told[2].ends_with("is not usable."), "{}", told[2]);
+    assert!(told[2].contains("57.4%") && told[2].ends_with("are not usable."), "{}", told[2]);
     assert_eq!(
         told[3],
         "1 of 3 phases has no volumes; 1 was outlined unlike a heart and left out."
@@ -304,7 +304,7 @@ fn the_comparison_says_what_was_compared() {
     assert_eq!(
         all[1],
         "The left hippocampus shrank by 0.50 mL (interval 0.20 mL), from 2.00 mL to 1.50 mL, 12.5% a \
-         year."
+         year (interval 5.0%)."
     );
     assert_eq!(
         all[2],
@@ -339,6 +339,47 @@ fn differences_between_the_sides_come_with_how_often_they_were_there() {
     // Without a pair to compare there is nothing to rely on.
     given.structures.clear();
     assert!(!texts(&Report::write(&given), "impression").join(" ").contains("by hand"));
+}
+
+#[test]
+fn a_difference_that_the_pack_gives_for_others_is_not_named() {
+    let usual = |high: f64| {
+        UsualSides::of(&serde_json::json!({ "usual_sides": {
+            "people": 48, "percent": { "hippocampus": [-8.0, high] },
+        } }))
+    };
+    assert_eq!(UsualSides::of(&serde_json::Value::Null), None);
+    let mut given = input();
+    given.pack.usual_sides = usual(25.0);
+    let report = Report::write(&given);
+    let temporal = texts(&report, "findings_medial_temporal_lobe");
+    assert!(
+        temporal.contains(
+            &"The left hippocampus measures 2.00 mL and the right 1.60 mL; the left is larger by \
+              22.2%, but that is within what this model gives in 48 others, 8% larger right to \
+              25% larger left."
+                .to_owned()
+        ),
+        "{temporal:?}"
+    );
+    let impression = texts(&report, "impression");
+    assert!(
+        impression[1].starts_with("None of ")
+            && impression[1].ends_with(
+                "by 10% or more, leaving out 1 that differs within what this model gives in 48 others."
+            ),
+        "{impression:?}"
+    );
+    assert!(texts(&report, "method").join(" ").contains("two standard deviations"));
+    // The decoder has no words for it, and is not told that the sides are even.
+    let told = Wording::told(&report);
+    let claims: Vec<&wording::Claim> = told.iter().flat_map(|(_, claims)| claims).collect();
+    assert!(!claims.iter().any(|claim| claim.name == "hippocampus" && claim.kind == "pair"));
+    assert!(!claims.iter().any(|claim| claim.kind == "no_asymmetry"));
+    // Beyond the range it is named as ever.
+    given.pack.usual_sides = usual(20.0);
+    let impression = texts(&Report::write(&given), "impression");
+    assert!(impression[1].starts_with("The largest difference between the sides"));
 }
 
 #[test]
@@ -582,4 +623,102 @@ fn a_readers_sentences_are_told_apart_in_every_file() {
     edits.reset("impression", &second);
     assert_eq!(edits.apply(&report), report);
     assert!(edits.apply(&report).note_on_edits().is_none());
+}
+
+#[test]
+fn a_later_scan_is_compared_with_an_earlier_one() {
+    let mut facts = second_scan();
+    facts.earlier = true;
+    // This scan first: 1.5 mL now, 2 mL two years before.
+    facts.changes.iter_mut().flatten().for_each(|change| change.millilitres.reverse());
+    let report = Report::write(&ReportInput { comparison: Some(facts.clone()), ..input() });
+    let told = texts(&report, "comparison");
+    assert_eq!(
+        told[0],
+        "Compared with a scan 2.00 years earlier, structure by structure: 1 of 2 structures changed \
+         by more than repeated measurements under noise and small motion scatter."
+    );
+    // A quarter of 2 mL in two years; 100 * 0.2 / 2 / 2.
+    assert_eq!(
+        told[1],
+        "The left hippocampus shrank by 0.50 mL (interval 0.20 mL), from 2.00 mL then to 1.50 mL \
+         now, 12.5% a year (interval 5.0%)."
+    );
+    let short = "1 of 2 structures changed since the earlier scan by more than repeated measurements \
+                 scatter.";
+    assert!(texts(&report, "impression").iter().any(|text| text == short));
+
+    facts.years = None;
+    let report = Report::write(&ReportInput { comparison: Some(facts), ..input() });
+    let told = texts(&report, "comparison");
+    let first = "Compared with an earlier scan, structure by structure: ";
+    assert!(told[0].starts_with(first), "{}", told[0]);
+    assert!(told[1].ends_with(" now, 25.0% (interval 10.0%)."), "{}", told[1]);
+
+    let aligned = ComparisonFacts { earlier: true, ..ComparisonFacts::default() };
+    let report = Report::write(&ReportInput { comparison: Some(aligned), ..input() });
+    assert!(texts(&report, "comparison")[0].starts_with("An earlier scan was aligned"));
+    // Facts that were stored before there was a direction.
+    let old = serde_json::json!({ "years": 2.0, "changes": null, "atlas": false });
+    let read = serde_json::from_value::<ComparisonFacts>(old).map(|facts| facts.earlier);
+    assert_eq!(read.ok(), Some(false));
+}
+
+#[test]
+fn tables_of_an_assumed_unit_say_so_in_their_headings() {
+    let written = |unit_assumed| {
+        let mut input = ReportInput { heart: heart_input().heart, ..full_input() };
+        input.scan.unit_assumed = unit_assumed;
+        let report = Report::write(&input);
+        (report.to_text(), report.to_html(&[]))
+    };
+    let (text, html) = written(true);
+    for table in ["Structures", "Places marked as lesions", "Change until the second scan"] {
+        assert!(text.contains(&format!("\n{table}: mL (unit assumed)\n---")), "{table}: {text}");
+    }
+    for column in ["Volume, mL", "Longest diameter, mm", "Change, mL"] {
+        assert!(html.contains(&format!("{column} (unit assumed)</th>")), "{column}");
+    }
+    // The phases have files of their own, which do not state it.
+    let (text, html) = written(false);
+    assert!(text.contains("\nStructures\n----------\n") && html.contains("Volume (mL)</th>"));
+    for file in [text, html] {
+        assert!(file.contains("64.4 mL (unit assumed)") && file.contains("23.7 %"), "{file}");
+    }
+}
+
+#[test]
+fn a_sequence_that_is_withheld_says_why() {
+    let mut input = full_input();
+    if let Some(found) = &mut input.identified {
+        found.sequence.given = None;
+        found.sequence_note = Some("it looks T1w, but the file names it FLAIR".into());
+    }
+    let told = texts(&Report::write(&input), "technique");
+    let sentence = "By the image the sequence is not known (most likely “T1w”, 75.0%): “it looks \
+                    T1w, but the file names it FLAIR”.";
+    assert!(told.iter().any(|text| text == sentence), "{told:?}");
+    // The note of a sequence that is given is no reason.
+    if let Some(found) = &mut input.identified {
+        found.sequence.given = Some("T1w".into());
+    }
+    let told = texts(&Report::write(&input), "technique");
+    assert!(told.contains(&"By the image the sequence is “T1w” (probability 75.0%).".to_owned()));
+}
+
+#[test]
+fn a_lesion_is_told_with_its_grey() {
+    let mut found = marks();
+    found.lesions[0].signal = Some(crate::lesions::Signal::Bright);
+    found.lesions[1].signal = Some(crate::lesions::Signal::Dark);
+    let report = Report::write(&ReportInput { lesions: Some(found), ..input() });
+    let told = texts(&report, "findings_lesions");
+    let white = "cerebral white matter";
+    for (sentence, expected) in told[3..6].iter().zip([
+        format!("in the left {white}, brighter than its surroundings (probability 75.0%)."),
+        format!("in the right {white}, darker than its surroundings (probability 75.0%)."),
+        format!("in the left {white} (probability 75.0%)."),
+    ]) {
+        assert!(sentence.ends_with(&expected), "{sentence}");
+    }
 }

@@ -1,9 +1,20 @@
 //! The report as plain text, 80 columns wide.
 
-use super::Report;
 use super::sentence::SentenceKind;
+use super::{Report, comparison};
 
 const WIDTH: usize = 80;
+
+/// A unit of length or volume, with that it is assumed where no file states it.
+pub(super) fn unit(unit: &str, assumed: bool) -> String {
+    if assumed { format!("{unit} (unit assumed)") } else { unit.into() }
+}
+
+/// Heading of a table of millilitres.
+fn heading(text: &mut String, title: &str, assumed: bool) {
+    let line = if assumed { format!("{title}: {}", unit("mL", true)) } else { title.into() };
+    text.push_str(&format!("\n{line}\n{}\n", "-".repeat(line.chars().count())));
+}
 
 impl Report {
     /// Plain text with the sections, then the tables of structures and image quality.
@@ -41,7 +52,7 @@ impl Report {
         if self.structures.is_empty() {
             return;
         }
-        text.push_str("\nStructures\n----------\n");
+        heading(text, "Structures", self.unit_assumed);
         let share = if self.totals.is_brain { "% of brain" } else { "% of total" };
         text.push_str(&format!(
             "{:<38} {:>10} {:>11} {:>14}\n",
@@ -61,7 +72,7 @@ impl Report {
         let Some(facts) = self.lesions.as_ref().filter(|facts| !facts.lesions.is_empty()) else {
             return;
         };
-        text.push_str("\nPlaces marked as lesions\n------------------------\n");
+        heading(text, "Places marked as lesions", self.unit_assumed);
         text.push_str(&format!(
             "{:>3}  {:<22} {:>8} {:>5} {:>6}  {}\n",
             "No.", "Kind", "mL", "mm", "Prob.", "Place"
@@ -81,28 +92,32 @@ impl Report {
     }
 
     fn function_table(&self, text: &mut String) {
-        let rows = self.heart.as_ref().map(|heart| heart.report.rows()).unwrap_or_default();
+        let Some(phases) = self.heart.as_ref().map(|heart| &heart.report) else { return };
+        let rows = phases.rows();
         if rows.is_empty() {
             return;
         }
+        let width = phases.value_width();
         text.push_str("\nFunction of the heart\n---------------------\n");
         for row in rows {
-            let value = row.value.map_or("-".into(), |value| format!("{value:.1} {}", row.unit));
+            let value = phases.value(&row);
             let mark = if row.usable { "" } else { "   not usable" };
-            text.push_str(&format!("{:<38} {value:>10}{mark}\n", row.name));
+            text.push_str(&format!("{:<38} {value:>width$}{mark}\n", row.name));
         }
     }
 
     fn change_table(&self, text: &mut String) {
-        let changes = self.comparison.as_ref().and_then(|facts| facts.changes.as_deref());
-        let Some(changes) = changes.filter(|changes| !changes.is_empty()) else { return };
-        text.push_str("\nChange until the second scan\n----------------------------\n");
+        let Some(facts) = &self.comparison else { return };
+        let changes = facts.changes.as_deref().filter(|changes| !changes.is_empty());
+        let Some(changes) = changes else { return };
+        let [first, last] = comparison::scans(facts);
+        heading(text, &format!("Change {}", comparison::until(facts)), self.unit_assumed);
         text.push_str(&format!(
             "{:<34} {:>9} {:>9} {:>9} {:>9}\n",
-            "Structure (mL)", "This", "Second", "Change", "Interval"
+            "Structure (mL)", first, last, "Change", "Interval"
         ));
         for change in changes {
-            let [before, after] = change.millilitres;
+            let [before, after] = comparison::in_time(facts, change);
             text.push_str(&format!(
                 "{:<34} {before:>9.2} {after:>9.2} {:>+9.2} {:>9.2}{}\n",
                 change.name,

@@ -21,12 +21,12 @@ pub struct Arguments {
     pack: PathBuf,
     #[command(flatten)]
     brain: BrainArguments,
-    /// Where the map goes (.nii.gz), on the scan's own grid: robust deviations, positive where
+    /// Where the map goes (.nii.gz or .nii), on the scan's own grid: robust deviations, positive where
     /// the scan is brighter than its rendering, 0 outside the brain
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = files::nifti_path())]
     output: PathBuf,
-    /// Also write the rendering (.nii.gz), on the network's grid
-    #[arg(long)]
+    /// Also write the rendering (.nii.gz or .nii), on the network's grid
+    #[arg(long, value_parser = files::nifti_path())]
     rendered: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

@@ -77,7 +77,7 @@ impl Run<'_> {
             timings: vec![StageTime { stage: "phases".into(), seconds: self.seconds }],
             software: SoftwareFacts::default(),
             started: self.started.to_owned(),
-            warnings: self.scan.warnings.clone(),
+            warnings: self.scan.warnings.iter().cloned().chain(cine.unlike()).collect(),
         }
     }
 }
@@ -106,6 +106,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             cine.push(scan)?;
         }
     }
+    notes.extend(cine.unlike());
     // What is odd about one phase is odd about all.
     notes.sort();
     notes.dedup();

@@ -12,8 +12,8 @@ use prism_core::follow_up::{
     Change, ChangedLesions, Fate, Finding, FollowUp, LesionChange, changes_csv, find_lesion_change,
     follow_up, local_change,
 };
-use prism_core::formats::Scan;
 use prism_core::formats::nifti::{write_labels, write_volume};
+use prism_core::formats::{Date, Scan};
 use prism_core::identify::HeadsPack;
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceReport, Devices, OpenedDevice, Quiet};
@@ -28,7 +28,7 @@ use crate::{report, segment};
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The first scan
+    /// The first scan; where both scans are DICOM, their study dates say which is the first
     baseline: PathBuf,
     /// The scan of a later time
     follow_up: PathBuf,
@@ -47,17 +47,17 @@ pub struct Arguments {
     /// Also write everything that was found as JSON
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Also write the report of the first scan with the comparison in it (.html, .json for
-    /// FHIR R4, or plain text for any other ending)
+    /// Also write the report of the later scan, compared with the earlier one (.html, .json
+    /// for FHIR R4, or plain text for any other ending)
     #[arg(long)]
     report: Option<PathBuf>,
     /// Also write how much each place grew (above 1) or shrank: determinant of the Jacobian
-    /// on the baseline's grid (.nii.gz)
-    #[arg(long)]
+    /// on the baseline's grid (.nii.gz or .nii)
+    #[arg(long, value_parser = files::nifti_path())]
     jacobian: Option<PathBuf>,
     /// Look for lesions that are new (1), enlarged (2) or shrunken (3) and write them on the
-    /// follow-up's grid (.nii.gz)
-    #[arg(long, requires = "lesion_pack")]
+    /// follow-up's grid (.nii.gz or .nii)
+    #[arg(long, requires = "lesion_pack", value_parser = files::nifti_path())]
     lesions: Option<PathBuf>,
     /// Lesion pack (public/packs/lesions.safetensors)
     #[arg(long, requires = "lesions")]
@@ -71,8 +71,8 @@ struct Summary {
     shift_mm: f64,
     changes: Vec<Change>,
     lesions: Option<LesionSummary>,
-    /// What the baseline against its own repeat stays below in 99 of 100 places of the map
-    /// of local change, percent.
+    /// What the baseline against each of its own repeats stays below in 99 of 100 places of
+    /// the map of local change, percent.
     local_noise_percent: Option<f64>,
 }
 
@@ -84,9 +84,10 @@ struct LesionSummary {
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let started = segment::utc(SystemTime::now());
-    let baseline = files::load(&arguments.baseline)?;
-    let later = files::load(&arguments.follow_up)?;
-    let years = arguments.years.or_else(|| between(&baseline, &later));
+    let given = [files::load(&arguments.baseline)?, files::load(&arguments.follow_up)?];
+    let dates = [0, 1].map(|at| given[at].series.acquisition.study_date);
+    let ([baseline, later], between) = in_time(given, dates);
+    let years = arguments.years.or(between);
     let pack = arguments.model.pack()?;
     let clock = Instant::now();
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
@@ -129,9 +130,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     if let Some(path) = &arguments.report {
         let device = (&opened.report, open_seconds);
-        let first = first_scan(&baseline, with, heads.as_ref(), device, &started).await?;
+        let alone = alone(&later, with, heads.as_ref(), device, &started).await?;
         let comparison = Some(comparison(&summary, lesions.as_ref()));
-        let input = ReportInput { comparison, ..first };
+        let input = ReportInput { comparison, ..alone };
         report::write(path, &Report::write(&input), &input)?;
     }
     print!("{}", words(&summary));
@@ -159,9 +160,9 @@ async fn look(
     Ok(lesions)
 }
 
-/// What a report says of the first scan alone, on its own grid; heads and segmentation share
-/// one pass of the encoder.
-async fn first_scan(
+/// What a report says of one scan alone, on its own grid; heads and segmentation share one
+/// pass of the encoder.
+async fn alone(
     scan: &Scan,
     (model, pack): (&Prism, &Pack),
     heads: Option<&HeadsPack>,
@@ -184,27 +185,38 @@ async fn first_scan(
     Ok(ReportInput { identified, ..run.report_input() })
 }
 
-/// What a report says of the second scan.
+/// What the report of the later scan says of the earlier one.
 fn comparison(summary: &Summary, lesions: Option<&LesionChange>) -> ComparisonFacts {
-    let changes = summary.changes.iter().cloned().map(ChangeFacts::from).collect();
+    let changes = summary.changes.iter().cloned().map(|change| {
+        let mut facts = ChangeFacts::from(change);
+        // The scan of the report goes first.
+        facts.millilitres.reverse();
+        facts
+    });
     let told =
         |found: &LesionChange| ChangedLesions::of(&found.findings, found.largest_null_ml).into();
     ComparisonFacts {
         years: summary.years,
-        changes: Some(changes),
+        earlier: true,
+        changes: Some(changes.collect()),
         atlas: false,
         lesions: lesions.map(told),
     }
 }
 
-/// Years between the days of the studies, where both are known and not the same.
-fn between(baseline: &Scan, later: &Scan) -> Option<f64> {
-    let [first, second] = [baseline, later].map(|scan| scan.series.acquisition.study_date);
-    let years = first?.years_to(second?);
+/// The earlier scan first, and years between the days of the studies where both are known and
+/// not the same. Where they do not say, the order is the one given.
+fn in_time<T>([first, second]: [T; 2], dates: [Option<Date>; 2]) -> ([T; 2], Option<f64>) {
+    let [Some(day), Some(other)] = dates else { return ([first, second], None) };
+    let years = day.years_to(other);
     if years < 0.0 {
-        eprintln!("prism: note: by their study dates the follow-up is older than the baseline");
+        eprintln!(
+            "prism: note: by their study dates the second scan is the older one; it is taken as \
+             the baseline, and the first one as its follow-up"
+        );
+        return ([second, first], Some(-years));
     }
-    Some(years).filter(|&years| years > 0.0)
+    ([first, second], Some(years).filter(|&years| years > 0.0))
 }
 
 /// Without dates: who asks for a drawing need not want them in it.
@@ -236,4 +248,54 @@ fn words(summary: &Summary) -> String {
     let rest = summary.changes.len() - changed.len();
     let _ = writeln!(text, "{rest} structures without a change outside their interval");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_scan_goes_first() {
+        let day = |year| Date::new(year, 3, 7);
+        let (scans, years) = in_time(["new", "old"], [day(2021), day(2019)]);
+        assert_eq!(scans, ["old", "new"]);
+        // 731 days, one of them that of a leap year.
+        assert!(years.is_some_and(|years| (years - 731.0 / 365.2425).abs() < 1e-9), "{years:?}");
+        assert_eq!(in_time(["old", "new"], [day(2019), day(2021)]), (["old", "new"], years));
+        // Dates that say nothing leave the order as it is.
+        for dates in [[day(2021), day(2021)], [day(2021), None], [None, None]] {
+            assert_eq!(in_time(["a", "b"], dates), (["a", "b"], None));
+        }
+    }
+
+    #[test]
+    fn the_report_is_that_of_the_later_scan() {
+        let change = Change {
+            index: 3,
+            id: 17,
+            name: "left hippocampus".into(),
+            baseline_ml: 2.0,
+            later_ml: 1.5,
+            change_ml: -0.5,
+            interval_ml: 0.2,
+            intervals_ml: [0.1, 0.1],
+            change_percent: -25.0,
+            interval_percent: 10.0,
+            percent_a_year: None,
+            interval_percent_a_year: None,
+            changed: true,
+        };
+        let summary = Summary {
+            years: Some(2.0),
+            rotation_degrees: 0.0,
+            shift_mm: 0.0,
+            changes: vec![change],
+            lesions: None,
+            local_noise_percent: None,
+        };
+        let facts = comparison(&summary, None);
+        assert!(facts.earlier && facts.years == Some(2.0));
+        let changes = facts.changes.unwrap_or_default();
+        assert_eq!(changes[0].millilitres, [1.5, 2.0]);
+    }
 }

@@ -85,7 +85,7 @@ pub fn heads_for(pack: &Pack, path: Option<&Path>) -> Result<HeadsPack, Box<dyn 
     Ok(heads)
 }
 
-/// What a scan shows, by its pooled features.
+/// What a scan shows, by its pooled features; of a map that was computed from one nothing.
 pub fn shown(
     heads: &HeadsPack,
     pooled: &[PooledFeature],
@@ -93,7 +93,9 @@ pub fn shown(
 ) -> Result<Identification, HeadsError> {
     let volume = &scan.volume;
     let acquisition = &scan.series.acquisition;
-    identify::identify(heads, &named(pooled), &volume.affine, volume.dims, acquisition)
+    let found =
+        identify::identify(heads, &named(pooled), &volume.affine, volume.dims, acquisition)?;
+    Ok(found.unless_computed(volume))
 }
 
 /// As [`shown`], with the contrast between the tissues where there is one.

@@ -26,8 +26,8 @@ pub struct Arguments {
     pack: PathBuf,
     #[command(flatten)]
     brain: BrainArguments,
-    /// Where the lesions go (.nii.gz), on the first scan's own grid
-    #[arg(short, long)]
+    /// Where the lesions go (.nii.gz or .nii), on the first scan's own grid
+    #[arg(short, long, value_parser = files::nifti_path())]
     output: PathBuf,
     /// Also write the table
     #[arg(long)]
@@ -89,13 +89,14 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     for lesion in &found.lesions {
         println!(
-            "{:>3}  {}, {:.2} mL, {:.0} mm, {}{}",
+            "{:>3}  {}, {:.2} mL, {:.0} mm, {}{}{}",
             lesion.number,
             lesion.kind,
             lesion.millilitres,
             lesion.diameter_mm,
             lesion.place.words(),
             lesion.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default(),
+            lesion.signal.map(|signal| format!(", {}", signal.words())).unwrap_or_default(),
         );
     }
     println!("{}", lesion_caution(false_alarms).text);

@@ -32,6 +32,11 @@ enum FeaturesArgument {
     Prism,
     /// MIND-SSC and mutual information of the intensities: any body part
     Mind,
+    /// As prism without MIND-SSC inside the structures, for comparison
+    Structures,
+    /// Squared difference of the greys after an affine part by mutual information, for
+    /// comparison: scans of one sequence
+    Greys,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -57,8 +62,8 @@ pub struct Arguments {
     /// Move it onto an atlas instead; its grid is that of the template at 1 mm
     #[arg(long, value_enum)]
     to: Option<AtlasArgument>,
-    /// Where the moved scan goes (.nii.gz), on the fixed scan's grid
-    #[arg(short, long)]
+    /// Where the moved scan goes (.nii.gz or .nii), on the fixed scan's grid
+    #[arg(short, long, value_parser = files::nifti_path())]
     output: PathBuf,
     #[command(flatten)]
     model: ModelArguments,
@@ -71,11 +76,11 @@ pub struct Arguments {
     /// Labels of the moving scan, to carry along
     #[arg(long, requires = "labels_out")]
     labels: Option<PathBuf>,
-    /// Where the carried labels go (.nii.gz), on the fixed scan's grid
-    #[arg(long, requires = "labels")]
+    /// Where the carried labels go (.nii.gz or .nii), on the fixed scan's grid
+    #[arg(long, requires = "labels", value_parser = files::nifti_path())]
     labels_out: Option<PathBuf>,
-    /// Also write the displacements, affine part included, as ITK and ANTs do (.nii.gz)
-    #[arg(long)]
+    /// Also write the displacements, affine part included, as ITK and ANTs do (.nii.gz or .nii)
+    #[arg(long, value_parser = files::nifti_path())]
     field: Option<PathBuf>,
     /// Also write the affine part as an ITK transform file
     #[arg(long)]
@@ -182,8 +187,14 @@ async fn subjects(
     fixed: &Volume,
     moving: &Volume,
 ) -> Result<[Subject; 2], Box<dyn Error>> {
-    if arguments.features == FeaturesArgument::Mind {
-        return Ok([Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?]);
+    match arguments.features {
+        FeaturesArgument::Prism | FeaturesArgument::Structures => {}
+        FeaturesArgument::Mind => {
+            return Ok([Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?]);
+        }
+        FeaturesArgument::Greys => {
+            return Ok([Subject::by_greys(fixed)?, Subject::by_greys(moving)?]);
+        }
     }
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
@@ -191,6 +202,9 @@ async fn subjects(
     let both = Subject::pair([fixed, moving], &model, &pack, &mut Quiet).await?;
     if let Some(note) = both[0].source.note() {
         eprintln!("prism: note: {note}");
+    }
+    if arguments.features == FeaturesArgument::Structures {
+        return Ok(both.map(Subject::structures_alone));
     }
     Ok(both)
 }

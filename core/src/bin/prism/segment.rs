@@ -10,6 +10,7 @@ use prism_core::formats::{self, Scan};
 use prism_core::identify::geometry::extent_mm;
 use prism_core::identify::{Identification, Route, Routing};
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
+use prism_core::measure::hippocampus;
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, Devices, OpenedDevice, Quiet, Segmentation};
 use prism_core::report::{Report, ReportInput, RunManifest, structures_csv};
@@ -23,8 +24,8 @@ pub struct Arguments {
     scan: ScanArguments,
     #[command(flatten)]
     model: ModelArguments,
-    /// Where the labels go (.nii.gz), on the scan's own grid
-    #[arg(short, long)]
+    /// Where the labels go (.nii.gz or .nii), on the scan's own grid
+    #[arg(short, long, value_parser = files::nifti_path())]
     output: PathBuf,
     /// Also write the structures' volumes
     #[arg(long)]
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Also say what the scan shows and whether the pack fits, by the same pass of its encoder
     #[arg(long)]
     identify: bool,
+    /// Give labels although the scan is none for the pack
+    #[arg(long)]
+    anyway: bool,
     /// Also write the network's logits (safetensors), to compare with a reference
     #[arg(long, hide = true)]
     logits: Option<PathBuf>,
@@ -58,10 +62,21 @@ pub struct Finished {
 
 impl Finished {
     /// Opens pack, scan and device, and segments; with `identify` knows what the scan shows.
+    /// A scan that is none for the pack is an error.
     pub async fn run(
         scan: &ScanArguments,
         model: &ModelArguments,
         identify: bool,
+    ) -> Result<Self, Box<dyn Error>> {
+        Self::run_anyway(scan, model, identify, false).await
+    }
+
+    /// As [`Finished::run`]; with `anyway` a scan that is none for the pack is a note.
+    async fn run_anyway(
+        scan: &ScanArguments,
+        model: &ModelArguments,
+        identify: bool,
+        anyway: bool,
     ) -> Result<Self, Box<dyn Error>> {
         let started = utc(SystemTime::now());
         let pack = model.pack()?;
@@ -72,7 +87,9 @@ impl Finished {
         let fits = pack.info.fits.as_ref();
         let wrong_size = fits.and_then(|fits| fits.wrong_size(extent));
         if let Some(why) = &wrong_size {
-            warn_of_labels(why);
+            let too_large = fits.is_some_and(|fits| fits.too_large(extent).is_some());
+            // A small part of a head is outlined as far as it goes.
+            unfit(why, anyway || !too_large)?;
         }
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
@@ -99,6 +116,9 @@ impl Finished {
         if let Some(chambers) = chambers {
             check_labels(&segmentation.labels, chambers)?;
         }
+        if let Some(parts) = hippocampus::Parts::of(&pack.info.labels) {
+            hippocampus::check_labels(&segmentation.labels, parts)?;
+        }
         let identification = match &heads {
             None => None,
             Some(heads) => {
@@ -106,12 +126,8 @@ impl Finished {
                 Some(identify::shown_with(heads, &mut pooled, tissues, &scan)?)
             }
         };
-        // A wrong size was told before the run.
-        if wrong_size.is_none()
-            && let Some(found) = &identification
-            && let Some(Route::No(why)) = fits.map(|fits| fits.route(found))
-        {
-            warn_of_labels(&why);
+        if let (Some(fits), Some(found)) = (fits, &identification) {
+            judge(&fits.route(found), wrong_size.as_deref(), anyway)?;
         }
         Ok(Self {
             pack,
@@ -156,14 +172,35 @@ impl Finished {
     }
 }
 
-fn warn_of_labels(why: &str) {
+/// Refuses a scan that is none for the pack by what it shows; `told` was said before the run.
+fn judge(route: &Route, told: Option<&str>, anyway: bool) -> Result<(), String> {
+    match route {
+        Route::No(why) if told != Some(why.as_str()) => unfit(why, anyway),
+        Route::Unsure(why) => {
+            eprintln!("prism: note: it is not known whether this scan is one for the pack: {why}");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error for a scan that is none for the pack, a note where labels are wanted `anyway`.
+fn unfit(why: &str, anyway: bool) -> Result<(), String> {
+    if !anyway {
+        return Err(format!(
+            "this scan is none for the pack: {why}. Use another pack, or \
+             `prism segment --anyway` for labels that are not to be trusted"
+        ));
+    }
     eprintln!("prism: note: this scan is none for the pack, do not trust its labels: {why}");
+    Ok(())
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // The heads that identify a scan know the brain pack alone.
     let identify = arguments.identify || arguments.model.pack.is_none();
-    let run = Finished::run(&arguments.scan, &arguments.model, identify).await?;
+    let Arguments { scan, model, anyway, .. } = arguments;
+    let run = Finished::run_anyway(scan, model, identify, *anyway).await?;
     let labels = &run.segmentation.labels;
     files::write(&arguments.output, &formats::nifti::write_labels(labels, &run.pack.info.labels)?)?;
     if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
@@ -218,6 +255,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_wrong_body_part_is_an_error_unless_it_is_wanted_anyway() {
+        let no = Route::No("it is for head, this is heart".into());
+        let said = judge(&no, None, false).unwrap_err();
+        assert!(said.contains("this is heart") && said.contains("--anyway"), "{said}");
+        assert_eq!(judge(&no, None, true), Ok(()));
+        // What was told before the run is not told twice; what is unknown is no error.
+        assert_eq!(judge(&no, Some("it is for head, this is heart"), false), Ok(()));
+        assert!(judge(&no, Some("it wants a crop"), false).is_err());
+        assert_eq!(judge(&Route::Unsure("unknown".into()), None, false), Ok(()));
+        assert_eq!(judge(&Route::Fits, None, false), Ok(()));
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

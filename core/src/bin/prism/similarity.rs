@@ -23,8 +23,8 @@ pub struct Arguments {
     /// World point x,y,z in millimetres (RAS+); repeat for several
     #[arg(long, required = true, allow_hyphen_values = true, value_parser = point)]
     at: Vec<[f64; 3]>,
-    /// Also write the similarity of every place to the first point (.nii.gz), of the first OTHER
-    #[arg(long)]
+    /// Also write the similarity of every place to the first point (.nii.gz or .nii), of the first OTHER
+    #[arg(long, value_parser = files::nifti_path())]
     map: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

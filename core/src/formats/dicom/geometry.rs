@@ -6,7 +6,9 @@
 //! their neighbours: an affine knows no gaps, and a volume that hides one is wrong in
 //! every millilitre.
 
-use super::frames::{Frame, Place, cross, dot, unit};
+use std::collections::{HashMap, HashSet};
+
+use super::frames::{Frame, Order, Place, cross, dot, unit};
 use crate::formats::MAX_VOXELS;
 use crate::formats::catalogue::count;
 use crate::volume::Affine;
@@ -15,6 +17,9 @@ use crate::volume::Affine;
 const SAME_POSITION_MM: f64 = 0.01;
 /// Deviation of a gap from the mean that still counts as even: share, and mm.
 const EVEN: (f64, f64) = (0.02, 0.02);
+
+const NO_THICKNESS: &str = "The files do not state the slice thickness; 1 mm was assumed, so every \
+                            volume in millilitres is uncertain.";
 
 /// One slice of the result: two of the stack's positions and the share of the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +39,8 @@ pub(super) struct Layout {
     pub(super) dims: [usize; 3],
     pub(super) volumes: usize,
     pub(super) affine: Affine,
-    /// Whether the files state the spacing of the pixels and, of a single slice, its thickness.
+    /// Whether the files state the spacing of the pixels and that of the slices: by their places,
+    /// else by their distance or thickness.
     pub(super) spacing_stated: bool,
     pub(super) warnings: Vec<String>,
 }
@@ -57,7 +63,7 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Layout, String> {
     });
     let (columns, rows) = (first.columns, first.rows);
     let (in_plane, through) = (first.pixel_spacing.is_some(), first.slice_spacing.is_some());
-    let placed = spread(&mut frames, &mut warnings)?;
+    let (placed, assumed) = spread(&mut frames, &mut warnings)?;
     let normal = cross(placed.row, placed.column);
     let mut positions = by_position(frames, normal);
     let volumes = even_out(&mut positions, &mut warnings);
@@ -78,14 +84,14 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Layout, String> {
     }));
     affine.check().map_err(|error| error.to_string())?;
     let dims = [columns, rows, slices.len()];
-    let spacing_stated = in_plane && (through || positions.len() > 1);
+    let spacing_stated = in_plane && (through || (positions.len() > 1 && !assumed));
     Ok(Layout { positions, slices, dims, volumes, affine, spacing_stated, warnings })
 }
 
 /// The same file given twice counts once.
 fn drop_copies(frames: &mut Vec<Frame>, warnings: &mut Vec<String>) {
     let before = frames.len();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     frames.retain(|frame| {
         frame.instance_uid.is_empty() || seen.insert((frame.instance_uid.clone(), frame.index))
     });
@@ -95,8 +101,9 @@ fn drop_copies(frames: &mut Vec<Frame>, warnings: &mut Vec<String>) {
     }
 }
 
-/// The first frame's place; gives places to frames that have none, or all the same.
-fn spread(frames: &mut [Frame], warnings: &mut Vec<String>) -> Result<Place, String> {
+/// The first frame's place, and whether places were assumed: frames that have none, or all the
+/// same, are given some.
+fn spread(frames: &mut [Frame], warnings: &mut Vec<String>) -> Result<(Place, bool), String> {
     let spacing = frames[0].slice_spacing;
     let unplaced = frames.iter().any(|frame| frame.place.is_none());
     let multi_frame = frames[0].of > 1;
@@ -110,7 +117,11 @@ fn spread(frames: &mut [Frame], warnings: &mut Vec<String>) -> Result<Place, Str
     } else if multi_frame && same {
         warnings.push("The frames share one position; they were stacked in file order.".into());
     } else {
-        return frames[0].place.ok_or_else(|| "the slices have no position".into());
+        let place = frames[0].place.ok_or("the slices have no position")?;
+        return Ok((place, false));
+    }
+    if spacing.is_none() && frames.len() > 1 {
+        warnings.push(NO_THICKNESS.into());
     }
     let base = frames[0].place.unwrap_or(Place {
         position: [0.0; 3],
@@ -126,7 +137,7 @@ fn spread(frames: &mut [Frame], warnings: &mut Vec<String>) -> Result<Place, Str
         let position = [0, 1, 2].map(|axis| base.position[axis] + along * normal[axis]);
         frame.place = Some(Place { position, ..base });
     }
-    Ok(base)
+    Ok((base, true))
 }
 
 fn along(frame: &Frame, normal: [f64; 3]) -> f64 {
@@ -154,10 +165,68 @@ fn by_position(mut frames: Vec<Frame>, normal: [f64; 3]) -> Vec<Vec<Frame>> {
     positions
 }
 
+/// What makes a volume one: temporal position, echo, b-value, acquisition (as bits), image type.
+type Moment = ([u64; 4], String);
+
+/// The moment of a frame by the named parts alone. A trigger time is none: every slice has its own.
+fn moment(frame: &Frame, parts: [bool; 5]) -> Moment {
+    let Order(numbers, kind, _) = &frame.order;
+    // + 0.0 turns -0 into 0.
+    let bits = [0, 1, 2, 3].map(|at| if parts[at] { (numbers[at] + 0.0).to_bits() } else { 0 });
+    (bits, if parts[4] { kind.clone() } else { String::new() })
+}
+
+/// The first parts of a moment that tell all images at each position apart.
+fn telling(positions: &[Vec<Frame>]) -> Option<[bool; 5]> {
+    let kinds = |position: &[Frame], parts: [bool; 5]| {
+        position.iter().map(|frame| moment(frame, parts)).collect::<HashSet<_>>().len()
+    };
+    let mut parts = [false; 5];
+    for part in 0..5 {
+        let alone = std::array::from_fn(|at| at == part);
+        // What is the same at every position, as a number that counts slices, tells nothing.
+        if positions.iter().any(|position| kinds(position, alone) > 1) {
+            parts[part] = true;
+            if positions.iter().all(|position| kinds(position, parts) == position.len()) {
+                return Some(parts);
+            }
+        }
+    }
+    None
+}
+
+/// Of positions with differently many frames, leaves the moments that have an image at each;
+/// where there is none, the one that has most, if that is more than half. Frames that nothing
+/// tells apart stay.
+fn keep_complete(positions: &mut Vec<Vec<Frame>>) {
+    let Some(parts) = telling(positions) else { return };
+    let mut counts: HashMap<Moment, usize> = HashMap::new();
+    for frame in positions.iter().flatten() {
+        *counts.entry(moment(frame, parts)).or_default() += 1;
+    }
+    let most = counts.values().copied().max().unwrap_or(0);
+    if most < positions.len() {
+        let mut moments = positions.iter().flatten().map(|frame| moment(frame, parts));
+        let fullest = moments.find(|moment| counts[moment] == most);
+        if 2 * most <= positions.len() {
+            return;
+        }
+        counts.retain(|moment, _| Some(moment) == fullest.as_ref());
+    }
+    for position in positions.iter_mut() {
+        position.retain(|frame| counts.get(&moment(frame, parts)) == Some(&most));
+    }
+    positions.retain(|position| !position.is_empty());
+}
+
 /// As many volumes as every position has frames; the frames beyond are left out.
-fn even_out(positions: &mut [Vec<Frame>], warnings: &mut Vec<String>) -> usize {
+fn even_out(positions: &mut Vec<Vec<Frame>>, warnings: &mut Vec<String>) -> usize {
+    let before: usize = positions.iter().map(Vec::len).sum();
+    if positions.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
+        keep_complete(positions);
+    }
     let volumes = positions.iter().map(Vec::len).min().unwrap_or(0);
-    let extra: usize = positions.iter().map(|position| position.len() - volumes).sum();
+    let extra = before - volumes * positions.len();
     if extra > 0 {
         warnings.push(format!(
             "{} left out: at other positions there are fewer images, so {} part of no complete volume.",
@@ -180,7 +249,7 @@ fn grid(
     let last = at.len() - 1;
     if last == 0 {
         let spacing = frames[0].slice_spacing.unwrap_or_else(|| {
-            warnings.push("The slice thickness is not stated; 1 mm was assumed.".into());
+            warnings.push(NO_THICKNESS.into());
             1.0
         });
         return Ok((vec![Blend { low: 0, high: 0, share: 0.0 }], normal.map(|n| n * spacing)));

@@ -158,10 +158,15 @@ fn encapsulated<'a>(data: &DataSet<'a>, frame: &Frame) -> Result<Cow<'a, [u8]>, 
     if frame.of == 1 {
         return Ok(Cow::Owned(fragments.concat()));
     }
+    if table.is_empty() {
+        return by_end_marker(fragments, frame).map(Cow::Owned).ok_or_else(|| {
+            damaged("the frames cannot be told apart: the offset table is missing")
+        });
+    }
     let offsets: Vec<usize> =
         table.as_chunks().0.iter().map(|&offset| u32::from_le_bytes(offset) as usize).collect();
     if offsets.len() != frame.of || frame.index >= frame.of {
-        return Err(damaged("the frames cannot be told apart: the offset table is missing"));
+        return Err(damaged("the frames cannot be told apart: the offset table is broken"));
     }
     let (from, to) =
         (offsets[frame.index], offsets.get(frame.index + 1).copied().unwrap_or(usize::MAX));
@@ -174,6 +179,21 @@ fn encapsulated<'a>(data: &DataSet<'a>, frame: &Frame) -> Result<Cow<'a, [u8]>, 
         at = at.saturating_add(8 + fragment.len());
     }
     Ok(Cow::Owned(bytes))
+}
+
+/// The bytes of one frame by the markers in its fragments: JPEG of every kind begins with FF
+/// and ends with FF D9, which its coded data never hold; some zeros may follow.
+fn by_end_marker(fragments: &[&[u8]], frame: &Frame) -> Option<Vec<u8>> {
+    let is_last = |fragment: &&[u8]| {
+        let end = &fragment[fragment.len().saturating_sub(10)..];
+        end.windows(2).any(|pair| pair == [0xFF, 0xD9])
+    };
+    let frames: Vec<&[&[u8]]> = fragments.split_inclusive(is_last).collect();
+    let pictures = frames.iter().all(|parts| parts[0].first() == Some(&0xFF));
+    if frames.len() != frame.of || !pictures {
+        return None;
+    }
+    frames.get(frame.index).map(|parts| parts.concat())
 }
 
 /// Fragments have an even length: a zero may follow the end marker.

@@ -6,6 +6,9 @@
 use super::header::Fields;
 use crate::volume::Affine;
 
+/// Most by which rounding makes the square of a quaternion's length exceed 1.
+const MOST_ROUNDING: f64 = 1e-4;
+
 /// The affine in millimetres, whether the file states spacing and unit for it, and what had to
 /// be assumed.
 pub(super) fn affine(fields: &Fields) -> (Affine, bool, Vec<String>) {
@@ -14,15 +17,16 @@ pub(super) fn affine(fields: &Fields) -> (Affine, bool, Vec<String>) {
     let mut affine = None;
     if fields.sform_code > 0 {
         affine = usable(Affine(fields.srow));
-        if affine.is_none() {
-            warnings.push(
-                "The header's sform matrix places nothing; its other orientation was used.".into(),
-            );
-        }
     }
-    if affine.is_none() && fields.qform_code > 0 {
-        affine = usable(qform(fields, spacing));
-        if affine.is_none() {
+    if affine.is_none() {
+        if fields.qform_code > 0 {
+            affine = qform(fields, spacing).and_then(usable);
+        }
+        if fields.sform_code > 0 {
+            let instead = if affine.is_some() { "its qform was used" } else { "it was not used" };
+            warnings.push(format!("The header's sform matrix places nothing; {instead}."));
+        }
+        if affine.is_none() && fields.qform_code > 0 {
             warnings.push("The header's qform holds no rotation; it was not used.".into());
         }
     }
@@ -71,10 +75,14 @@ fn spacing(fields: &Fields, warnings: &mut Vec<String>) -> ([f64; 3], bool) {
 }
 
 /// Method 2: rotation from the unit quaternion (a, b, c, d), spacing, offset; pixdim[0] is qfac.
-fn qform(fields: &Fields, spacing: [f64; 3]) -> Affine {
+/// `None` where the quaternion is longer than 1 by more than rounding: nibabel refuses it, too.
+fn qform(fields: &Fields, spacing: [f64; 3]) -> Option<Affine> {
     let [mut b, mut c, mut d] = fields.quatern;
     let mut a = 1.0 - (b * b + c * c + d * d);
-    // As nifti1_io does: (b, c, d) that is too long is a half turn about its own direction.
+    if a < -MOST_ROUNDING {
+        return None;
+    }
+    // As nifti1_io does: (b, c, d) of length 1 is a half turn about its own direction.
     if a < 1e-7 {
         let length = (b * b + c * c + d * d).sqrt();
         (a, b, c, d) = (0.0, b / length, c / length, d / length);
@@ -84,7 +92,7 @@ fn qform(fields: &Fields, spacing: [f64; 3]) -> Affine {
     let qfac = if fields.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
     let [x, y, z] = [spacing[0], spacing[1], spacing[2] * qfac];
     let [qx, qy, qz] = fields.qoffset;
-    Affine([
+    Some(Affine([
         [
             (a * a + b * b - c * c - d * d) * x,
             2.0 * (b * c - a * d) * y,
@@ -103,7 +111,7 @@ fn qform(fields: &Fields, spacing: [f64; 3]) -> Affine {
             (a * a + d * d - b * b - c * c) * z,
             qz,
         ],
-    ])
+    ]))
 }
 
 /// Whether a unit that NIfTI defines is named.
@@ -139,7 +147,8 @@ fn millimetres_per_unit(xyzt_units: i32, warnings: &mut Vec<String>) -> f64 {
         }
         code => {
             warnings.push(format!(
-                "The file's unit of length (code {code}) is not one that NIfTI defines; millimetres were assumed."
+                "The file's unit of length (code {code}) is not one that NIfTI defines: \
+                 millimetres were assumed, so every volume in millilitres is uncertain."
             ));
             1.0
         }

@@ -34,8 +34,11 @@ pub(super) fn find(files: &[InputFile], index: usize) -> Result<Found, FormatErr
     };
     let data_file = if header.single_file { index } else { image_of(files, index)? };
     let (sidecar, acquisition) = match sidecar::find(files, &file.name) {
-        Some((index, acquisition)) => (Some(index), acquisition),
-        None => (None, sidecar::from_description(&header.descrip)),
+        Some((index, acquisition)) if acquisition != Acquisition::default() => {
+            (Some(index), acquisition)
+        }
+        // A JSON of the same name may be about something else.
+        found => (found.map(|(index, _)| index), sidecar::from_description(&header.descrip)),
     };
     Ok(Found { header, data_file, sidecar, acquisition })
 }

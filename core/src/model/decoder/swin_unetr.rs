@@ -79,6 +79,9 @@ impl SwinUnetrDecoder {
     ) -> Result<Tensor<5>, Stopped> {
         let Features { input, mut maps, .. } = features;
         let last = maps.pop().ok_or(Stopped)?;
+        // Buffers that are free are kept for maps of their size, of which other levels have none.
+        let device = input.device();
+        device.memory_cleanup();
         // `decoder5` takes its skip as the encoder left it; the others' run through a block,
         // each only when it is needed.
         let mut x = self.deepest.forward(last.into(), pace).await?;
@@ -94,6 +97,7 @@ impl SwinUnetrDecoder {
             };
             x = level.join.forward(move || level.up.forward(x), skip, pace).await?;
             pace.step(x.latest()).await?;
+            device.memory_cleanup();
         }
         Ok(self.out.on_groups(&x))
     }

@@ -6,7 +6,7 @@ use super::Ids;
 use super::codes::{self, DICOM, SNOMED, coding, concept, quantity, words};
 use super::observations::{MILLILITRE_DECIMALS, note, observation, volume_code, volume_key};
 use crate::lesions::{Lesion, Place};
-use crate::report::comparison::{MISSED, looked_for};
+use crate::report::comparison::{MISSED, Rate, in_time, looked_for, rate, until};
 use crate::report::sentence::clean;
 use crate::report::{LesionFacts, NOT_USABLE, Report, UNIT_ASSUMED, lesions as sentences};
 
@@ -77,6 +77,12 @@ fn lesion(row: &Lesion) -> Value {
             "valueString": row.place.words(),
         }));
     }
+    if let Some(signal) = row.signal {
+        components.push(json!({
+            "code": words("Signal in the first sequence"),
+            "valueString": signal.words(),
+        }));
+    }
     lesion["component"] = json!(components);
     lesion
 }
@@ -104,14 +110,18 @@ pub fn function(report: &Report) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// The change of each structure until the second scan, with its interval.
+/// The change of each structure between the scans, in millilitres and percent, with its
+/// intervals.
 pub fn changes(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
-    let facts = report.comparison.iter().filter_map(|facts| facts.changes.as_ref());
+    let Some(facts) = &report.comparison else { return Vec::new() };
+    let code = format!("Change of volume {}", until(facts));
     facts
+        .changes
+        .iter()
         .flatten()
         .map(|change| {
-            let [before, after] = change.millilitres;
-            let mut row = observation(words("Change of volume until the second scan"));
+            let [before, after] = in_time(facts, change);
+            let mut row = observation(words(&code));
             row["bodySite"] = words(&clean(&change.name));
             row["valueQuantity"] = quantity(after - before, "mL", MILLILITRE_DECIMALS);
             row["interpretation"] = json!([words(if change.changed {
@@ -119,10 +129,20 @@ pub fn changes(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
             } else {
                 "no change outside the interval of repeated measurements"
             })]);
-            row["component"] = json!([{
+            let mut components = vec![json!({
                 "code": words("Half of the interval"),
                 "valueQuantity": quantity(change.interval_ml, "mL", MILLILITRE_DECIMALS),
-            }]);
+            })];
+            if let Some(Rate { percent, interval, yearly }) = rate(facts, change) {
+                let unit = if yearly { "percent a year" } else { "percent" };
+                for (name, value) in [("Change", percent), ("Half of the interval", interval)] {
+                    components.push(json!({
+                        "code": words(&format!("{name}, {unit}")),
+                        "valueQuantity": quantity(value, "%", 3),
+                    }));
+                }
+            }
+            row["component"] = json!(components);
             let known = report.structures.iter().find(|known| known.index == change.index);
             if let Some(known) = known {
                 row["derivedFrom"] = json!([{ "reference": ids.urn(&volume_key(known)) }]);
@@ -132,10 +152,11 @@ pub fn changes(report: &Report, ids: &Ids) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// Lesions that changed until the second scan, with what repeats show; none where they were
-/// not looked for.
+/// Lesions that changed between the scans, with what repeats show; none where they were not
+/// looked for.
 pub fn lesion_change(report: &Report) -> Option<(String, Value)> {
-    let facts = report.comparison.as_ref().and_then(looked_for)?;
+    let comparison = report.comparison.as_ref()?;
+    let facts = looked_for(comparison)?;
     let number = |code: &str, count: usize| json!({ "code": words(code), "valueInteger": count });
     let volume = |code: &str, millilitres: f64| {
         let millilitres = quantity(millilitres, "mL", MILLILITRE_DECIMALS);
@@ -150,7 +171,8 @@ pub fn lesion_change(report: &Report) -> Option<(String, Value)> {
     }
     components.push(number("spots no larger than repeats show", facts.smaller));
     components.push(volume("largest spot that repeats show", facts.largest_null_ml));
-    let mut change = observation(words("Volume of lesions that changed until the second scan"));
+    let code = format!("Volume of lesions that changed {}", until(comparison));
+    let mut change = observation(words(&code));
     change["bodySite"] = concept(coding(SNOMED, "12738006", "Brain"), "brain");
     change["valueQuantity"] = quantity(all_ml, "mL", MILLILITRE_DECIMALS);
     change["component"] = json!(components);

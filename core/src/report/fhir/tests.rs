@@ -348,3 +348,50 @@ fn a_readers_sentence_is_told_apart() {
     let narrative = report["text"]["div"].as_str().unwrap_or_default();
     assert!(narrative.contains(&format!("<p class=\"edited\">{marked}</p>")), "{narrative}");
 }
+
+#[test]
+fn change_comes_with_its_intervals_in_both_directions_of_time() {
+    let mut backwards = full_input();
+    if let Some(facts) = &mut backwards.comparison {
+        facts.earlier = true;
+        facts.changes.iter_mut().flatten().for_each(|change| change.millilitres.reverse());
+    }
+    for (input, until) in
+        [(full_input(), "until the second scan"), (backwards, "since the earlier scan")]
+    {
+        let bundle = bundle(&input, &Edits::default());
+        assert_eq!(Schema::read().errors(&bundle), Vec::<String>::new());
+        let all = resources(&bundle, "Observation");
+        let code = format!("Change of volume {until}");
+        let change = all.iter().find(|o| o["code"]["text"] == code.as_str());
+        let change = change.copied().cloned().unwrap_or_default();
+        assert_eq!(change["valueQuantity"]["value"], -0.5);
+        let component = |name: &str| {
+            let all = change["component"].as_array().cloned().unwrap_or_default();
+            let found = all.into_iter().find(|part| part["code"]["text"] == name);
+            found.unwrap_or_default()["valueQuantity"]["value"].clone()
+        };
+        // 2 mL to 1.5 mL in two years, the interval 0.2 mL.
+        assert_eq!(component("Change, percent a year"), -12.5);
+        assert_eq!(component("Half of the interval, percent a year"), 5.0);
+        assert_eq!(component("Half of the interval"), 0.2);
+        let lesions = format!("Volume of lesions that changed {until}");
+        assert!(all.iter().any(|o| o["code"]["text"] == lesions.as_str()));
+    }
+}
+
+#[test]
+fn a_lesions_grey_is_a_component() {
+    let mut input = full_input();
+    if let Some(first) = input.lesions.as_mut().and_then(|facts| facts.lesions.first_mut()) {
+        first.signal = Some(crate::lesions::Signal::Dark);
+    }
+    let bundle = bundle(&input, &Edits::default());
+    assert_eq!(Schema::read().errors(&bundle), Vec::<String>::new());
+    let all = resources(&bundle, "Observation");
+    let parts = all.iter().filter_map(|o| o["component"].as_array()).flatten();
+    let told: Vec<&Value> =
+        parts.filter(|part| part["code"]["text"] == "Signal in the first sequence").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["valueString"], "darker than its surroundings");
+}

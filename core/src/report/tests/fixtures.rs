@@ -106,6 +106,7 @@ pub fn input() -> ReportInput {
             note: "not the published PRISM weights".into(),
             trained_on: vec!["label maps".into(), "synthetic contrasts".into()],
             sides: None,
+            usual_sides: None,
         },
         device: DeviceFacts {
             kind: "GPU".into(),
@@ -141,6 +142,7 @@ fn lesion(number: usize, millilitres: f64, side: Side, place: Place) -> Lesion {
         centre_mm: [1.0, 2.0, 3.0],
         voxel: [1, 2, 3],
         inside_mm: [1.0, 2.0, 3.0],
+        signal: None,
     }
 }
 
@@ -208,6 +210,7 @@ pub fn second_scan() -> ComparisonFacts {
     };
     ComparisonFacts {
         years: Some(2.0),
+        earlier: false,
         changes: Some(vec![
             change(3, "left hippocampus", 1.5, true),
             change(4, "right hippocampus", 1.9, false),
@@ -235,6 +238,7 @@ fn seen() -> Identification {
         skull: None,
         plane: Plane { direction: Direction::Coronal, tilt_degrees: 12.0 },
         extent_mm: [100.0; 3],
+        stack: None,
         warnings: vec!["The file says T2w.".into()],
     }
 }

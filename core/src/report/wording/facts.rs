@@ -4,10 +4,12 @@
 //! says the same, so that nothing is lost where the decoder leaves a fact out.
 
 use super::claims::Claim;
+use crate::lesions::{Lesion, Signal};
 use crate::measure::{Judgement, Measure, Region, StructureVolume, base_name};
 use crate::report::closing::quality_in_short;
 use crate::report::findings::{AT_EDGE, comparable, partner, sum};
 use crate::report::sentence::Source as Place;
+use crate::report::sides::{Difference, UsualSides, difference};
 use crate::report::sums::keys;
 use crate::report::{ASYMMETRY_NAMED_PERCENT, Report, Section, Sentence};
 use crate::volume::Side;
@@ -17,12 +19,19 @@ use crate::volume::Side;
 const MODERATE_PERCENT: f64 = 20.0;
 const MARKED_PERCENT: f64 = 40.0;
 
+/// Longest diameter in millimetres from which a lesion is called small, medium-sized and
+/// large; smaller ones are punctate. Words, not a norm.
+const SMALL_MM: f64 = 5.0;
+const MEDIUM_MM: f64 = 10.0;
+const LARGE_MM: f64 = 20.0;
+
 /// Where the numbers of a fact come from.
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
     Report(&'a Report),
     Pair(&'a StructureVolume, &'a StructureVolume),
     Structure(&'a StructureVolume),
+    Lesion(&'a Lesion),
     Measure(&'a Measure),
 }
 
@@ -44,6 +53,7 @@ impl Fact<'_> {
                 Sentence::new().about(if self.claim.side == "right" { right } else { left }.index)
             }
             Source::Structure(row) => Sentence::new().about(row.index),
+            Source::Lesion(lesion) => Sentence::new().leads_to(Place::Lesion(lesion.number)),
             Source::Measure(measure) => Sentence::new().about_measure(&measure.key),
         };
         if self.stands_out() { sentence.attention() } else { sentence }
@@ -54,6 +64,7 @@ impl Fact<'_> {
         match (self.source, self.claim.kind.as_str()) {
             (Source::Report(_), "brain") => sum(keys::BRAIN),
             (Source::Measure(_), _) | (_, "overall") => Place::Quality,
+            (Source::Lesion(_), _) => Place::Lesions,
             _ => Place::Structures,
         }
     }
@@ -166,6 +177,7 @@ fn with_value(section: &Section, name: &str, structure: Option<u8>) -> Option<us
 }
 
 fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<Fact<'a>> {
+    let usual = report.usual_sides.as_ref();
     let mut facts = Vec::new();
     if region == Region::CerebralHemispheres && report.totals.found > 0 {
         facts.push(Fact {
@@ -191,7 +203,7 @@ fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<F
         match partner(row, &report.structures) {
             None => push(claim("single", name, "", ""), Source::Structure(row), plain),
             Some(right) if row.side == Some(Side::Left) && right.voxels > 0 => {
-                if let Some((side, size)) = compared(row, right) {
+                if let Some((side, size)) = compared(row, right, usual) {
                     push(claim("pair", name, side, size), Source::Pair(row, right), plain);
                 }
             }
@@ -201,29 +213,51 @@ fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<F
             let plain = with_value(section, AT_EDGE, Some(row.index));
             push(claim("cut", name, side_of(row), ""), Source::Structure(row), plain);
         }
+        // The plain report tells lesions in a section of their own.
+        facts.extend(focus(report, row));
     }
     facts
 }
 
-/// The larger side and how much larger it is, in words.
+/// The largest lesion of a structure whose grey differs from what is around it.
+fn focus<'a>(report: &'a Report, row: &StructureVolume) -> Option<Fact<'a>> {
+    let lesions = report.lesions.iter().flat_map(|facts| &facts.lesions);
+    let (lesion, signal) = lesions
+        .filter(|lesion| lesion.region.as_deref() == Some(row.display_name.as_str()))
+        .find_map(|lesion| Some((lesion, lesion.signal?)))?;
+    let claim = Claim {
+        signal: Signal::word(signal).into(),
+        ..claim("focus", base_name(&row.display_name), side_of(row), extent(lesion))
+    };
+    Some(Fact { claim, source: Source::Lesion(lesion), plain: None })
+}
+
+/// How large a lesion is, in a word of the grammar.
+fn extent(lesion: &Lesion) -> &'static str {
+    match lesion.diameter_mm {
+        long if long >= LARGE_MM => "large",
+        long if long >= MEDIUM_MM => "medium",
+        long if long >= SMALL_MM => "small",
+        _ => "punctate",
+    }
+}
+
+/// The larger side and how much larger it is, in words; `None` where that is no more than the pack
+/// gives for others, which the decoder has no words for.
 fn compared(
     left: &StructureVolume,
     right: &StructureVolume,
+    usual: Option<&UsualSides>,
 ) -> Option<(&'static str, &'static str)> {
     let percent = left.asymmetry_percent?;
-    if left.edge_voxels + right.edge_voxels > 0 {
-        return Some(("", "cut"));
-    }
-    if percent.abs() < ASYMMETRY_NAMED_PERCENT {
-        return Some(("", "even"));
-    }
-    if !comparable(left, right) {
-        return Some(("", "tiny"));
-    }
-    let size = match percent.abs() {
-        size if size >= MARKED_PERCENT => "marked",
-        size if size >= MODERATE_PERCENT => "moderate",
-        _ => "mild",
+    let size = match difference(left, right, usual)? {
+        Difference::Cut => return Some(("", "cut")),
+        Difference::Even => return Some(("", "even")),
+        Difference::Tiny => return Some(("", "tiny")),
+        Difference::Usual => return None,
+        Difference::Named if percent.abs() >= MARKED_PERCENT => "marked",
+        Difference::Named if percent.abs() >= MODERATE_PERCENT => "moderate",
+        Difference::Named => "mild",
     };
     Some((if percent > 0.0 { "left" } else { "right" }, size))
 }
@@ -263,6 +297,7 @@ fn impression<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
     let found = if totals.found == totals.structures { "all" } else { "some" };
     let plain = with_value(section, "structures found", None);
     push(claim("found", "", "", found), Source::Report(report), plain);
+    let usual = report.usual_sides.as_ref();
     let mut compared_any = false;
     let mut unequal = 0;
     for left in report.structures.iter().filter(|row| row.side == Some(Side::Left)) {
@@ -270,8 +305,11 @@ fn impression<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
         if !comparable(left, right) {
             continue;
         }
-        let Some((side, size)) = compared(left, right) else { continue };
         compared_any = true;
+        let Some((side, size)) = compared(left, right, usual) else {
+            unequal += usize::from(left.asymmetry_percent.is_some());
+            continue;
+        };
         if size != "even" {
             unequal += 1;
             let name = base_name(&left.display_name);

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::*;
+use crate::lesions::Signal;
 use crate::measure::Judgement;
 use crate::report::edits::Edits;
 use crate::report::tests::{full_input, input};
@@ -204,4 +205,42 @@ fn damaged_packs_are_refused() {
         Wording::read(&brain),
         Err(WordingError::Description(_) | WordingError::TooLarge(_))
     ));
+}
+
+#[test]
+fn a_lesion_is_a_focus_that_the_grammar_can_say() {
+    let mut given = full_input();
+    let foci = |given: &ReportInput| -> Vec<Claim> {
+        let told = Wording::told(&Report::write(given));
+        told.into_iter().flat_map(|(_, claims)| claims).filter(|c| c.kind == "focus").collect()
+    };
+    // Nothing is known of their greys.
+    assert!(foci(&given).is_empty());
+    // The first and third mark lie in the left white matter (12 and 4 mm), the second and fourth
+    // in the right one (6 and 3 mm).
+    let lesions = given.lesions.as_mut().map(|facts| facts.lesions.as_mut_slice());
+    let Some([first, second, third, fourth, ..]) = lesions else { unreachable!("there are seven") };
+    (first.signal, third.signal) = (Some(Signal::Bright), Some(Signal::Dark));
+    (second.signal, fourth.signal) = (None, Some(Signal::Dark));
+    let expected = [
+        ("A medium-sized focus in the left n:cerebral_white_matter is bright .", 1),
+        ("There is a tiny dark focus in the right n:cerebral_white_matter .", 4),
+    ];
+    let said = foci(&given);
+    assert_eq!(said.len(), expected.len(), "{said:?}");
+    let Ok(grammar) = Grammar::read() else { unreachable!("the grammar is built in") };
+    let report = Report::write(&given);
+    let section = report.section("findings_cerebral_hemispheres");
+    let facts = section.and_then(|section| facts::facts(&report, section)).map(|(_, facts)| facts);
+    let facts = facts.unwrap_or_default();
+    for (text, number) in expected {
+        let tokens: Vec<String> = text.split(' ').map(|word| word.replace('_', " ")).collect();
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        let claims = grammar.claims(&tokens).unwrap_or_default();
+        assert!(claims.len() == 1 && said.contains(&claims[0]), "{claims:?} {said:?}");
+        // A click leads to the lesion.
+        let fact = facts.iter().find(|fact| fact.claim == claims[0]);
+        let place = fact.and_then(|fact| fact.sentence().origin());
+        assert_eq!(place, Some(crate::report::Source::Lesion(number)));
+    }
 }

@@ -1,0 +1,88 @@
+"""Scans that come with packages of others, as a new user would try them.
+
+    python -m training.registry_trial target/debug/prism FOLDER
+
+FOLDER holds the unpacked source distributions cardiacmodelgenerator 0.1.9 (MIT; 83 slices of a heart, DICOM) and
+pyradiomics 3.1.0 (BSD; brain, breast, lung, NRRD). Every scan goes through `info`, `identify`, `segment` with the brain's
+and the heart's pack, a heart also through `cine`. What each says, and the volume of what it labels, is written into
+training/results/registry_trial.json; a file that a refused command left behind would be an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+from training.paths import REPOSITORY
+
+SCANS = {
+    "heart, 83 slices": "cardiacmodelgenerator-0.1.9/ExampleData/patient27",
+    "brain 1": "pyradiomics-3.1.0/data/brain1_image.nrrd",
+    "brain 2": "pyradiomics-3.1.0/data/brain2_image.nrrd",
+    "breast": "pyradiomics-3.1.0/data/breast1_image.nrrd",
+    "lung 1 (CT)": "pyradiomics-3.1.0/data/lung1_image.nrrd",
+    "lung 2 (CT)": "pyradiomics-3.1.0/data/lung2_image.nrrd",
+}
+PACKS = ("brain", "cardiac", "hippocampus")
+
+
+def run(*line) -> dict:
+    done = subprocess.run([str(word) for word in line], capture_output=True, text=True, check=False)
+    return {"exit": done.returncode, "said": done.stderr.strip(), "out": done.stdout.strip()}
+
+
+def digest(path: Path) -> str:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def trial(command: Path, scan: Path) -> dict:
+    result = {"sha256": digest(scan), "info": run(command, "info", scan)}
+    identified = run(command, "identify", scan)
+    result["identify"] = {"exit": identified["exit"], "said": identified["said"], "out": identified["out"]}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in PACKS:
+            labels, table = Path(folder, f"{name}.nii.gz"), Path(folder, f"{name}.csv")
+            line = [command, "segment", scan, "--device", "cpu", "-o", labels, "--csv", table]
+            # The brain's pack is the command's own, and asks what the scan shows.
+            if name != "brain":
+                line += ["--pack", REPOSITORY / f"public/packs/{name}.safetensors"]
+            row = run(*line)
+            row.pop("out")
+            if table.exists():
+                with table.open(newline="") as file:
+                    volumes = [float(r["volume_ml"]) for r in csv.DictReader(file)]
+                row["labelled_ml"] = round(sum(volumes), 2)
+            elif labels.exists():
+                raise RuntimeError(f"{scan}: labels without a table")
+            result[f"segment, {name}"] = row
+        if scan.is_dir():
+            row = run(command, "cine", scan, "--pack", REPOSITORY / "public/packs/cardiac.safetensors")
+            result["cine"] = row
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prism", type=Path, help="the command")
+    parser.add_argument("folder", type=Path, help="the unpacked distributions")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/registry_trial.json")
+    arguments = parser.parse_args()
+    scans = {}
+    for name, place in SCANS.items():
+        scans[name] = trial(arguments.prism.resolve(), arguments.folder / place)
+        told = {key: (row["exit"], row.get("labelled_ml")) for key, row in scans[name].items() if key != "sha256"}
+        print(name, told, flush=True)
+    # Folders are named on this machine only.
+    text = json.dumps({"command": "python -m training.registry_trial target/debug/prism FOLDER", "scans": scans}, indent=1)
+    text = text.replace(f"{arguments.folder.resolve()}/", "").replace(f"{arguments.folder}/", "")
+    arguments.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
