@@ -9,6 +9,7 @@ import argparse
 import json
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 
 import torch
@@ -124,6 +125,10 @@ def main() -> None:
     settings = json.loads(first)
     scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
     labelled_task = settings.get("task") in ("labelled", "lesions")
+    if labelled_task:
+        # How the pack is used is no part of its training: what the config says now.
+        config = tomllib.loads((REPOSITORY / f"training/configs/{settings['name']}.toml").read_text())
+        settings |= {key: config[key] for key in ("fits", "mirrors", "one_organ") if key in config}
     whole = labelled.network(settings) if labelled_task else brain_network()
     dropped = tuple(f"heads.{h.name}." for h in whole.heads if h.name not in arguments.heads)
     whole.heads = tuple(head for head in whole.heads if head.name in arguments.heads)

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-SMALL = 20.0  # voxels; a slice's structure of fewer is hardly one
-
 
 def select(target: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Indices of the voxels used and their weights; `target` [voxels], background 0."""
@@ -43,20 +41,3 @@ def dice_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[
         return logits.new_zeros(()), entropy
     dice = (2 * hit[1:] + 1) / (predicted[1:] + size[1:] + 1)
     return 1 - dice[present].mean(), entropy
-
-
-def slice_dice(logits: Tensor, target: Tensor, weight: Tensor, index: Tensor, seen: Tensor) -> Tensor:
-    """1 - Dice of every slice and foreground class by itself, averaged over the slices that are `seen` [slices].
-
-    `index` [voxels] is each voxel's place in the sample, third axis fastest. Where a structure was not drawn in a
-    slice, the same smoothing makes every voxel called there count: over a whole stack such a slice weighs little.
-    """
-    odds = functional.softmax(logits.float(), dim=1) * weight[:, None]
-    slices, classes = seen.numel(), logits.shape[1]
-    place = (index % slices).to(odds.device)
-    predicted = odds.new_zeros(slices, classes).index_add(0, place, odds)
-    drawn = functional.one_hot(target.long(), classes).to(odds.dtype)
-    hit = odds.new_zeros(slices, classes).index_add(0, place, odds * drawn)
-    size = odds.new_zeros(slices, classes).index_add(0, place, drawn * weight[:, None])
-    dice = (2 * hit + SMALL) / (predicted + size + SMALL)
-    return 1 - dice[seen.to(odds.device), 1:].mean()

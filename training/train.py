@@ -153,11 +153,6 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
     dice, entropy = measure(logits, target[index], weight)
     loss = config["dice_weight"] * dice + entropy
     parts = {"dice": dice.item(), "entropy": entropy.item()}
-    if share := config.get("slice_dice"):
-        seen = batch["image"][0].flatten(0, 1).amax(0) > 0
-        apart = losses.slice_dice(logits, target[index], weight, index, seen)
-        loss = loss + share * apart
-        parts["slice_dice"] = apart.item()
     for share, values, name in ((0.3, half, "target_half"), (0.15, quarter, "target_quarter")):
         small = batch[name].reshape(-1).to(device)
         sure = batch.get(name.replace("target", "certainty"), torch.ones(small.numel()))

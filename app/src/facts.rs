@@ -5,7 +5,7 @@
 
 use prism_core::card::trained_on;
 use prism_core::identify::Fits;
-use prism_core::report::{PackFacts, SideAgreement, UsualSides};
+use prism_core::report::{PackFacts, SideAgreement, SideErrors};
 use prism_core::volume::LabelTable;
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,7 @@ impl PackCard {
             note: note.unwrap_or_default().to_owned(),
             trained_on: trained_on(&self.provenance),
             sides: SideAgreement::of(&self.scores),
-            usual_sides: UsualSides::of(&self.scores),
+            side_errors: SideErrors::of(&self.scores),
         }
     }
 

@@ -8,8 +8,8 @@ use crate::measure::{quality, structures};
 use crate::model::{Pack, PackInfo, Storage};
 use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
-    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SideAgreement, SoftwareFacts,
-    StageTime, UsualSides,
+    DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SideAgreement, SideErrors,
+    SoftwareFacts, StageTime,
 };
 
 /// A finished run.
@@ -134,7 +134,7 @@ pub fn pack(info: &PackInfo) -> PackFacts {
         note: text("note").into(),
         trained_on: card::trained_on(&info.provenance),
         sides: SideAgreement::of(&info.scores),
-        usual_sides: UsualSides::of(&info.scores),
+        side_errors: SideErrors::of(&info.scores),
     }
 }
 

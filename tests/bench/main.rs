@@ -2,7 +2,8 @@
 //!
 //! The middle of three runs is printed; a GPU in software is so slow that it runs once. `cargo xtask bench`
 //! starts it; without a browser in `PRISM_BENCH_BROWSER` it says so and ends. `PRISM_BENCH_SAMPLE_ON_GPU=1` adds the
-//! sample on the GPU, which takes minutes in software.
+//! sample on the GPU, which takes minutes in software. `PRISM_BENCH_IMPORTED=PACK:SCAN` measures instead how long the page
+//! takes to colour a scan by the features of a pack that is dropped onto it, on the GPU and on the CPU.
 
 // A measurement that cannot be made ends the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -61,6 +62,13 @@ fn main() {
     let browser = Browser::start(Path::new(&executable), &folder);
     let url = server.url();
 
+    if let Ok(imported) = env::var("PRISM_BENCH_IMPORTED") {
+        let (pack, scan) = imported.split_once(':').expect("PACK:SCAN");
+        for device in ["gpu", "cpu"] {
+            measure_imported(&browser, &url, device, [pack, scan].map(PathBuf::from));
+        }
+        return;
+    }
     let start = Instant::now();
     drop(Page::open(&browser, &url, false));
     row("page, first opening until it is ready", start.elapsed().as_secs_f64(), "s");
@@ -183,6 +191,30 @@ fn measure_automatic(browser: &Browser, url: &str, name: &str, (device, runs): (
     println!("{name}: {report}");
     row("  drop to scan shown", middle(shown), "s");
     row("  drop to overlay, identified before", middle(overlay), "s");
+}
+
+/// From the click on Colours to the coloured planes, the self-test and the load of the pack included.
+fn measure_imported(browser: &Browser, url: &str, device: &str, [pack, scan]: [PathBuf; 2]) {
+    let page = Page::open(browser, url, false);
+    page.choose("device-choice", device);
+    page.choose_files("file-input", &[scan]);
+    page.wait_for_state("scan", PATIENCE);
+    page.drop_files("#planes", &[pack]);
+    page.wait_until("the list with the pack", PATIENCE, &|page| page.has("model-delete"));
+    page.press("Escape");
+    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+    page.click("#tab-features");
+    let start = Instant::now();
+    page.click("features-colours");
+    page.wait_until("the colours", RUN_TIMEOUT, &|page| page.has("features-explained"));
+    let seconds = start.elapsed().as_secs_f64();
+    page.save_picture(&browser.folder().join(format!("imported {device}.png")));
+    row(&format!("an imported encoder's features, {device}"), seconds, "s");
+    println!("  {}", page.text("#panel").replace('\n', " "));
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| page.has("model-delete"));
+    page.click("model-delete");
+    page.wait_until("the pack to be gone", PATIENCE, &|page| !page.has("model-delete"));
 }
 
 /// The page's frames over some time.

@@ -2,7 +2,7 @@
 
 use super::findings::{partner, sum};
 use super::sentence::{Sentence, Source, list, plural, separator};
-use super::sides::{Difference, UsualSides, difference};
+use super::sides::{Difference, SideErrors, difference};
 use super::sums::keys;
 use super::{
     ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, NOT_A_DEVICE, ReportInput, Section,
@@ -111,8 +111,8 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
         sentences.push(Sentence::plain(words).leads_to(Source::Structures));
     } else {
         sentences.push(found(totals));
-        let usual = input.pack.usual_sides.as_ref();
-        if let Some(sides) = sides(&input.structures, usual) {
+        let errors = input.pack.side_errors.as_ref();
+        if let Some(sides) = sides(&input.structures, errors) {
             sentences.push(sides);
             sentences.extend(input.pack.sides.map(reliance));
         }
@@ -164,13 +164,13 @@ fn found(totals: &Totals) -> Sentence {
 }
 
 /// Pairs beyond the limit, the largest difference first; or that there is none.
-fn sides(rows: &[StructureVolume], usual: Option<&UsualSides>) -> Option<Sentence> {
+fn sides(rows: &[StructureVolume], errors: Option<&SideErrors>) -> Option<Sentence> {
     let mut pairs: Vec<(&StructureVolume, &StructureVolume, f64, Difference)> = rows
         .iter()
         .filter(|row| row.side == Some(Side::Left))
         .filter_map(|left| {
             let right = partner(left, rows)?;
-            let difference = difference(left, right, usual)?;
+            let difference = difference(left, right, errors)?;
             let small = left.millilitres.min(right.millilitres) < ASYMMETRY_SMALLEST_MILLILITRES;
             let compared = difference != Difference::Cut && !small;
             compared.then_some((left, right, left.asymmetry_percent?, difference))
@@ -180,7 +180,7 @@ fn sides(rows: &[StructureVolume], usual: Option<&UsualSides>) -> Option<Sentenc
         return None;
     }
     let compared = pairs.len();
-    let usual_pairs = pairs.iter().filter(|pair| pair.3 == Difference::Usual).count();
+    let unsure = pairs.iter().filter(|pair| pair.3 == Difference::Unsure).count();
     pairs.retain(|pair| pair.3 == Difference::Named);
     pairs.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
     let limit =
@@ -192,7 +192,7 @@ fn sides(rows: &[StructureVolume], usual: Option<&UsualSides>) -> Option<Sentenc
             .count("pairs compared", compared)
             .say(plural(compared, " pair", " pairs"))
             .say(" of structures differs between the sides by ");
-        return Some(as_others(limit(sentence).say(" or more"), usual_pairs, usual).say("."));
+        return Some(within_error(limit(sentence).say(" or more"), unsure).say("."));
     };
     let larger = if asymmetry > 0.0 { left } else { right };
     let sentence = Sentence::new()
@@ -212,24 +212,24 @@ fn sides(rows: &[StructureVolume], usual: Option<&UsualSides>) -> Option<Sentenc
     let sentence = if !others.is_empty() {
         let sentence = limit(sentence.say("; the limit of "));
         sentence.say(" is also reached by: ").say(&list(&others))
-    } else if usual_pairs > 0 {
+    } else if unsure > 0 {
         limit(sentence.say("; no other pair is named by the limit of "))
     } else {
         limit(sentence.say("; no other pair reaches the limit of "))
     };
-    Some(as_others(sentence, usual_pairs, usual).say("."))
+    Some(within_error(sentence, unsure).say("."))
 }
 
-/// Adds how many pairs differ by as much as the pack gives for others, too.
-fn as_others(sentence: Sentence, pairs: usize, usual: Option<&UsualSides>) -> Sentence {
-    let Some(usual) = usual.filter(|_| pairs > 0) else { return sentence };
+/// Adds how many pairs differ by no more than the pack's error allows.
+fn within_error(sentence: Sentence, pairs: usize) -> Sentence {
+    if pairs == 0 {
+        return sentence;
+    }
     sentence
         .say(", leaving out ")
-        .count("pairs that differ as in others", pairs)
+        .count("pairs that differ within the model's error", pairs)
         .say(plural(pairs, " that differs", " that differ"))
-        .say(" within what this model gives in ")
-        .count("people it is compared with", usual.people)
-        .say(" others")
+        .say(" within the error of this model")
 }
 
 /// How often what [`sides`] names was there.
@@ -298,7 +298,7 @@ pub(super) fn method(input: &ReportInput, totals: &Totals) -> Section {
             }
             sentences.push(sentence.say("."));
         }
-        sentences.extend(definitions(totals, pack.usual_sides.as_ref()));
+        sentences.extend(definitions(totals, pack.side_errors.as_ref()));
     }
     sentences.extend(input.lesions.as_ref().map(|lesions| {
         let sentence = Sentence::new().say("Lesions were marked with the pack ");
@@ -343,7 +343,7 @@ pub(super) fn weights(sentence: Sentence, name: &str, version: &str, sha256: &st
     sentence.quote(name).say(", version ").quote(version).say(", SHA-256 ").quote(&hash)
 }
 
-fn definitions(totals: &Totals, usual: Option<&UsualSides>) -> Vec<Sentence> {
+fn definitions(totals: &Totals, errors: Option<&SideErrors>) -> Vec<Sentence> {
     let mut sentences = vec![
         Sentence::plain(
             "Volumes count the voxels of a label times the volume of a voxel, on the scan's own \
@@ -372,14 +372,11 @@ fn definitions(totals: &Totals, usual: Option<&UsualSides>) -> Vec<Sentence> {
                  and is no norm (“Maclaren et al., Scientific Data 1, 2014, 140037”).",
             ),
     );
-    sentences.extend(usual.map(|usual| {
+    sentences.extend(errors.map(|errors| {
         Sentence::new()
-            .say(
-                "A difference is named only where it also lies outside the mean and two standard \
-                 deviations of what this model gives in ",
-            )
-            .count("people it is compared with", usual.people)
-            .say(" others, who were not chosen for any.")
+            .say("To that limit, twice the mean error of this model in the structure is added, against outlines drawn by hand in ")
+            .count("scans with outlines", errors.scans)
+            .say(plural(errors.scans, " scan.", " scans."))
     }));
     sentences
 }

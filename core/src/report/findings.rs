@@ -1,9 +1,9 @@
 //! Findings by region: volumes, sides, and what is cut or missing.
 
 use super::sentence::{Sentence, Source, plural, separator};
-use super::sides::{Difference, UsualSides, difference};
+use super::sides::{Difference, SideErrors, difference};
 use super::sums::{self, keys};
-use super::{ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES, Section};
+use super::{ASYMMETRY_SMALLEST_MILLILITRES, Section};
 use crate::measure::{Region, StructureVolume, Tissue, Totals, base_name};
 use crate::volume::Side;
 
@@ -11,7 +11,7 @@ use crate::volume::Side;
 pub(super) fn findings(
     rows: &[StructureVolume],
     totals: &Totals,
-    usual: Option<&UsualSides>,
+    errors: Option<&SideErrors>,
 ) -> Vec<Section> {
     if rows.is_empty() {
         let none = Sentence::plain("No structures were segmented.").leads_to(Source::Structures);
@@ -26,7 +26,7 @@ pub(super) fn findings(
         .filter_map(|region| {
             let here: Vec<&StructureVolume> =
                 rows.iter().filter(|row| row.region == region).collect();
-            (!here.is_empty()).then(|| section(region, &here, (rows, totals), usual))
+            (!here.is_empty()).then(|| section(region, &here, (rows, totals), errors))
         })
         .collect()
 }
@@ -35,7 +35,7 @@ fn section(
     region: Region,
     here: &[&StructureVolume],
     (rows, totals): (&[StructureVolume], &Totals),
-    usual: Option<&UsualSides>,
+    errors: Option<&SideErrors>,
 ) -> Section {
     let mut sentences = Vec::new();
     sentences.extend(total(region, here, totals));
@@ -44,7 +44,7 @@ fn section(
             // A pair is told once, with its left side, where both were found.
             Some(other) if other.voxels > 0 => {
                 if row.side == Some(Side::Left) {
-                    sentences.push(pair(row, other, usual));
+                    sentences.push(pair(row, other, errors));
                 }
             }
             Some(other) => sentences.push(
@@ -161,7 +161,7 @@ fn brain(totals: &Totals) -> Sentence {
         .say(".")
 }
 
-fn pair(left: &StructureVolume, right: &StructureVolume, usual: Option<&UsualSides>) -> Sentence {
+fn pair(left: &StructureVolume, right: &StructureVolume, errors: Option<&SideErrors>) -> Sentence {
     let name = base_name(&left.display_name);
     let sentence = Sentence::new()
         .say("The left ")
@@ -171,7 +171,7 @@ fn pair(left: &StructureVolume, right: &StructureVolume, usual: Option<&UsualSid
         .say(" and the right ")
         .millilitres("volume", right.millilitres, Some(right.index));
     let (Some(asymmetry), Some(difference)) =
-        (left.asymmetry_percent, difference(left, right, usual))
+        (left.asymmetry_percent, difference(left, right, errors))
     else {
         return sentence.say(".").about(left.index);
     };
@@ -186,36 +186,20 @@ fn pair(left: &StructureVolume, right: &StructureVolume, usual: Option<&UsualSid
     let sentence = sentence
         .say(if asymmetry > 0.0 { "; the left is larger by " } else { "; the right is larger by " })
         .percent("asymmetry index", asymmetry, Some(larger.index));
+    let limit = SideErrors::limit(errors, left);
     match difference {
         Difference::Even | Difference::Cut => sentence.say("."),
         Difference::Tiny => sentence.say(", which says little in a structure this small."),
-        Difference::Usual => as_usual(sentence.say(", but "), base_name(&left.display_name), usual),
+        Difference::Unsure => sentence
+            .say(", within the error of this model in this structure, in which it names a difference from ")
+            .number("limit from which a difference is named", limit, ("%", 0), None)
+            .say("."),
         Difference::Named => sentence
             .attention()
             .say(", beyond the ")
-            .number(
-                "limit from which a difference is named",
-                ASYMMETRY_NAMED_PERCENT,
-                ("%", 0),
-                None,
-            )
+            .number("limit from which a difference is named", limit, ("%", 0), None)
             .say(" from which this report names a difference."),
     }
-}
-
-/// That a difference is one that the pack gives for others, too.
-fn as_usual(sentence: Sentence, name: &str, usual: Option<&UsualSides>) -> Sentence {
-    let Some((usual, [low, high])) = usual.and_then(|u| Some((u, u.percent.get(name)?))) else {
-        return sentence.say("that is usual.");
-    };
-    let limit = |sentence: Sentence, name: &str, percent: f64| {
-        let sentence = sentence.number(name, percent.abs(), ("%", 0), None);
-        sentence.say(if percent < 0.0 { " larger right" } else { " larger left" })
-    };
-    let sentence = sentence.say("that is within what this model gives in ");
-    let sentence = sentence.count("people it is compared with", usual.people).say(" others, ");
-    let sentence = limit(sentence, "lower limit of the usual difference", *low).say(" to ");
-    limit(sentence, "upper limit of the usual difference", *high).say(".")
 }
 
 fn single(row: &StructureVolume, totals: &Totals) -> Sentence {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CineReport, UsualSides};
+use super::{CineReport, SideErrors};
 use crate::follow_up::{Change, ChangedLesions, Fate};
 use crate::identify::Identification;
 use crate::lesions::{FalseAlarms, Lesion, Summary};
@@ -241,12 +241,13 @@ pub struct PackFacts {
     /// measured.
     #[serde(default)]
     pub sides: Option<SideAgreement>,
-    /// What it gives for the sides of others; `None` where that was not measured.
+    /// How far they are off, by structure; `None` where that was not measured.
     #[serde(default)]
-    pub usual_sides: Option<UsualSides>,
+    pub side_errors: Option<SideErrors>,
 }
 
-/// Differences between the sides that reports of a pack name, against outlines drawn by hand.
+/// Differences between the sides that reports of a pack name, against outlines drawn by hand; of each
+/// scan by the pack's errors on the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SideAgreement {
     /// Scans that were looked at.

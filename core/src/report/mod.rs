@@ -55,7 +55,7 @@ pub use input::{
 pub use lesions::caution as lesion_caution;
 pub use manifest::RunManifest;
 pub use sentence::{Sentence, SentenceKind, Source, Value};
-pub use sides::UsualSides;
+pub use sides::SideErrors;
 pub use sums::Sum;
 pub use timeline::{Course, Timeline};
 pub use wording::{Wording, WordingCount};
@@ -109,9 +109,9 @@ pub struct Report {
     /// The second scan.
     #[serde(default)]
     pub comparison: Option<ComparisonFacts>,
-    /// What the pack gives for the sides of others.
+    /// How far the pack's differences between the sides are off.
     #[serde(default)]
-    pub usual_sides: Option<UsualSides>,
+    pub side_errors: Option<SideErrors>,
     /// What worded findings and impression, where that was not the program itself.
     #[serde(default)]
     pub worded_by: Option<PackFacts>,
@@ -136,7 +136,7 @@ impl Report {
         sections.extend(findings::findings(
             &input.structures,
             &totals,
-            input.pack.usual_sides.as_ref(),
+            input.pack.side_errors.as_ref(),
         ));
         sections.extend(heart::heart(input));
         sections.extend(lesions::lesions(input));
@@ -155,7 +155,7 @@ impl Report {
             lesions: input.lesions.clone(),
             heart: input.heart.clone(),
             comparison: input.comparison.clone(),
-            usual_sides: input.pack.usual_sides.clone(),
+            side_errors: input.pack.side_errors.clone(),
             worded_by: None,
         }
     }

@@ -7,25 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::{ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES};
 use crate::measure::{StructureVolume, base_name};
 
-/// What a pack gives for the asymmetry index of people who were not chosen for a difference: within
-/// this range a difference says as much of the pack as of the person.
+/// How many of a pack's mean absolute errors a difference must exceed the limit by: of a normal
+/// error, 2.06 of them (1.645 standard deviations) leave one in twenty to chance.
+const ERRORS: f64 = 2.0;
+
+/// How far a pack's asymmetry indices are from those of outlines drawn by hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct UsualSides {
-    /// People.
-    pub people: usize,
-    /// Lower and upper limit of the asymmetry index in percent (mean less and plus two standard
-    /// deviations), by structure.
-    pub percent: BTreeMap<String, [f64; 2]>,
+pub struct SideErrors {
+    /// Scans with outlines.
+    pub scans: usize,
+    /// Mean absolute error of the asymmetry index in percentage points, by structure.
+    pub points: BTreeMap<String, f64>,
 }
 
-impl UsualSides {
-    /// That of a pack's scores (`training.report.sides`); `None` where it was not measured.
+impl SideErrors {
+    /// That of a pack's scores (`training.report.truth --describe`); `None` where it was not
+    /// measured.
     pub fn of(scores: &serde_json::Value) -> Option<Self> {
-        serde_json::from_value(scores.get("usual_sides")?.clone()).ok()
+        serde_json::from_value(scores.get("side_errors")?.clone()).ok()
     }
 
-    fn holds(&self, name: &str, percent: f64) -> bool {
-        self.percent.get(name).is_some_and(|[low, high]| (low..=high).contains(&&percent))
+    /// Asymmetry index in percent from which a difference of this structure is named.
+    pub(super) fn limit(errors: Option<&Self>, row: &StructureVolume) -> f64 {
+        let points = errors.and_then(|errors| errors.points.get(base_name(&row.display_name)));
+        ASYMMETRY_NAMED_PERCENT + ERRORS * points.copied().unwrap_or(0.0).max(0.0)
     }
 }
 
@@ -38,8 +43,8 @@ pub(super) enum Difference {
     Even,
     /// In a structure below [`ASYMMETRY_SMALLEST_MILLILITRES`].
     Tiny,
-    /// As the pack gives it for others, too.
-    Usual,
+    /// Below the limit that the pack's error sets.
+    Unsure,
     /// Named.
     Named,
 }
@@ -48,17 +53,17 @@ pub(super) enum Difference {
 pub(super) fn difference(
     left: &StructureVolume,
     right: &StructureVolume,
-    usual: Option<&UsualSides>,
+    errors: Option<&SideErrors>,
 ) -> Option<Difference> {
-    let percent = left.asymmetry_percent?;
+    let percent = left.asymmetry_percent?.abs();
     Some(if left.edge_voxels + right.edge_voxels > 0 {
         Difference::Cut
-    } else if percent.abs() < ASYMMETRY_NAMED_PERCENT {
+    } else if percent < ASYMMETRY_NAMED_PERCENT {
         Difference::Even
     } else if left.millilitres.min(right.millilitres) < ASYMMETRY_SMALLEST_MILLILITRES {
         Difference::Tiny
-    } else if usual.is_some_and(|usual| usual.holds(base_name(&left.display_name), percent)) {
-        Difference::Usual
+    } else if percent < SideErrors::limit(errors, left) {
+        Difference::Unsure
     } else {
         Difference::Named
     })

@@ -342,22 +342,23 @@ fn differences_between_the_sides_come_with_how_often_they_were_there() {
 }
 
 #[test]
-fn a_difference_that_the_pack_gives_for_others_is_not_named() {
-    let usual = |high: f64| {
-        UsualSides::of(&serde_json::json!({ "usual_sides": {
-            "people": 48, "percent": { "hippocampus": [-8.0, high] },
+fn a_difference_within_the_pack_s_error_is_not_named() {
+    let errors = |points: f64| {
+        SideErrors::of(&serde_json::json!({ "side_errors": {
+            "scans": 8, "points": { "hippocampus": points },
         } }))
     };
-    assert_eq!(UsualSides::of(&serde_json::Value::Null), None);
+    assert_eq!(SideErrors::of(&serde_json::Value::Null), None);
     let mut given = input();
-    given.pack.usual_sides = usual(25.0);
+    // 22.2 % lie below 10 and twice 11.8.
+    given.pack.side_errors = errors(11.8);
     let report = Report::write(&given);
     let temporal = texts(&report, "findings_medial_temporal_lobe");
     assert!(
         temporal.contains(
             &"The left hippocampus measures 2.00 mL and the right 1.60 mL; the left is larger by \
-              22.2%, but that is within what this model gives in 48 others, 8% larger right to \
-              25% larger left."
+              22.2%, within the error of this model in this structure, in which it names a \
+              difference from 34%."
                 .to_owned()
         ),
         "{temporal:?}"
@@ -366,19 +367,22 @@ fn a_difference_that_the_pack_gives_for_others_is_not_named() {
     assert!(
         impression[1].starts_with("None of ")
             && impression[1].ends_with(
-                "by 10% or more, leaving out 1 that differs within what this model gives in 48 others."
+                "by 10% or more, leaving out 1 that differs within the error of this model."
             ),
         "{impression:?}"
     );
-    assert!(texts(&report, "method").join(" ").contains("two standard deviations"));
+    assert!(texts(&report, "method").join(" ").contains("twice the mean error of this model"));
     // The decoder has no words for it, and is not told that the sides are even.
     let told = Wording::told(&report);
     let claims: Vec<&wording::Claim> = told.iter().flat_map(|(_, claims)| claims).collect();
     assert!(!claims.iter().any(|claim| claim.name == "hippocampus" && claim.kind == "pair"));
     assert!(!claims.iter().any(|claim| claim.kind == "no_asymmetry"));
-    // Beyond the range it is named as ever.
-    given.pack.usual_sides = usual(20.0);
-    let impression = texts(&Report::write(&given), "impression");
+    // Beyond both it is named, with its own limit.
+    given.pack.side_errors = errors(5.0);
+    let report = Report::write(&given);
+    let temporal = texts(&report, "findings_medial_temporal_lobe");
+    assert!(temporal.iter().any(|text| text.contains("22.2%, beyond the 20% from which")));
+    let impression = texts(&report, "impression");
     assert!(impression[1].starts_with("The largest difference between the sides"));
 }
 

@@ -94,8 +94,11 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     })?;
     summary(&converted);
-    if let Some(scan) = &arguments.check {
-        compare(&mut converted, scan, arguments.device).await?;
+    match &arguments.check {
+        Some(scan) => compare(&mut converted, scan, arguments.device).await?,
+        None => eprintln!(
+            "prism: note: the features of int8 and f32 were not compared; --check SCAN does"
+        ),
     }
     let bytes = converted.pack.to_bytes()?;
     files::write(&arguments.output, &bytes)?;

@@ -106,7 +106,7 @@ pub fn input() -> ReportInput {
             note: "not the published PRISM weights".into(),
             trained_on: vec!["label maps".into(), "synthetic contrasts".into()],
             sides: None,
-            usual_sides: None,
+            side_errors: None,
         },
         device: DeviceFacts {
             kind: "GPU".into(),

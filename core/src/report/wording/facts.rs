@@ -9,7 +9,7 @@ use crate::measure::{Judgement, Measure, Region, StructureVolume, base_name};
 use crate::report::closing::quality_in_short;
 use crate::report::findings::{AT_EDGE, comparable, partner, sum};
 use crate::report::sentence::Source as Place;
-use crate::report::sides::{Difference, UsualSides, difference};
+use crate::report::sides::{Difference, SideErrors, difference};
 use crate::report::sums::keys;
 use crate::report::{ASYMMETRY_NAMED_PERCENT, Report, Section, Sentence};
 use crate::volume::Side;
@@ -177,7 +177,7 @@ fn with_value(section: &Section, name: &str, structure: Option<u8>) -> Option<us
 }
 
 fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<Fact<'a>> {
-    let usual = report.usual_sides.as_ref();
+    let errors = report.side_errors.as_ref();
     let mut facts = Vec::new();
     if region == Region::CerebralHemispheres && report.totals.found > 0 {
         facts.push(Fact {
@@ -203,7 +203,7 @@ fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<F
         match partner(row, &report.structures) {
             None => push(claim("single", name, "", ""), Source::Structure(row), plain),
             Some(right) if row.side == Some(Side::Left) && right.voxels > 0 => {
-                if let Some((side, size)) = compared(row, right, usual) {
+                if let Some((side, size)) = compared(row, right, errors) {
                     push(claim("pair", name, side, size), Source::Pair(row, right), plain);
                 }
             }
@@ -242,19 +242,19 @@ fn extent(lesion: &Lesion) -> &'static str {
     }
 }
 
-/// The larger side and how much larger it is, in words; `None` where that is no more than the pack
-/// gives for others, which the decoder has no words for.
+/// The larger side and how much larger it is, in words; `None` where that is within the pack's
+/// error, which the decoder has no words for.
 fn compared(
     left: &StructureVolume,
     right: &StructureVolume,
-    usual: Option<&UsualSides>,
+    errors: Option<&SideErrors>,
 ) -> Option<(&'static str, &'static str)> {
     let percent = left.asymmetry_percent?;
-    let size = match difference(left, right, usual)? {
+    let size = match difference(left, right, errors)? {
         Difference::Cut => return Some(("", "cut")),
         Difference::Even => return Some(("", "even")),
         Difference::Tiny => return Some(("", "tiny")),
-        Difference::Usual => return None,
+        Difference::Unsure => return None,
         Difference::Named if percent.abs() >= MARKED_PERCENT => "marked",
         Difference::Named if percent.abs() >= MODERATE_PERCENT => "moderate",
         Difference::Named => "mild",
@@ -297,7 +297,7 @@ fn impression<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
     let found = if totals.found == totals.structures { "all" } else { "some" };
     let plain = with_value(section, "structures found", None);
     push(claim("found", "", "", found), Source::Report(report), plain);
-    let usual = report.usual_sides.as_ref();
+    let errors = report.side_errors.as_ref();
     let mut compared_any = false;
     let mut unequal = 0;
     for left in report.structures.iter().filter(|row| row.side == Some(Side::Left)) {
@@ -306,7 +306,7 @@ fn impression<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
             continue;
         }
         compared_any = true;
-        let Some((side, size)) = compared(left, right, usual) else {
+        let Some((side, size)) = compared(left, right, errors) else {
             unequal += usize::from(left.asymmetry_percent.is_some());
             continue;
         };
