@@ -96,9 +96,13 @@ def with_torch(network, document: dict, scan: Path) -> np.ndarray:
     prepared = preprocess.prepare(volume, affine, document["preprocessing"], states_unit(scan))
     settings, mirrors = document["preprocessing"], document.get("mirrors", [])
     if document.get("one_organ"):
-        first = logits_of(network, prepared.input, settings)
-        prepared = preprocess.around(prepared, first.argmax(0), settings["window"]) or prepared
-    logits = mirrored(network, prepared.input, settings, mirrors)
+        logits = logits_of(network, prepared.input, settings)
+        closer = preprocess.around(prepared, logits.argmax(0), settings["window"])
+        if (logits.argmax(0) > 0).any() and (closer is not None or mirrors):
+            prepared = closer or prepared
+            logits = mirrored(network, prepared.input, settings, mirrors)
+    else:
+        logits = mirrored(network, prepared.input, settings, mirrors)
     return ids_of(document)[preprocess.to_scan_labels(softmax(logits), prepared)]
 
 

@@ -3,8 +3,8 @@
     python -m training.registry_trial target/debug/prism FOLDER
 
 FOLDER holds the unpacked source distributions cardiacmodelgenerator 0.1.9 (MIT; 83 slices of a heart, DICOM) and
-pyradiomics 3.1.0 (BSD; brain, breast, lung, NRRD). Every scan goes through `info`, `identify`, `segment` with the brain's
-and the heart's pack, a heart also through `cine`. What each says, and the volume of what it labels, is written into
+pyradiomics 3.1.0 (BSD; brain, breast, lung, NRRD). Every scan goes through `info`, `identify`, `segment` with the brain's,
+the heart's and the hippocampus's pack, a heart also through `cine`. What each says, and the volume of what it labels, is written into
 training/results/registry_trial.json; a file that a refused command left behind would be an error.
 """
 
@@ -56,12 +56,12 @@ def trial(command: Path, scan: Path) -> dict:
                 line += ["--pack", REPOSITORY / f"public/packs/{name}.safetensors"]
             row = run(*line)
             row.pop("out")
+            if row["exit"] and (labels.exists() or table.exists()):
+                raise RuntimeError(f"{scan}: refused, and a file was written")
             if table.exists():
                 with table.open(newline="") as file:
                     volumes = [float(r["volume_ml"]) for r in csv.DictReader(file)]
                 row["labelled_ml"] = round(sum(volumes), 2)
-            elif labels.exists():
-                raise RuntimeError(f"{scan}: labels without a table")
             result[f"segment, {name}"] = row
         if scan.is_dir():
             row = run(command, "cine", scan, "--pack", REPOSITORY / "public/packs/cardiac.safetensors")

@@ -166,10 +166,10 @@ def plain_impression(text: str) -> list[list[tuple]]:
         if match := re.match(r"(\d+) of (\d+) structures? (?:was|were) found", line):
             claim = ("found", "", "", "all" if match[1] == match[2] else "some", "")
         elif match := re.match(
-            r"The largest difference between the sides is in the (.+?): the (left|right) is larger by ([\d.]+)%", line
+            r"The largest difference between the sides.*? is in the (.+?): the (left|right) is larger by ([\d.]+)%", line
         ):
             claim = ("pair", match[1], match[2], size_word(float(match[3])), "")
-        elif line.startswith("None of ") and "differs between the sides" in line and "leaving out" not in line:
+        elif line.startswith("None of ") and "differs between the sides" in line and "beyond the error" not in line:
             claim = ("no_asymmetry", "", "", "", "")
         elif re.match(r"\d+ structures? reach(?:es)? the edge", line):
             claim = ("cuts", "", "", "", "")

@@ -153,7 +153,10 @@ impl Cine {
     pub fn facts(self) -> Option<HeartFacts> {
         let report = self.report().filter(|_| self.busy.with(Option::is_none))?;
         let card = self.model.get()?;
-        Some(HeartFacts::of(report, card.facts(), &card.scores))
+        let mut facts = HeartFacts::of(report, card.facts(), &card.scores);
+        let unlike = self.phases.with(|phases| phases.as_ref()?.facts.unlike.clone());
+        facts.cautions.extend(unlike);
+        Some(facts)
     }
 
     /// The phases and what was measured of them; `None` before there are any.

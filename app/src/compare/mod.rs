@@ -192,6 +192,7 @@ impl Compare {
             changes: rows.map(|rows| rows.into_iter().map(ChangeFacts::from).collect()),
             earlier: false,
             atlas: self.atlas.get(),
+            unit_assumed: self.unit_assumed.get(),
             lesions: self
                 .findings
                 .get()

@@ -48,12 +48,13 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Those of a table; `None` where it does not name both.
+    /// Those of a table; `None` where it does not name each once.
     pub fn of(table: &LabelTable) -> Option<Self> {
         let named = |part: &str| {
             let fits = |name: &str| name.contains("hippocampus") && name.contains(part);
-            let label = table.labels.iter().find(|label| fits(&label.name.to_lowercase()))?;
-            Some(label.index)
+            let mut labels = table.labels.iter().filter(|l| fits(&l.name.to_lowercase()));
+            // A pack of both sides has two of each.
+            labels.next().filter(|_| labels.next().is_none()).map(|label| label.index)
         };
         Some(Self { anterior: named("anterior")?, posterior: named("posterior")? })
     }

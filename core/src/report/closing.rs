@@ -112,8 +112,10 @@ pub(super) fn impression(input: &ReportInput, totals: &Totals) -> Section {
     } else {
         sentences.push(found(totals));
         let errors = input.pack.side_errors.as_ref();
-        if let Some(sides) = sides(&input.structures, errors) {
+        let (sides, unsure) = sides(&input.structures, errors);
+        if let Some(sides) = sides {
             sentences.push(sides);
+            sentences.extend(unsure);
             sentences.extend(input.pack.sides.map(reliance));
         }
         if totals.cut > 0 {
@@ -163,8 +165,12 @@ fn found(totals: &Totals) -> Sentence {
     }
 }
 
-/// Pairs beyond the limit, the largest difference first; or that there is none.
-fn sides(rows: &[StructureVolume], errors: Option<&SideErrors>) -> Option<Sentence> {
+/// Pairs beyond the limit, the largest difference first, or that there is none; and how many differ
+/// by no more than the pack's error allows.
+fn sides(
+    rows: &[StructureVolume],
+    errors: Option<&SideErrors>,
+) -> (Option<Sentence>, Option<Sentence>) {
     let mut pairs: Vec<(&StructureVolume, &StructureVolume, f64, Difference)> = rows
         .iter()
         .filter(|row| row.side == Some(Side::Left))
@@ -177,10 +183,11 @@ fn sides(rows: &[StructureVolume], errors: Option<&SideErrors>) -> Option<Senten
         })
         .collect();
     if pairs.is_empty() {
-        return None;
+        return (None, None);
     }
     let compared = pairs.len();
     let unsure = pairs.iter().filter(|pair| pair.3 == Difference::Unsure).count();
+    let beyond = if unsure > 0 { " beyond the error of this model" } else { "" };
     pairs.retain(|pair| pair.3 == Difference::Named);
     pairs.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
     let limit =
@@ -192,13 +199,16 @@ fn sides(rows: &[StructureVolume], errors: Option<&SideErrors>) -> Option<Senten
             .count("pairs compared", compared)
             .say(plural(compared, " pair", " pairs"))
             .say(" of structures differs between the sides by ");
-        return Some(within_error(limit(sentence).say(" or more"), unsure).say("."));
+        let sentence = limit(sentence).say(" or more").say(beyond).say(".");
+        return (Some(sentence), within_error(unsure));
     };
     let larger = if asymmetry > 0.0 { left } else { right };
     let sentence = Sentence::new()
         .about(larger.index)
         .attention()
-        .say("The largest difference between the sides is in the ")
+        .say("The largest difference between the sides")
+        .say(beyond)
+        .say(" is in the ")
         .say(crate::measure::base_name(&left.display_name))
         .say(if asymmetry > 0.0 { ": the left is larger by " } else { ": the right is larger by " })
         .percent("asymmetry index", asymmetry, Some(larger.index))
@@ -209,27 +219,26 @@ fn sides(rows: &[StructureVolume], errors: Option<&SideErrors>) -> Option<Senten
         .say(" right)");
     let others: Vec<&str> =
         pairs[1..].iter().map(|pair| crate::measure::base_name(&pair.0.display_name)).collect();
-    let sentence = if !others.is_empty() {
-        let sentence = limit(sentence.say("; the limit of "));
-        sentence.say(" is also reached by: ").say(&list(&others))
-    } else if unsure > 0 {
-        limit(sentence.say("; no other pair is named by the limit of "))
-    } else {
-        limit(sentence.say("; no other pair reaches the limit of "))
+    let sentence = match (others.is_empty(), unsure > 0) {
+        (true, true) => sentence.say("; no other pair is beyond it."),
+        (true, false) => limit(sentence.say("; no other pair reaches the limit of ")).say("."),
+        (false, true) => sentence.say("; beyond it are also: ").say(&list(&others)).say("."),
+        (false, false) => {
+            let sentence = limit(sentence.say("; the limit of "));
+            sentence.say(" is also reached by: ").say(&list(&others)).say(".")
+        }
     };
-    Some(within_error(sentence, unsure).say("."))
+    (Some(sentence), within_error(unsure))
 }
 
-/// Adds how many pairs differ by no more than the pack's error allows.
-fn within_error(sentence: Sentence, pairs: usize) -> Sentence {
-    if pairs == 0 {
-        return sentence;
-    }
-    sentence
-        .say(", leaving out ")
-        .count("pairs that differ within the model's error", pairs)
-        .say(plural(pairs, " that differs", " that differ"))
-        .say(" within the error of this model")
+/// How many pairs differ by no more than the pack's error allows; a sentence of its own, which stays
+/// where others are worded anew.
+fn within_error(pairs: usize) -> Option<Sentence> {
+    let sentence = Sentence::new().leads_to(Source::Structures);
+    let sentence = sentence.count("pairs that differ within the model's error", pairs);
+    let sentence = sentence.say(plural(pairs, " pair differs", " pairs differ")).say(" by ");
+    let sentence = sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
+    (pairs > 0).then(|| sentence.say(" or more, but within the error of this model."))
 }
 
 /// How often what [`sides`] names was there.

@@ -187,17 +187,18 @@ fn pair(left: &StructureVolume, right: &StructureVolume, errors: Option<&SideErr
         .say(if asymmetry > 0.0 { "; the left is larger by " } else { "; the right is larger by " })
         .percent("asymmetry index", asymmetry, Some(larger.index));
     let limit = SideErrors::limit(errors, left);
+    let decimals = usize::from(limit.fract() != 0.0);
     match difference {
         Difference::Even | Difference::Cut => sentence.say("."),
         Difference::Tiny => sentence.say(", which says little in a structure this small."),
         Difference::Unsure => sentence
             .say(", within the error of this model in this structure, in which it names a difference from ")
-            .number("limit from which a difference is named", limit, ("%", 0), None)
+            .number("limit from which a difference is named", limit, ("%", decimals), None)
             .say("."),
         Difference::Named => sentence
             .attention()
             .say(", beyond the ")
-            .number("limit from which a difference is named", limit, ("%", 0), None)
+            .number("limit from which a difference is named", limit, ("%", decimals), None)
             .say(" from which this report names a difference."),
     }
 }

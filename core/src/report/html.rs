@@ -65,6 +65,11 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// Head of a column of numbers with its unit.
+fn column(name: &str, of: &str, assumed: bool) -> String {
+    if assumed { format!("{name}, {}", unit(of, true)) } else { format!("{name} ({of})") }
+}
+
 impl Report {
     /// The page. `pictures` are embedded; files that are not PNG are left out.
     pub fn to_html(&self, pictures: &[Picture]) -> String {
@@ -220,11 +225,7 @@ impl Report {
 
     /// Heading of a column, which says where the unit is assumed.
     fn column(&self, name: &str, of: &str) -> String {
-        if self.unit_assumed {
-            format!("{name}, {}", unit(of, true))
-        } else {
-            format!("{name} ({of})")
-        }
+        column(name, of, self.unit_assumed)
     }
 
     fn push_function(&self, html: &mut String) {
@@ -256,8 +257,9 @@ impl Report {
         let changes = facts.changes.as_deref().filter(|changes| !changes.is_empty());
         let Some(changes) = changes else { return };
         let [first, last] = comparison::scans(facts);
+        let assumed = self.unit_assumed || facts.unit_assumed;
         let columns: String = [first, last, "Change", "Interval"]
-            .map(|name| format!("<th class=\"n\">{}</th>", self.column(name, "mL")))
+            .map(|name| format!("<th class=\"n\">{}</th>", column(name, "mL", assumed)))
             .concat();
         html.push_str(&format!(
             "<section id=\"changes\">\n<h2>Change {}</h2>\n<table>\n<thead><tr>\

@@ -156,6 +156,9 @@ pub struct ComparisonFacts {
     pub changes: Option<Vec<ChangeFacts>>,
     /// Whether the second scan is an atlas, which is nobody's head.
     pub atlas: bool,
+    /// Whether the size of a scan's voxels is assumed, as its file does not state it or its unit.
+    #[serde(default)]
+    pub unit_assumed: bool,
     /// Lesions that changed between the scans; `None` where they were not looked for.
     #[serde(default)]
     pub lesions: Option<LesionChangeFacts>,

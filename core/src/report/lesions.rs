@@ -22,7 +22,8 @@ fn found(facts: &LesionFacts) -> Vec<Sentence> {
     let mut sentences = vec![sum(facts)];
     sentences.extend(kinds(facts));
     sentences.extend(places(&facts.lesions));
-    sentences.extend(facts.lesions.iter().take(TOLD).map(one));
+    let several = facts.summary.sequences > 1;
+    sentences.extend(facts.lesions.iter().take(TOLD).map(|lesion| one(lesion, several)));
     let rest = facts.lesions.get(TOLD..).unwrap_or_default();
     if !rest.is_empty() {
         let millilitres = rest.iter().map(|lesion| lesion.millilitres).sum();
@@ -112,8 +113,8 @@ fn places(lesions: &[Lesion]) -> Option<Sentence> {
     Some(sentence.say("."))
 }
 
-/// A lesion: how large, where, how sure.
-fn one(lesion: &Lesion) -> Sentence {
+/// A lesion: how large, where, its signal (in the first one of `several` sequences), how sure.
+fn one(lesion: &Lesion, several: bool) -> Sentence {
     let sentence = Sentence::new()
         .leads_to(Source::Lesion(lesion.number))
         .say("Mark ")
@@ -133,7 +134,11 @@ fn one(lesion: &Lesion) -> Sentence {
     let sentence =
         if place.is_empty() { sentence } else { sentence.say(", ").say(&place.join(" ")) };
     let sentence = match lesion.signal {
-        Some(signal) => sentence.say(", ").say(signal.words()),
+        Some(signal) => sentence.say(", ").say(signal.words()).say(if several {
+            " in the first sequence"
+        } else {
+            ""
+        }),
         None => sentence,
     };
     sentence

@@ -30,7 +30,9 @@ impl SideErrors {
     /// Asymmetry index in percent from which a difference of this structure is named.
     pub(super) fn limit(errors: Option<&Self>, row: &StructureVolume) -> f64 {
         let points = errors.and_then(|errors| errors.points.get(base_name(&row.display_name)));
-        ASYMMETRY_NAMED_PERCENT + ERRORS * points.copied().unwrap_or(0.0).max(0.0)
+        let limit = ASYMMETRY_NAMED_PERCENT + ERRORS * points.copied().unwrap_or(0.0).max(0.0);
+        // As it is printed.
+        (10.0 * limit).round() / 10.0
     }
 }
 

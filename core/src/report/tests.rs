@@ -358,7 +358,7 @@ fn a_difference_within_the_pack_s_error_is_not_named() {
         temporal.contains(
             &"The left hippocampus measures 2.00 mL and the right 1.60 mL; the left is larger by \
               22.2%, within the error of this model in this structure, in which it names a \
-              difference from 34%."
+              difference from 33.6%."
                 .to_owned()
         ),
         "{temporal:?}"
@@ -366,11 +366,10 @@ fn a_difference_within_the_pack_s_error_is_not_named() {
     let impression = texts(&report, "impression");
     assert!(
         impression[1].starts_with("None of ")
-            && impression[1].ends_with(
-                "by 10% or more, leaving out 1 that differs within the error of this model."
-            ),
+            && impression[1].ends_with("by 10% or more beyond the error of this model."),
         "{impression:?}"
     );
+    assert_eq!(impression[2], "1 pair differs by 10% or more, but within the error of this model.");
     assert!(texts(&report, "method").join(" ").contains("twice the mean error of this model"));
     // The decoder has no words for it, and is not told that the sides are even.
     let told = Wording::told(&report);
@@ -719,8 +718,8 @@ fn a_lesion_is_told_with_its_grey() {
     let told = texts(&report, "findings_lesions");
     let white = "cerebral white matter";
     for (sentence, expected) in told[3..6].iter().zip([
-        format!("in the left {white}, brighter than its surroundings (probability 75.0%)."),
-        format!("in the right {white}, darker than its surroundings (probability 75.0%)."),
+        format!("in the left {white}, brighter than its surroundings in the first sequence (probability 75.0%)."),
+        format!("in the right {white}, darker than its surroundings in the first sequence (probability 75.0%)."),
         format!("in the left {white} (probability 75.0%)."),
     ]) {
         assert!(sentence.ends_with(&expected), "{sentence}");

@@ -111,7 +111,8 @@ impl Report {
         let changes = facts.changes.as_deref().filter(|changes| !changes.is_empty());
         let Some(changes) = changes else { return };
         let [first, last] = comparison::scans(facts);
-        heading(text, &format!("Change {}", comparison::until(facts)), self.unit_assumed);
+        let assumed = self.unit_assumed || facts.unit_assumed;
+        heading(text, &format!("Change {}", comparison::until(facts)), assumed);
         text.push_str(&format!(
             "{:<34} {:>9} {:>9} {:>9} {:>9}\n",
             "Structure (mL)", first, last, "Change", "Interval"

@@ -94,11 +94,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     })?;
     summary(&converted);
-    match &arguments.check {
-        Some(scan) => compare(&mut converted, scan, arguments.device).await?,
-        None => eprintln!(
-            "prism: note: the features of int8 and f32 were not compared; --check SCAN does"
-        ),
+    if let Some(scan) = &arguments.check {
+        compare(&mut converted, scan, arguments.device).await?;
     }
     let bytes = converted.pack.to_bytes()?;
     files::write(&arguments.output, &bytes)?;
@@ -108,6 +105,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         converted.pack.parameters(),
         bytes.len() as f64 / 1e6
     );
+    if arguments.check.is_none() {
+        eprintln!("prism: note: the features of int8 and f32 were not compared; --check SCAN does");
+    }
     if arguments.licence.is_none() {
         eprintln!("prism: note: no --licence was given; the pack says \"not stated\"");
     }

@@ -131,7 +131,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &arguments.report {
         let device = (&opened.report, open_seconds);
         let alone = alone(&later, with, heads.as_ref(), device, &started).await?;
-        let comparison = Some(comparison(&summary, lesions.as_ref()));
+        let unit_assumed = !baseline.series.unit_stated;
+        let comparison = Some(comparison(&summary, lesions.as_ref(), unit_assumed));
         let input = ReportInput { comparison, ..alone };
         report::write(path, &Report::write(&input), &input)?;
     }
@@ -186,7 +187,11 @@ async fn alone(
 }
 
 /// What the report of the later scan says of the earlier one.
-fn comparison(summary: &Summary, lesions: Option<&LesionChange>) -> ComparisonFacts {
+fn comparison(
+    summary: &Summary,
+    lesions: Option<&LesionChange>,
+    unit_assumed: bool,
+) -> ComparisonFacts {
     let changes = summary.changes.iter().cloned().map(|change| {
         let mut facts = ChangeFacts::from(change);
         // The scan of the report goes first.
@@ -200,6 +205,7 @@ fn comparison(summary: &Summary, lesions: Option<&LesionChange>) -> ComparisonFa
         earlier: true,
         changes: Some(changes.collect()),
         atlas: false,
+        unit_assumed,
         lesions: lesions.map(told),
     }
 }
@@ -293,7 +299,7 @@ mod tests {
             lesions: None,
             local_noise_percent: None,
         };
-        let facts = comparison(&summary, None);
+        let facts = comparison(&summary, None, false);
         assert!(facts.earlier && facts.years == Some(2.0));
         let changes = facts.changes.unwrap_or_default();
         assert_eq!(changes[0].millilitres, [1.5, 2.0]);

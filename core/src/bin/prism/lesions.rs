@@ -87,6 +87,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             summary.evidence_ml
         );
     }
+    let first = if summary.sequences > 1 { " in the first sequence" } else { "" };
     for lesion in &found.lesions {
         println!(
             "{:>3}  {}, {:.2} mL, {:.0} mm, {}{}{}",
@@ -96,7 +97,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             lesion.diameter_mm,
             lesion.place.words(),
             lesion.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default(),
-            lesion.signal.map(|signal| format!(", {}", signal.words())).unwrap_or_default(),
+            lesion.signal.map(|signal| format!(", {}{first}", signal.words())).unwrap_or_default(),
         );
     }
     println!("{}", lesion_caution(false_alarms).text);

@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Also say what the scan shows and whether the pack fits, by the same pass of its encoder
     #[arg(long)]
     identify: bool,
-    /// Give labels although the scan is none for the pack
+    /// Give labels although the scan is none for the pack, or what was found is unlike its organ
     #[arg(long)]
     anyway: bool,
     /// Also write the network's logits (safetensors), to compare with a reference
@@ -93,7 +93,8 @@ impl Finished {
         }
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
-            check_stack(scan.volume.dims, &scan.volume.affine)?;
+            let found = check_stack(scan.volume.dims, &scan.volume.affine);
+            believe(found, anyway)?;
         }
         let work = async |model: &Prism| {
             let (mut pooled, mut encoded) = (Vec::new(), None);
@@ -114,10 +115,10 @@ impl Finished {
             eprintln!("prism: note: {line}");
         }
         if let Some(chambers) = chambers {
-            check_labels(&segmentation.labels, chambers)?;
+            believe(check_labels(&segmentation.labels, chambers), anyway)?;
         }
         if let Some(parts) = hippocampus::Parts::of(&pack.info.labels) {
-            hippocampus::check_labels(&segmentation.labels, parts)?;
+            believe(hippocampus::check_labels(&segmentation.labels, parts), anyway)?;
         }
         let identification = match &heads {
             None => None,
@@ -181,6 +182,17 @@ fn judge(route: &Route, told: Option<&str>, anyway: bool) -> Result<(), String> 
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// An error where what was found is no organ of the pack, a note where labels are wanted `anyway`.
+fn believe<E: Error + 'static>(found: Result<(), E>, anyway: bool) -> Result<(), Box<dyn Error>> {
+    match found {
+        Err(error) if anyway => {
+            eprintln!("prism: note: do not trust these labels: {error}");
+            Ok(())
+        }
+        found => Ok(found?),
     }
 }
 

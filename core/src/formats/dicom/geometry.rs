@@ -196,7 +196,7 @@ fn telling(positions: &[Vec<Frame>]) -> Option<[bool; 5]> {
 }
 
 /// Of positions with differently many frames, leaves the moments that have an image at each;
-/// where there is none, the one that has most, if that is more than half. Frames that nothing
+/// where there is none, the one that has most, if it lacks one or a tenth at most. Frames that nothing
 /// tells apart stay.
 fn keep_complete(positions: &mut Vec<Vec<Frame>>) {
     let Some(parts) = telling(positions) else { return };
@@ -208,7 +208,8 @@ fn keep_complete(positions: &mut Vec<Vec<Frame>>) {
     if most < positions.len() {
         let mut moments = positions.iter().flatten().map(|frame| moment(frame, parts));
         let fullest = moments.find(|moment| counts[moment] == most);
-        if 2 * most <= positions.len() {
+        // Else slices would be lost that were merely numbered otherwise.
+        if most + 1 < positions.len() && 10 * most < 9 * positions.len() {
             return;
         }
         counts.retain(|moment, _| Some(moment) == fullest.as_ref());

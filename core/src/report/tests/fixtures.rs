@@ -211,6 +211,7 @@ pub fn second_scan() -> ComparisonFacts {
     ComparisonFacts {
         years: Some(2.0),
         earlier: false,
+        unit_assumed: false,
         changes: Some(vec![
             change(3, "left hippocampus", 1.5, true),
             change(4, "right hippocampus", 1.9, false),

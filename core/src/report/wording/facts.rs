@@ -221,7 +221,9 @@ fn of_region<'a>(report: &'a Report, section: &Section, region: Region) -> Vec<F
 
 /// The largest lesion of a structure whose grey differs from what is around it.
 fn focus<'a>(report: &'a Report, row: &StructureVolume) -> Option<Fact<'a>> {
-    let lesions = report.lesions.iter().flat_map(|facts| &facts.lesions);
+    // Of several sequences the signal is the first one's, which the decoder has no words for.
+    let single = report.lesions.iter().filter(|facts| facts.summary.sequences == 1);
+    let lesions = single.flat_map(|facts| &facts.lesions);
     let (lesion, signal) = lesions
         .filter(|lesion| lesion.region.as_deref() == Some(row.display_name.as_str()))
         .find_map(|lesion| Some((lesion, lesion.signal?)))?;
