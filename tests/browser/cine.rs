@@ -230,11 +230,14 @@ pub fn a_heartbeat_that_is_opened_finds_its_pack_and_is_led_to_its_phases(stage:
     let chosen = remembered();
     page.choose("device-choice", "cpu");
     page.choose_files("file-input", &[heartbeat(&stage.folder)]);
+    // It goes away by itself, maybe before the run ends.
+    page.wait_until("the way to the phases", TIMEOUT, &|page| {
+        let notices = page.texts("notice");
+        notices.contains("4 phases") && notices.contains("under Cine")
+    });
     page.wait_for_state("done", TIMEOUT);
     // What this scan was routed to is nobody's choice for the next visit.
     assert_eq!(remembered(), chosen);
-    let notices = page.texts("notice");
-    assert!(notices.contains("4 phases") && notices.contains("under Cine"), "{notices}");
     page.click("#tab-scan");
     page.wait_until("what the image shows", PATIENCE, &|page| page.has("identified"));
     assert_eq!(page.attribute("identified", "data-body-part"), "heart");
