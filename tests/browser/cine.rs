@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::reading::{assert_content, pane};
 
 /// How long all phases may take on two shared cores.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Voxels along x, y, z, and their spacing.
 const DIMS: [usize; 3] = [128, 128, 8];
@@ -260,7 +260,8 @@ pub fn measuring_phases_is_cancelled_and_goes_on_later(stage: &Stage) {
     page.wait_until("the end of it", PATIENCE, &|page| !page.has("cine-cancel"));
     let took = start.elapsed();
     println!("  cancelled in {:.2} s", took.as_secs_f64());
-    assert!(took < Duration::from_millis(1_500), "it took {took:?}");
+    // A third of a second alone; two cases share two cores. A phase takes a quarter of a minute.
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
     assert_ne!(page.attribute("cine", "data-measured"), "4");
     page.click("cine-measure");
     page.wait_until("all phases", TIMEOUT, &|page| page.attribute("cine", "data-measured") == "4");
