@@ -152,7 +152,6 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
         measure = partial(lesion_loss.dice_cross_entropy, emphasis=config["emphasis"])
     dice, entropy = measure(logits, target[index], weight)
     loss = config["dice_weight"] * dice + entropy
-    parts = {"dice": dice.item(), "entropy": entropy.item()}
     for share, values, name in ((0.3, half, "target_half"), (0.15, quarter, "target_quarter")):
         small = batch[name].reshape(-1).to(device)
         sure = batch.get(name.replace("target", "certainty"), torch.ones(small.numel()))
@@ -160,6 +159,7 @@ def training_loss(network, auxiliary, batch: dict, config: dict, generator, devi
             values, small, sure.reshape(-1).to(device)
         )
         loss = loss + share * (config["dice_weight"] * small_dice + small_entropy)
+    parts = {"dice": dice.item(), "entropy": entropy.item()}
     if "contrast" in batch:
         contrast = functional.cross_entropy(
             network.heads["contrast"](features["vectors"]["sequence"]).float(),

@@ -1,6 +1,6 @@
 //! Image quality, impression and method.
 
-use super::findings::{partner, sum};
+use super::findings::{comparable, partner, sum};
 use super::sentence::{Sentence, Source, list, plural, separator};
 use super::sides::{Difference, SideErrors, difference};
 use super::sums::keys;
@@ -177,9 +177,8 @@ fn sides(
         .filter_map(|left| {
             let right = partner(left, rows)?;
             let difference = difference(left, right, errors)?;
-            let small = left.millilitres.min(right.millilitres) < ASYMMETRY_SMALLEST_MILLILITRES;
-            let compared = difference != Difference::Cut && !small;
-            compared.then_some((left, right, left.asymmetry_percent?, difference))
+            let pair = (left, right, left.asymmetry_percent?, difference);
+            comparable(left, right).then_some(pair)
         })
         .collect();
     if pairs.is_empty() {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ASYMMETRY_NAMED_PERCENT, ASYMMETRY_SMALLEST_MILLILITRES};
+use super::ASYMMETRY_NAMED_PERCENT;
+use super::findings::comparable;
 use crate::measure::{StructureVolume, base_name};
 
 /// How many of a pack's mean absolute errors a difference must exceed the limit by: of a normal
@@ -43,7 +44,7 @@ pub(super) enum Difference {
     Cut,
     /// Below [`ASYMMETRY_NAMED_PERCENT`].
     Even,
-    /// In a structure below [`ASYMMETRY_SMALLEST_MILLILITRES`].
+    /// In a structure that is too small to be compared ([`comparable`]).
     Tiny,
     /// Below the limit that the pack's error sets.
     Unsure,
@@ -62,7 +63,7 @@ pub(super) fn difference(
         Difference::Cut
     } else if percent < ASYMMETRY_NAMED_PERCENT {
         Difference::Even
-    } else if left.millilitres.min(right.millilitres) < ASYMMETRY_SMALLEST_MILLILITRES {
+    } else if !comparable(left, right) {
         Difference::Tiny
     } else if percent < SideErrors::limit(errors, left) {
         Difference::Unsure
