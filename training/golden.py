@@ -4,7 +4,8 @@
 
 Writes tests/golden/model/tiny.safetensors (a small pack with seeded random weights),
 tiny_io.safetensors (an input and every named output, computed from the dequantised weights), fused.safetensors
-(two sequences and the probabilities of both together), windows.safetensors (a scan in several windows, blended by
+(two sequences and the probabilities of both together), self_test.safetensors (answers that every device must give before
+it runs anything, core/src/pipeline/self_test), windows.safetensors (a scan in several windows, blended by
 MONAI) and tests/golden/preprocess/anisotropic.safetensors (a tilted, anisotropic volume and each step's result),
 slices.safetensors (thick oblique slices).
 """
@@ -23,6 +24,7 @@ from safetensors.numpy import save_file
 from scipy import ndimage
 
 from training import pack, preprocess
+from training.golden_swin import fill, noise
 from training.lesions.fused import decode
 from training.model import HeadConfig, Network, NetworkConfig
 from training.paths import REPOSITORY
@@ -125,6 +127,16 @@ def write_fused(folder: Path) -> None:
     tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     about = "2 mm; axes [sequence or class, x, y, z]; probabilities at voxels 0, 2, 4 ... of each axis"
     write_file(tensors, folder / "fused.safetensors", {"about": about})
+
+
+def write_self_test(folder: Path) -> None:
+    """Logits of the tiny network with weights and an input that are hashes, so that no file need hold them."""
+    network = fill(tiny_network())
+    with torch.no_grad():
+        logits = network(torch.from_numpy(noise("input", (1, 1, 32, 48, 32))).double())["heads"]["segmentation"]
+    tensors = {"logits.every4": np.ascontiguousarray(logits.float().numpy()[:, :, ::4, ::4, ::4])}
+    about = "axes [batch, classes, x, y, z]; voxels 0, 4, 8 ... of each axis"
+    write_file(tensors, folder / "self_test.safetensors", {"about": about})
 
 
 def write_windows(folder: Path) -> None:
@@ -246,6 +258,7 @@ def main() -> None:
     write_model(arguments.out / "model")
     write_fused(arguments.out / "model")
     write_windows(arguments.out / "model")
+    write_self_test(arguments.out / "model")
     write_preprocess(arguments.out / "preprocess")
     write_slices(arguments.out / "preprocess")
 
