@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training import resumed
 from training.identification import rows, scans
 from training.labels import BRAIN_IDS
 from training.paths import REPOSITORY, cache_folder, data_folder
@@ -129,8 +130,8 @@ class GaussianProcess:
                 alpha = inverse @ (y - self.centre)
                 errors = alpha / np.diag(inverse)
                 if (score := float((errors**2).mean())) < best[0]:
-                    best = (score, length, alpha, errors)
-        _, self.length, self.alpha, self.errors = best
+                    best = (score, length, noise, alpha, errors)
+        _, self.length, self.noise, self.alpha, self.errors = best
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         z = (x - self.mean) / self.deviation
@@ -197,6 +198,12 @@ def cautions(results: dict) -> dict[str, str]:
     }  # fmt: skip
 
 
+def encoder_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of the pack whose vectors lie in a folder, which its beginning names; the name alone of another."""
+    known = resumed.digests("brain")
+    return known if folder.name == known["brain"][:12] else {"brain": folder.name}
+
+
 def scans_of(data: Path) -> list[scans.Scan]:
     """The scans of the people."""
     return [scan for scan in scans.of_data(data) if scan.data_set == "t1_wholehead"]
@@ -238,7 +245,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    table = rows.load(arguments.features or rows.newest(arguments.cache))
+    folder = arguments.features or rows.newest(arguments.cache)
+    table = rows.load(folder)
     table = table.where((table.known["data_set"] == "t1_wholehead") & (table.known["variant"] == ""))
     who = people(arguments.data)
     order = [int(np.flatnonzero(table.known["subject"] == name)[0]) for name in who.names]
@@ -256,7 +264,10 @@ def main() -> None:
                 "MAE at 1 mm, at 2 mm": [round(float(np.abs(who.age - given)[who.coarse == c].mean()), 2) for c in (False, True)],
                 "MAE when fitted at the other spacing": round(float(np.abs(who.age - left_out(model, values, who.age, who.coarse)[0]).mean()), 2),
             }  # fmt: skip
-        sexes[f"ridge, {name}"] = class_scores(who.male, left_out(Ridge, values, who.male.astype(float))[0])
+        male = who.male.astype(float)
+        sexes[f"ridge, {name}"] = class_scores(who.male, left_out(Ridge, values, male)[0]) | {
+            "fitted at the other spacing": class_scores(who.male, left_out(Ridge, values, male, who.coarse)[0]),
+        }
     coarse = who.coarse.astype(float)
     leak = {f"AUC of the spacing from {name}": round(auc(who.coarse, left_out(Ridge, v, coarse)[0]), 3) for name, v in x.items()}
     leak["AUC of the spacing from age alone"] = round(auc(who.coarse, who.age), 3)
@@ -265,6 +276,7 @@ def main() -> None:
     ]
     leak["men at 1 mm, at 2 mm"] = [f"{int(who.male[who.coarse == c].sum())} of {int((who.coarse == c).sum())}" for c in (False, True)]
     result = {
+        "command": "python -m training.estimate", "commit": resumed.commit(), "packs": encoder_of(folder),
         "people": len(who.names), "ages": [float(who.age.min()), float(who.age.max())],
         "women, men": [int((~who.male).sum()), int(who.male.sum())], "depressed": int(who.depressed.sum()),
         "age": ages, "sex": sexes, "spacing": leak,

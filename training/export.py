@@ -16,16 +16,29 @@ import torch
 from safetensors.torch import save_file
 
 from training import labelled, labels, pack, preprocess
+from training.lesions import samples
 from training.model import Network
 from training.paths import REPOSITORY, runs_folder
 from training.prepare import PREPROCESSING
 from training.train import brain_network
 
-LABEL_MAPS = {
-    "name": "SynthSeg training label maps (20 whole heads) and intensity priors", "licence": "Apache-2.0",
-}  # fmt: skip
-HEADS = {"name": "OpenNeuro ds002748, 48 T1w heads with labels predicted by the first phase", "licence": "CC0"}
+DRAWN, REAL = 20, 48
 NOTE = "Prism's own weights, {}; not the published PRISM weights"
+
+
+def anatomies(drawn: int = DRAWN, real: int = REAL) -> list[dict]:
+    """Label maps and heads with predicted labels, so many of each."""
+    of = lambda count, whole: f"{count}" if count == whole else f"{count} of {whole}"  # noqa: E731
+    return [
+        {
+            "name": f"SynthSeg training label maps ({of(drawn, DRAWN)} whole heads) and intensity priors",
+            "licence": "Apache-2.0",
+        },
+        {
+            "name": f"OpenNeuro ds002748, {of(real, REAL)} T1w heads with labels predicted by the first phase",
+            "licence": "CC0",
+        },
+    ]
 
 
 def commit() -> str:
@@ -38,16 +51,20 @@ def commit() -> str:
 def task_description(settings: dict) -> dict:
     """Name, title, preprocessing, labels and data of the run's task."""
     if settings.get("task") == "lesions":
-        painted = "trained on lesions painted into label maps and real T1w heads, starting from the brain pack"
+        painted = (
+            "trained on lesions painted into label maps and real T1w heads, starting from the brain pack, "
+            f"which was trained on all {DRAWN} and {REAL} of them"
+        )
         return {
             **task_description({**settings, "task": "labelled"}),
-            "data": [LABEL_MAPS, HEADS],
+            "data": anatomies(*(len(range(*part.indices(whole))) for part, whole in
+                                ((samples.DRAWN, DRAWN), (samples.REAL, REAL)))),
             "note": NOTE.format(painted),
         }
     if settings.get("task") == "labelled":
         rows = zip(settings["labels"], settings["colors"])
         begin = "starting from the brain pack's encoder" if settings.get("start_from") else "from scratch"
-        before = [LABEL_MAPS, HEADS] if settings.get("start_from") else []
+        before = anatomies() if settings.get("start_from") else []
         preprocessing = dict(settings["preprocessing"])
         wanted = preprocessing["spacing_mm"]
         preprocessing["spacing_mm"] = [None if preprocess.is_native(want) else want for want in wanted]
@@ -72,7 +89,7 @@ def task_description(settings: dict) -> dict:
         "preprocessing": PREPROCESSING,
         "labels": labels.label_table(),
         "fits": {"body_part": ["head"], "extent_mm": [90, 1000]},
-        "data": [LABEL_MAPS, HEADS] if real else [LABEL_MAPS],
+        "data": anatomies() if real else anatomies()[:1],
         "note": NOTE.format(
             "trained from scratch on synthetic scans" + (", then on real ones as well" if real else "")
         ),

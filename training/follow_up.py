@@ -13,7 +13,8 @@ another pack. `--only lesions retest` does some of its parts, which have the nam
   error, false changes on the right; the same for a single segmentation of each scan.
 - Lesions (ms_longitudinal): the mask of new, larger and shrunken lesions in FLAIR against the drawn mask
   of change: Dice, drawn lesions touched, apart for those brighter and darker than what is around them
-  in the second FLAIR, spots that touch none.
+  in the second FLAIR, spots that touch none. The drawn mask does not tell what came from what went, so
+  shrunken ones count as well; Dice without them and how many spots they are is told apart.
 - Null lesions (kirby113, patient19 of ms_lesions): FLAIR against itself, moved and with noise.
 - Painted lesions: the pairs of training.lesions.change, where they were made.
 """
@@ -223,6 +224,14 @@ def ring(mask: np.ndarray, spacing) -> np.ndarray:
     return (distance >= RING_MM[0]) & (distance <= RING_MM[1])
 
 
+def shrunken_apart(mine: np.ndarray, shrunken: np.ndarray, drawn: np.ndarray) -> dict:
+    """Spots of shrunken lesions, and the Dice of the others."""
+    return {
+        "spots_shrunken": label(shrunken)[1],
+        "dice_without_shrunken": round(dice(mine & ~shrunken, drawn), 3),
+    }
+
+
 def lesions(command: Path, data: Path, *more) -> dict:
     folder = data / "ms_longitudinal"
     truth = nibabel.load(folder / "patient01_gt.nii.gz")
@@ -233,7 +242,8 @@ def lesions(command: Path, data: Path, *more) -> dict:
         mask, out = Path(place) / "lesions.nii.gz", Path(place) / "out.json"
         seconds = run(command, *scans, "--lesions", mask, "--json", out, *more)
         said = json.loads(out.read_text())["lesions"]
-        mine = on_mask(nibabel.load(mask), truth, order=0) > 0
+        fates = on_mask(nibabel.load(mask), truth, order=0)
+    mine, shrunken = fates > 0, fates == 3
     grey = on_mask(nibabel.load(scans[1]), truth, order=1)
     (theirs, many), (spots, count) = label(drawn), label(mine)
     touched = set(theirs[mine]) - {0}
@@ -257,6 +267,7 @@ def lesions(command: Path, data: Path, *more) -> dict:
         "touched_of_drawn": found,
         "spots": count,
         "spots_that_touch_none": count - len(set(spots[drawn]) - {0}),
+        **shrunken_apart(mine, shrunken, drawn),
         "millilitres": [
             round(float(part.sum() * abs(np.linalg.det(truth.affine)) / 1000), 2) for part in (mine, drawn)
         ],

@@ -5,16 +5,19 @@
 Writes tests/golden/convert: seeded random MONAI weights (SwinTransformer, use_v2=True) in each form that
 is read, the forms that must be refused, and `expected.safetensors`: every tensor after int8 rounding by
 `training.quantise` (numpy), under MONAI's own names. Its metadata holds the names and shapes that MONAI
-gives the larger encoders.
+gives the published encoders. cat.pt, trans.pt, backbone.pt and pretrained.pt have the names of PRISM's own
+classes (github.com/zqiuak/PRISM, main/model).
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import pickle
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -35,6 +38,7 @@ CLASSES = 3
 PUBLISHED = {
     "swin-b": {"embed_dim": 48, "depths": (2, 2, 2, 2), "num_heads": (3, 6, 12, 24)},
     "swin-l": {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24)},
+    "swin-h": {"embed_dim": 192, "depths": (2, 2, 18, 2), "num_heads": (3, 6, 12, 24)},
 }
 
 
@@ -70,7 +74,10 @@ class Call:
 
 
 def shapes(geometry: dict) -> dict[str, list[int]]:
-    parameters = encoder(geometry, 7).named_parameters()
+    # Without values: the largest has 1.6 GB of them. MONAI reads drop path rates off a linspace.
+    rates = functools.partial(torch.linspace, device="cpu")
+    with torch.device("meta"), mock.patch("torch.linspace", rates):
+        parameters = list(encoder(geometry, 7).named_parameters())
     return {f"swinViT.{name}": list(value.shape) for name, value in parameters}
 
 
@@ -95,8 +102,69 @@ class PublishedHead(nn.Module):
             self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
 
 
+class ModulatedConvolution(nn.Module):
+    """Tensors of a modulated convolution: the kernel, and its scales as a function of the style."""
+
+    def __init__(self, inputs: int, outputs: int, style: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3, 3))
+        self.projector = nn.Linear(style, inputs)
+
+
+class Pretrained(nn.Module):
+    """Tensors of PRISM's `PT_MRI_FM`: most of them twice, under the groups `D` and `G` of its two optimisers."""
+
+    def __init__(self, swin: SwinTransformer) -> None:
+        super().__init__()
+        channels = 16 * TINY["embed_dim"]
+        self.swinViT = swin
+        self.meta_head, self.part_head = nn.Linear(channels, 3), nn.Linear(channels, 4)
+
+        def branch(inputs: int) -> nn.Module:
+            return nn.Sequential(nn.Conv3d(inputs, channels, 1), nn.InstanceNorm3d(channels), nn.LeakyReLU())
+
+        self.structure_disentanglement, self.sequence_disentanglement = branch(channels), branch(channels)
+        self.latent_agg = branch(2 * channels)
+        widths = [channels, channels // 2, channels // 4, channels // 8, channels // 16, channels // 16]
+        levels = [nn.Sequential(ModulatedConvolution(a, b, channels)) for a, b in zip(widths, widths[1:])]
+        for index, level in enumerate(levels):
+            setattr(self, f"decoder{index + 1}", level)
+        self.up_decoder = nn.ModuleList(levels)
+        self.recon_head = nn.Conv3d(TINY["embed_dim"], 1, 1)
+        self.w_mapping, self.mix_w = nn.Module(), nn.Module()
+        mapping = [nn.Sequential(nn.Linear(channels, channels), nn.ReLU()) for _ in range(4)]
+        self.w_mapping.noise_mapping = nn.Sequential(*mapping)
+        self.mix_w.mix_conv = nn.Conv3d(2 * channels, channels, 1)
+        self.D = nn.ModuleDict({
+            "swinViT": self.swinViT, "meta_head": self.meta_head, "part_head": self.part_head,
+            "str_disen": self.structure_disentanglement, "seq_disen": self.sequence_disentanglement,
+            "latent_agg": self.latent_agg,
+        })  # fmt: skip
+        self.G = nn.ModuleDict({
+            "decoder": self.up_decoder, "recon_head": self.recon_head, "wmap": self.w_mapping, "mix_w": self.mix_w,
+        })  # fmt: skip
+
+
+def write_pretrained(swin: SwinTransformer) -> None:
+    """pretrained.pt; pretrained.safetensors, what is stored of branches and renderer."""
+    torch.manual_seed(SEED)
+    network = Pretrained(swin)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if not name.startswith("swinViT."):
+                parameter.copy_(0.1 * torch.randn(parameter.shape))
+    # In halves, and shared where the network shares, so that the file is small.
+    state = network.half().state_dict()
+    torch.save({"epoch": 3, "state_dict": state}, FOLDER / "pretrained.pt")
+    # The encoder is that of expected.safetensors, and the one-layer heads have no form in a pack.
+    others = ("D.", "G.", "up_decoder.", "swinViT.", "part_head.", "meta_head.")
+    own = {name: value for name, value in state.items() if not name.startswith(others)}
+    arrays = {name: np.ascontiguousarray(v) for name, v in rounded(own).items()}
+    save_arrays(arrays, FOLDER / "pretrained.safetensors")
+
+
 def write_heads(hollow: dict[str, torch.Tensor]) -> None:
-    """cat.pt and trans.pt, heads behind an encoder of zeros; heads.safetensors, what is stored of them."""
+    """cat.pt and trans.pt, heads behind an encoder of zeros as `MRI_CLS` keeps it; heads.safetensors, what is stored of them."""
     expected = {}
     for fusion in ("cat", "trans"):
         torch.manual_seed(SEED)
@@ -105,7 +173,8 @@ def write_heads(hollow: dict[str, torch.Tensor]) -> None:
             for parameter in head.parameters():
                 parameter.copy_(0.1 * torch.randn(parameter.shape))
         state = {name: value for name, value in head.state_dict().items() if value.is_floating_point()}
-        torch.save(hollow | state, FOLDER / f"{fusion}.pt")
+        behind = {f"encoders.0.{name}": value for name, value in hollow.items()}
+        torch.save(behind | state, FOLDER / f"{fusion}.pt")
         own = {}
         for name, value in state.items():
             if name.startswith("cls_head."):
@@ -146,6 +215,9 @@ def main() -> None:
         "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-4}]},
     }
     torch.save(checkpoint, FOLDER / "wrapped.pt")
+    # As `MRI_SEG`: the network under `backbone`, its encoder a second time.
+    backbone = {f"backbone.{name}": value for name, value in half.items()}
+    torch.save({"epoch": 7, "state_dict": backbone | half_flat}, FOLDER / "backbone.pt")
     torch.save(half_flat, FOLDER / "legacy.pt", _use_new_zipfile_serialization=False)
     save_tensors({name: value.contiguous() for name, value in alone.items()}, FOLDER / "alone.safetensors")
     missing = dict(hollow)
@@ -176,6 +248,7 @@ def main() -> None:
     }
     save_arrays(expected, FOLDER / "expected.safetensors", about)
     write_heads(hollow)
+    write_pretrained(network.swinViT)
     for path in FOLDER.iterdir():
         path.chmod(0o644)
 

@@ -3,10 +3,14 @@
     python -m training.golden_registration
 
 writes tests/golden/registration/: a small moving scan, an affine map and a deformation as SimpleITK
-writes them, the displacement field of both together, and the scan that it resamples through them.
+writes them, the displacement field of both together, and the scan that it resamples through them. Besides
+where SimpleITK takes points through written.txt, an affine map as Prism writes it, which the test compares
+with what Prism writes now.
 """
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import SimpleITK
@@ -25,6 +29,14 @@ def grid(sides: tuple, spacing: tuple, origin: tuple, turn: tuple) -> SimpleITK.
     rotation.SetRotation(*turn)
     image.SetDirection(rotation.GetMatrix())
     return image
+
+
+def written() -> None:
+    """Points of ITK's world (LPS, mm) before and after the map that Prism wrote."""
+    transform = SimpleITK.ReadTransform(str(FOLDER / "written.txt"))
+    points = [[0.0, 0.0, 0.0], [10.0, -20.0, 30.0], [-55.5, 42.25, 7.0], [80.0, 90.0, -60.0]]
+    pairs = [{"from": point, "to": transform.TransformPoint(point)} for point in points]
+    (FOLDER / "written_points.json").write_text(json.dumps(pairs, indent=1) + "\n")
 
 
 def main() -> None:
@@ -58,6 +70,7 @@ def main() -> None:
     warped = SimpleITK.Resample(moving, fixed, both, SimpleITK.sitkLinear, 0.0)
     SimpleITK.WriteImage(warped, FOLDER / "warped.nii.gz")
     inside = (SimpleITK.GetArrayFromImage(warped) != 0).mean()
+    written()
     print(f"{FOLDER}: {inside:.2f} of the warped scan lies in the moving one")
 
 

@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import subprocess
 import time
 from pathlib import Path
 
@@ -33,7 +32,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save as serialise
 
-from training import estimate, pack
+from training import estimate, pack, resumed
 from training.identification import features, rebind, rows, scans, tissues
 from training.identification.rows import Linear, Table
 from training.paths import REPOSITORY, cache_folder, data_folder
@@ -200,11 +199,13 @@ def tensors_of(name: str, model: Linear, distance: rows.Distance | None = None) 
     return {f"heads.{name}.{part}": np.ascontiguousarray(value, np.float32) for part, value in parts.items()}
 
 
-def write(path: Path, tensors: dict[str, np.ndarray], document: dict) -> None:
+def write(path: Path, tensors: dict[str, np.ndarray], document: dict) -> str:
+    """Writes the heads; their SHA-256."""
     digest = hashlib.sha256(pack.data_section(serialise(tensors))).hexdigest()
     content = serialise(tensors, {"prism_heads": json.dumps({**document, "schema": SCHEMA, "sha256": digest})})
     assert hashlib.sha256(pack.data_section(content)).hexdigest() == digest
     path.write_bytes(content)
+    return digest
 
 
 def described(head: str, fitted: dict) -> dict:
@@ -299,7 +300,6 @@ def main() -> None:
                   **({} if head == BY_TISSUES else scored(table, head, found))} for head, found in fitted.items()},
         "outside": outside(table, fitted),
     }  # fmt: skip
-    arguments.results.write_text(json.dumps(results, indent=1) + "\n")
     golden(REPOSITORY / "tests/golden/identify/answers.json", table, contrasts, fitted)
     tensors, heads = {}, []
     for head, found in fitted.items():
@@ -308,18 +308,20 @@ def main() -> None:
     for name, model, distance, description in estimate.shipped(table, arguments.data):
         tensors |= tensors_of(name, model, distance)
         heads.append(description)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    write(arguments.out, tensors, {
+    digest = write(arguments.out, tensors, {
         "name": "identify", "title": "Sequence, body part, age", "version": arguments.version,
         "encoder": {"name": document["name"], "sha256": document["sha256"]}, "whole_head_mm": WHOLE_HEAD_MM,
         "heads": heads,
         "provenance": {
             "data": DATA,
-            "commit": commit.stdout.strip() or "unknown", "trained": time.strftime("%Y-%m-%d"),
+            "commit": resumed.commit(), "trained": time.strftime("%Y-%m-%d"),
             "note": "linear heads on the frozen encoder of the brain pack",
         },
         "scores": {head: results[head]["by data set"]["data sets not learnt from"] for head in HEADS if head != BY_TISSUES},
     })  # fmt: skip
+    packs = {document["name"]: document["sha256"], "identify": digest}
+    results = {"command": "python -m training.identify", "commit": resumed.commit(), "packs": packs} | results
+    arguments.results.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e3:.0f} kB")
 

@@ -4,12 +4,16 @@
 
 Writes training/results/registration.json after every step, and goes on where it stopped, or anew with
 another brain pack: how many of the pairs are in it, the summary says. Seconds are those of a shared
-machine; processor seconds are the command's own.
+machine; processor seconds are the command's own. `--arms` adds further features to the network's and MIND's:
+`structures` (the network's structures without MIND-SSC inside them), `encoder` (the structure branch of the
+encoder in place of the decoder's probabilities), and `greys` (their squared difference; scans of one sequence,
+so between heads and to MNI alone). What an arm lacks is added to a result that is there.
 
 - Between heads (eval_t1_labelled, ordered pairs): hand-drawn regions carried along; mean Dice over the
   16 structures of training.evaluate, for the affine part alone, and in the same optimiser from the same
-  affine part for the network's features, MIND-SSC, the network's structures without MIND-SSC inside them, and
-  the squared difference of the greys. Share of voxels where space folds. Ways that a pair lacks are added to it.
+  affine part for each of the features. Share of voxels where space folds.
+- To MNI (the same heads): the regions of each carried onto the template, where those of every two heads should
+  meet: mean Dice over the 28 pairs, in the same ways. The carried maps are kept in the runs' folder.
 - One head (kirby113, T1w, T2w, FLAIR): each sequence onto each other one, the moving scan resampled
   under a known rigid motion; distance between where points of the brain go and where they should.
 - The same bent by known waves instead, aligned by an affine map alone and deformably.
@@ -22,6 +26,7 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -37,19 +42,22 @@ from scipy.spatial.transform import Rotation
 from training import resumed, two_scans_card
 from training.evaluate import labelled
 from training.labels import scoring_map
-from training.paths import REPOSITORY, data_folder
+from training.paths import REPOSITORY, data_folder, runs_folder
 from training.scores import dice
 
 KIRBY = {"T1w": "MPRAGE", "T2w": "T2w", "FLAIR": "FLAIR"}
 WAYS = {"network": "prism", "mind": "mind"}
-# Between heads alone.
-FURTHER = {"structures": "structures", "greys": "greys"}
+# When asked for.
+FURTHER = {"structures": "structures", "encoder": "encoder", "encoder_mind": "encoder-mind", "greys": "greys"}
+# Scans of one sequence alone.
+ONE_SEQUENCE = {"greys"}
 PACK = ["--pack", str(resumed.PACKS / "brain.safetensors")]
 
 
-def register(command: Path, moving: Path, fixed: Path, out: Path, *more) -> dict:
-    """Runs the command; what it says of itself, and seconds from start to end."""
-    line = ["nice", "-n", "5", str(command), "register", str(moving), str(fixed), "-o", str(out)]
+def register(command: Path, moving: Path, fixed: Path | None, out: Path, *more) -> dict:
+    """Runs the command, without a fixed scan onto MNI; what it says of itself, and seconds from start to end."""
+    onto = ["--to", "mni"] if fixed is None else [str(fixed)]
+    line = ["nice", "-n", "5", str(command), "register", str(moving), *onto, "-o", str(out)]
     started = time.time()
     line += ["--device", "cpu", *PACK, "--json", str(out.with_suffix(".json")), *map(str, more)]
     with tempfile.TemporaryFile("w+") as said:
@@ -75,7 +83,9 @@ def carried(truth: np.ndarray, labels: Path) -> dict:
     return {name: round(dice(np.isin(found, ids[name]), np.isin(truth, ids[name])), 4) for name in ids}
 
 
-def between_heads(command: Path, data: Path, first: str, second: str, known: dict | None = None) -> dict:
+def between_heads(
+    command: Path, data: Path, first: str, second: str, ways: dict, known: dict | None = None
+) -> dict:
     """Carries the labels of `first` to `second`, in the ways that are not known."""
     folder = data / "eval_t1_labelled"
     scan, labels = "{}_T1w_brain.nii.gz", "{}_glm.nii.gz"
@@ -87,7 +97,7 @@ def between_heads(command: Path, data: Path, first: str, second: str, known: dic
         more = ["--labels", folder / labels.format(first), "--labels-out", carry]
         done = register(command, *scans, out, *more, "--kind", "affine", "--affine", text)
         result.setdefault("affine", {**timing(done), "dice": carried(truth, carry)})
-        for name, features in missing(result).items():
+        for name, features in missing(result, ways).items():
             done = register(command, *scans, out, *more, "--features", features, "--initial", text)
             result[name] = {
                 **timing(done),
@@ -97,9 +107,50 @@ def between_heads(command: Path, data: Path, first: str, second: str, known: dic
     return result
 
 
-def missing(pair: dict) -> dict:
-    """The ways that a pair of heads lacks, with their features."""
-    return {way: features for way, features in (WAYS | FURTHER).items() if way not in pair}
+def missing(row: dict, ways: dict) -> dict:
+    """The ways that a row of results lacks, with their features."""
+    return {way: features for way, features in ways.items() if way not in row}
+
+
+def any_sequence(ways: dict) -> dict:
+    """The ways that align one sequence with another."""
+    return {way: features for way, features in ways.items() if way not in ONE_SEQUENCE}
+
+
+def to_mni(command: Path, scan: Path, labels: Path, ways: dict, known: dict, keep: Path) -> dict:
+    """Carries the labels of a head to MNI in the ways that are not known or whose map is not kept, to
+    `<keep>_<way>.nii.gz`."""
+    result = {way: row for way, row in known.items() if kept(keep, way).exists()}
+    text = keep.with_name(f"{keep.name}_affine.txt")
+    with tempfile.TemporaryDirectory() as place:
+        out, carry = Path(place) / "w.nii.gz", Path(place) / "l.nii.gz"
+        more = ["--labels", labels, "--labels-out", carry]
+        if "affine" not in result or not text.exists():
+            # All ways again: they begin with this affine part.
+            done = register(command, scan, None, out, *more, "--kind", "affine", "--affine", text)
+            shutil.move(carry, kept(keep, "affine"))
+            result = {"affine": timing(done)}
+        for name, features in missing(result, ways).items():
+            done = register(command, scan, None, out, *more, "--features", features, "--initial", text)
+            shutil.move(carry, kept(keep, name))
+            result[name] = {**timing(done), "folded": done["folded"]}
+    return result
+
+
+def kept(keep: Path, way: str) -> Path:
+    return keep.with_name(f"{keep.name}_{way}.nii.gz")
+
+
+def pairwise(maps: list[Path]) -> dict:
+    """Mean Dice of each structure over all pairs of label maps on one grid."""
+    loaded = [np.asarray(nibabel.load(path).dataobj).astype(np.uint16) for path in maps]
+    ids = {name: entry["neuromorphometrics"] for name, entry in scoring_map().items()}
+    rows = {}
+    for name, wanted in ids.items():
+        masks = [np.isin(each, wanted) for each in loaded]
+        scores = [dice(a, b) for a, b in itertools.combinations(masks, 2)]
+        rows[name] = round(float(np.mean(scores)), 4)
+    return rows
 
 
 def displaced(path: Path, motion: np.ndarray, out: Path) -> None:
@@ -119,14 +170,17 @@ def random_motion(random: np.random.Generator, centre: np.ndarray) -> np.ndarray
     return motion
 
 
-def one_head(command: Path, data: Path, fixed: str, moving: str, random, points: np.ndarray) -> dict:
+def one_head(
+    command: Path, data: Path, fixed: str, moving: str, random, points: np.ndarray, ways: dict, known: dict
+) -> dict:
+    """Error in millimetres at points of the moved scan, in the ways that are not known."""
     paths = {name: data / "multi_sequence" / f"kirby113_{file}.nii.gz" for name, file in KIRBY.items()}
     motion = random_motion(random, points.mean(0))
-    result = {}
+    result = dict(known)
     with tempfile.TemporaryDirectory() as place:
         scan, out, text = (Path(place) / name for name in ("m.nii.gz", "w.nii.gz", "a.txt"))
         displaced(paths[moving], motion, scan)
-        for name, features in WAYS.items():
+        for name, features in missing(result, ways).items():
             more = ["--features", features, "--kind", "rigid", "--affine", text]
             done = register(command, scan, paths[fixed], out, *more)
             found = points @ read_affine(text)[:3, :3].T + read_affine(text)[:3, 3]
@@ -178,18 +232,21 @@ def through_field(path: Path, points: np.ndarray) -> np.ndarray:
     return points + np.stack(parts, -1) * [-1, -1, 1]
 
 
-def one_bend(command: Path, data: Path, fixed: str, moving: str, random, points: np.ndarray) -> dict:
-    """Error in millimetres at points of the straight scan: the way to the bent one and back by the waves."""
+def one_bend(
+    command: Path, data: Path, fixed: str, moving: str, random, points: np.ndarray, ways: dict, known: dict
+) -> dict:
+    """Error in millimetres at points of the straight scan: the way to the bent one and back by the waves, in
+    the ways that are not known."""
     paths = {name: data / "multi_sequence" / f"kirby113_{file}.nii.gz" for name, file in KIRBY.items()}
     waves = Waves(random)
-    result = {"bent_mm": round(float(np.linalg.norm(waves(points), axis=1).mean()), 3)}
+    result = known | {"bent_mm": round(float(np.linalg.norm(waves(points), axis=1).mean()), 3)}
     with tempfile.TemporaryDirectory() as place:
         scan, out, field = (Path(place) / name for name in ("m.nii.gz", "w.nii.gz", "f.nii.gz"))
         bent(paths[moving], waves, scan)
-        for way, more in {
+        for way, more in missing(result, {
             "affine": ["--kind", "affine"],
-            **{name: ["--features", features] for name, features in WAYS.items()},
-        }.items():
+            **{name: ["--features", features] for name, features in ways.items()},
+        }).items():  # fmt: skip
             done = register(command, scan, paths[fixed], out, *more, "--field", field)
             there = through_field(field, points)
             error = np.linalg.norm(there + waves(there) - points, axis=1)
@@ -248,8 +305,7 @@ def summary(result: dict) -> dict:
     pairs = result.get("pairs", {})
     rows = {"pairs": len(pairs)}
     if pairs:
-        # Further ways once every pair has them.
-        ways = ["affine", *WAYS, *(way for way in FURTHER if all(way in pair for pair in pairs.values()))]
+        ways = ["affine", *shared(pairs)]
         for way in ways:
             each = [[*pair[way]["dice"].values()] for pair in pairs.values()]
             rows[f"dice_{way}"] = round(float(np.mean(each)), 4)
@@ -268,7 +324,7 @@ def summary(result: dict) -> dict:
         for way in ways[1:]:
             rows[f"folded_{way}"] = max(pair[way]["folded"] for pair in pairs.values())
     motions = result.get("motions", {})
-    for way in WAYS:
+    for way in shared(motions):
         if motions:
             each = [row[way] for row in motions.values()]
             rows[f"motion_mean_mm_{way}"] = round(float(np.mean([row["mean_mm"] for row in each])), 3)
@@ -278,9 +334,26 @@ def summary(result: dict) -> dict:
         mean = lambda values: round(float(np.mean([*values])), 3)  # noqa: E731
         rows["bends"] = len(bends)
         rows["bend_mm"] = mean(row["bent_mm"] for row in bends)
-        for way in ("affine", *WAYS):
+        for way in ("affine", *shared(result["bends"])):
             rows[f"bend_mean_mm_{way}"] = mean(row[way]["mean_mm"] for row in bends)
+    found = result.get("to_mni", {})
+    if found.get("dice"):
+        heads = found["heads"]
+        rows["to_mni"] = {"heads": len(heads), "pairs": len(heads) * (len(heads) - 1) // 2}
+        for way, scores in found["dice"].items():
+            each = [row[way] for row in heads.values()]
+            rows["to_mni"][way] = {
+                "dice": round(float(np.mean([*scores.values()])), 4),
+                "folded": max(row["folded"] for row in each) if way != "affine" else None,
+                "seconds": round(float(np.median([row["seconds"] for row in each])), 1),
+                "processor_seconds": round(float(np.median([row["processor_seconds"] for row in each])), 1),
+            }
     return rows
+
+
+def shared(rows: dict) -> list[str]:
+    """The network's way and MIND's, and further ones once every row has them."""
+    return [*WAYS, *(way for way in FURTHER if rows and all(way in row for row in rows.values()))]
 
 
 def main() -> None:
@@ -289,10 +362,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--pairs", type=int, default=56, help="ordered pairs, spread over the subjects")
     parser.add_argument("--jobs", type=int, default=2, help="pairs at a time")
+    parser.add_argument("--arms", nargs="+", choices=FURTHER, default=[], help="further features to score")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/registration.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
+    ways = WAYS | {way: FURTHER[way] for way in arguments.arms}
     line = f"python -m training.registration target/debug/prism --pairs {arguments.pairs}"
+    if arguments.arms:
+        line += " --arms " + " ".join(arguments.arms)
     result = resumed.resume(arguments.out, line, resumed.digests("brain"))
 
     def save() -> None:
@@ -304,22 +381,45 @@ def main() -> None:
     scans = {name: arguments.data / "multi_sequence" / f"kirby113_{f}.nii.gz" for name, f in KIRBY.items()}
     points = brain_points(command, scans["T1w"])
     for turn, (fixed, moving) in enumerate(itertools.permutations(KIRBY, 2)):
-        random = np.random.default_rng(turn)
-        if f"{moving}-{fixed}" not in motions:
-            row = one_head(command, arguments.data, fixed, moving, random, points)
+        known = motions.get(f"{moving}-{fixed}", {})
+        if missing(known, any_sequence(ways)):
+            random = np.random.default_rng(turn)
+            row = one_head(command, arguments.data, fixed, moving, random, points, any_sequence(ways), known)
             motions[f"{moving}-{fixed}"] = row
             print(moving, fixed, row, flush=True)
             save()
     bends = result.setdefault("bends", {})
     for turn, (fixed, moving) in enumerate(itertools.permutations(KIRBY, 2)):
-        if f"{moving}-{fixed}" not in bends:
-            row = one_bend(command, arguments.data, fixed, moving, np.random.default_rng([1, turn]), points)
+        known = bends.get(f"{moving}-{fixed}", {})
+        if missing(known, any_sequence(ways)):
+            random = np.random.default_rng([1, turn])
+            row = one_bend(command, arguments.data, fixed, moving, random, points, any_sequence(ways), known)
             bends[f"{moving}-{fixed}"] = row
             print("bent", moving, fixed, row, flush=True)
             save()
     if not result.get("read_by_simpleitk"):
         result["read_by_simpleitk"] = read_by_simpleitk(command, arguments.data)
         save()
+    onto = result.setdefault("to_mni", {})
+    heads = onto.setdefault("heads", {})
+    folder = arguments.data / "eval_t1_labelled"
+    keep = runs_folder() / "to_mni" / result["packs"]["brain"][:12]
+    keep.mkdir(parents=True, exist_ok=True)
+    for subject in labelled(arguments.data):
+        scan, labels = folder / f"{subject}_T1w_brain.nii.gz", folder / f"{subject}_glm.nii.gz"
+        row = to_mni(command, scan, labels, ways, heads.get(subject, {}), keep / subject)
+        if row != heads.get(subject):
+            heads[subject] = row
+            # Of maps that are not there any more.
+            onto.pop("dice", None)
+            print("to MNI", subject, row, flush=True)
+            save()
+    scores = onto.setdefault("dice", {})
+    for way in ["affine", *shared(heads)]:
+        if way not in scores:
+            scores[way] = pairwise([kept(keep / subject, way) for subject in heads])
+            print("to MNI", way, scores[way], flush=True)
+            save()
     pairs = result.setdefault("pairs", {})
     # Distance by distance around the circle of subjects, so that few pairs meet all of them.
     subjects = labelled(arguments.data)
@@ -328,9 +428,11 @@ def main() -> None:
     wanted = [(subjects[i], subjects[j]) for i, j in order[: arguments.pairs]]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         running = {
-            pool.submit(between_heads, command, arguments.data, *pair, pairs.get("-".join(pair))): "-".join(pair)
+            pool.submit(
+                between_heads, command, arguments.data, *pair, ways, pairs.get("-".join(pair))
+            ): "-".join(pair)
             for pair in wanted
-            if missing(pairs.get("-".join(pair), {}))
+            if missing(pairs.get("-".join(pair), {}), ways)
         }
         for done in as_completed(running):
             name = running[done]

@@ -5,7 +5,8 @@
 
 What a scan should find is in training/identification/scans.py; a pack that is not in the folder counts as
 none. Sequence, body part and skull are scored on `test` scans, among them those of the registries where the
-folder is there. `--every N` takes one of N scans of the large sets, and counts them as what they are.
+folder is there. `--every N` takes one of N scans of the large sets, and counts them as what they are. Of images
+outside the kinds, label maps above all, it is counted how often the command says that it does not know them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from training import pack
+from training import pack, resumed
 from training.identification import scans
 from training.identify import calibration_error
 from training.paths import REPOSITORY, cache_folder, data_folder
@@ -58,6 +59,18 @@ def summed(rows: list[dict]) -> dict:
     calibration = calibration_error(right, np.array([row["p"] for row in answered])) if answered else None
     return {"scans": len(rows), "answered": len(answered), "right": int(right.sum()),
             "expected calibration error of the answers": calibration, "answers": rows}  # fmt: skip
+
+
+def unknown(rows: list[dict]) -> dict[str, int]:
+    """How often the command does not know images of no kind that a head knows, as it answered them."""
+    count = lambda true: sum(map(true, rows))  # noqa: E731
+    return {
+        "images": len(rows),
+        "sequence unknown": count(lambda found: found["sequence"]["given"] is None),
+        "body part unknown": count(lambda found: found["body_part"]["given"] is None),
+        "told to be a map": count(lambda found: any("looks like a map" in line for line in found["warnings"])),
+        "no pack fits": count(lambda found: found["fits"] is None),
+    }
 
 
 def of_unseen(by_set: dict[str, list]) -> list:
@@ -117,13 +130,16 @@ def main() -> None:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
         print(json.dumps(result["baselines"], indent=1))
         return
+    wanted_scans += scans.hand_labels(arguments.data, arguments.every)
     there = hashes(arguments.packs)
-    wrong, counts = [], {}
+    wrong, counts, outside = [], {}, {}
     heads = {head: {} for head in KNOWN}
     for scan in wanted_scans:
         found = asked(arguments.command, arguments.packs, scan)
         if scan.use == "test" and "error" not in found:
             count(heads, scan, found)
+        if scan.use == "outside" and "error" not in found:
+            outside.setdefault(scan.data_set, []).append(found)
         wanted = scan.pack if scan.pack in there else None
         row = counts.setdefault(scan.data_set, {"scans": 0, "right": 0})
         row["scans"] += 1
@@ -135,8 +151,12 @@ def main() -> None:
             print(wrong[-1], flush=True)
     scored = {head: {**{name: summed(rows) for name, rows in by_set.items()},
                      "data sets not learnt from": summed(of_unseen(by_set))} for head, by_set in heads.items()}  # fmt: skip
-    result = {"packs": there, "one of so many scans of the large sets": arguments.every, "by data set": counts,
-              "wrong": wrong, "heads": scored, "baselines": baselines(arguments.command, wanted_scans)}  # fmt: skip
+    result = {
+        "command": f"python -m training.routing --every {arguments.every}", "commit": resumed.commit(), "packs": there,
+        "one of so many scans of the large sets": arguments.every, "by data set": counts, "wrong": wrong, "heads": scored,
+        "outside": {name: unknown(rows) for name, rows in outside.items()},
+        "baselines": baselines(arguments.command, wanted_scans),
+    }  # fmt: skip
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -13,9 +13,10 @@ use web_sys::File;
 
 use crate::client::Client;
 use crate::facts::DeviceChoice;
+use crate::features::Mode;
 use crate::packs::{CHECKPOINT, is_checkpoint, is_pack};
 use crate::protocol::{RequestId, ToWorker};
-use crate::state::{App, Choice, Progress, Tone, store_automatic, store_choice};
+use crate::state::{App, Choice, Interrupted, Progress, Tone, store_automatic, store_choice};
 use crate::text;
 
 /// How long the worker has to acknowledge a cancel before it is ended.
@@ -130,9 +131,24 @@ impl App {
 
     /// Starts the run again that was ended to open files, when they were not opened.
     pub(crate) fn resume_run(&self) {
-        let device = self.desk.try_update_value(|desk| desk.interrupted.take()).flatten();
-        if let Some(device) = device {
-            self.segment(device);
+        let run = self.desk.try_update_value(|desk| desk.interrupted.take()).flatten();
+        if let Some(run) = run {
+            self.start_again(run);
+        }
+    }
+
+    /// Ends the worker of the run in progress, and says how to start that run again.
+    fn interrupt_run(&self) -> Option<Interrupted> {
+        let (id, device) = self.desk.with_value(|desk| desk.running)?;
+        let identifying = self.take_identifying(Some(id)).map(|(_, _, run)| run);
+        self.end_worker();
+        Some(Interrupted { device, identifying })
+    }
+
+    fn start_again(&self, Interrupted { device, identifying }: Interrupted) {
+        match identifying {
+            Some(run) => self.identify(device, run),
+            None => self.segment(device),
         }
     }
 
@@ -141,10 +157,11 @@ impl App {
     pub(crate) fn read(&self, files: Vec<File>, selection: Option<Selection>) {
         let Some(client) = self.client() else { return };
         self.cancel_cine();
-        if let Some((_, device)) = self.desk.with_value(|desk| desk.running) {
-            // The run belongs to the scan that is being replaced.
-            self.end_worker();
-            self.desk.update_value(|desk| desk.interrupted = Some(device));
+        // The run belongs to the scan that is being replaced.
+        if let Some(run) = self.interrupt_run() {
+            self.desk.update_value(|desk| desk.interrupted = Some(run));
+        } else {
+            self.end_questions();
         }
         self.choice.set(None);
         // What was wrong with other files is of no interest any more.
@@ -166,12 +183,8 @@ impl App {
         // Who chooses wants it tried again.
         self.desk.update_value(|desk| desk.known.gpu_failed = false);
         store_choice(choice);
-        if let Some((id, _)) = self.desk.with_value(|desk| desk.running) {
-            self.end_worker();
-            match self.take_identifying(Some(id)) {
-                Some((_, _, run)) => self.identify(choice, run),
-                None => self.segment(choice),
-            }
+        if let Some(run) = self.interrupt_run() {
+            self.start_again(Interrupted { device: choice, ..run });
         }
     }
 
@@ -199,14 +212,15 @@ impl App {
     }
 
     /// Puts a request that counts as a run to the worker once its files are there and the
-    /// worker has the scan; `asked` hears its number, `without` is done where the files
-    /// cannot be had. Nothing happens while another run goes on.
+    /// worker has the scan; `asked` hears its number, first the one of a run that waits;
+    /// `without` is done where the files cannot be had. Nothing happens while another run
+    /// goes on.
     pub(crate) fn start_run(
         &self,
         device: DeviceChoice,
         files: impl Future<Output = Option<Vec<JsValue>>> + 'static,
         request: ToWorker,
-        asked: impl FnOnce(RequestId) + 'static,
+        asked: impl Fn(RequestId) + 'static,
         without: impl FnOnce() + 'static,
     ) {
         let Some(client) = self.client() else { return };
@@ -219,6 +233,7 @@ impl App {
             desk.running = Some((PENDING, device));
             desk.known.second_try = false;
         });
+        asked(PENDING);
         let app = *self;
         leptos::task::spawn_local(async move {
             let files = files.await;
@@ -226,6 +241,7 @@ impl App {
                 return;
             }
             let Some(files) = files else {
+                app.take_identifying(Some(PENDING));
                 app.desk.update_value(|desk| desk.running = None);
                 app.run.set(None);
                 without();
@@ -248,6 +264,7 @@ impl App {
     pub fn cancel_run(&self) {
         let Some((id, _)) = self.desk.with_value(|desk| desk.running) else { return };
         if id == PENDING {
+            self.take_identifying(Some(id));
             self.desk.update_value(|desk| desk.running = None);
             self.run.set(None);
             return;
@@ -293,6 +310,23 @@ impl App {
 
     pub(crate) fn client(&self) -> Option<Client> {
         self.desk.with_value(|desk| desk.client.clone())
+    }
+
+    /// Ends a question about the scan that is being replaced: the worker does one thing after
+    /// the other, and it may take minutes. One that keeps what a person painted or labelled is
+    /// waited for, and a worker that holds a kept place or a fitted head is only asked to end.
+    fn end_questions(&self) {
+        let is_busy = |busy: RwSignal<Option<String>>| busy.with_untracked(Option::is_some);
+        let features = self.features;
+        let looks = is_busy(features.busy)
+            && !matches!(features.mode.get_untracked(), Mode::Paint | Mode::Label);
+        let holds = features.kept.with_untracked(Option::is_some)
+            || features.fit.with_untracked(Option::is_some);
+        if is_busy(self.compare.busy) || is_busy(self.lesions.busy) || (looks && !holds) {
+            self.end_worker();
+        } else if looks {
+            self.cancel_features();
+        }
     }
 
     fn is_empty_untracked(&self) -> bool {

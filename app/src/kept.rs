@@ -1,5 +1,6 @@
 //! Packs kept on this device: files in the browser's Origin Private File System, which
-//! only this page can read and which stay until they are deleted.
+//! only this page can read and which stay until they are deleted: by the user, or, unless it
+//! agreed not to ([`persist`]), by the browser when space is short.
 //!
 //! Per pack there are two files, named after the SHA-256 of its tensors: the pack, and a
 //! card with what the list shows. The card is written last and deleted first, so a pack
@@ -101,6 +102,16 @@ pub async fn forget(sha256: &str) -> Result<(), KeptError> {
     let folder = folder().await?;
     remove(&folder, &card_name(sha256)).await?;
     remove(&folder, &pack_name(sha256)).await
+}
+
+/// Asks the browser to leave the packs alone when space is short; whether it agrees. Only in the
+/// page: workers have no way to ask (Storage Standard, `StorageManager.persist`).
+pub async fn persist() -> bool {
+    let asked = async {
+        let storage = get(&get(&js_sys::global(), "navigator")?, "storage")?;
+        ask(&storage, "persist", &[]).await
+    };
+    asked.await.is_ok_and(|agreed| agreed.is_truthy())
 }
 
 fn pack_name(sha256: &str) -> String {

@@ -3,7 +3,7 @@
 //! The page asks ([`Request`]), the worker answers ([`Reply`]) with the request's
 //! id: any number of [`FromWorker::Progress`] and [`FromWorker::Notice`], then
 //! exactly one message that ends the request ([`FromWorker::is_final`]). Messages
-//! travel as JSON; what is large (files, half-float voxels, label indices,
+//! travel as JSON; what is large (files, voxels, label indices,
 //! downloads) travels beside the JSON in the order that each message documents, as
 //! `File` handles or transferred buffers (see `wire`).
 
@@ -239,7 +239,8 @@ pub enum FromWorker {
         series: Vec<Series>,
     },
     /// The scan is loaded. Beside, if display was asked for: half floats in `[0, 1]`
-    /// (0 and 1 are the two ends of `range`), x fastest.
+    /// (0 and 1 are the two ends of `range`), x fastest; and, unless the scan is too large,
+    /// its values, 16 bits a voxel above the low end of `range` or 32-bit floats.
     Loaded {
         /// What is known about it.
         facts: Box<ScanFacts>,

@@ -166,7 +166,9 @@ impl App {
         self.labels.set(None);
         self.result.set(None);
         self.features.forget_scan();
-        self.reporting.forget_scan();
+        let before = self.scan.get_untracked();
+        let [left, back] = self.reporting.turn(before.as_deref(), &facts);
+        self.watch_report();
         self.forget_identification();
         self.forget_comparison();
         self.forget_lesions();
@@ -183,6 +185,16 @@ impl App {
         self.leave_tab_that_is_gone();
         if let Some(line) = warned {
             self.notify(Tone::Calm, line);
+        }
+        if left {
+            self.notify(
+                Tone::Calm,
+                "What you wrote in the report of the last scan is kept while this page is open: \
+                 open that scan again to have it back.",
+            );
+        }
+        if back {
+            self.notify(Tone::Calm, "What you wrote in the report of this scan is back.");
         }
         // What was shown of the features of the last scan is shown of this one.
         self.show_features(self.features.mode.get_untracked());
@@ -224,7 +236,6 @@ impl App {
         if let Some(found) = &result.found {
             self.identifying.found.set(Some(Arc::new(found.clone())));
         }
-        self.check_edits(&result);
         self.result.set(Some(Arc::new(result)));
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use prism_core::formats::{Selection, Series};
+use wasm_bindgen::JsValue;
 
 use crate::cine::Cine;
 use crate::client::Client;
@@ -17,9 +18,9 @@ use crate::features::Features;
 use crate::identify::Identifying;
 use crate::lesions::Lesions;
 use crate::packs::Models;
-use crate::protocol::{RequestId, RunResult, ScanFacts};
+use crate::protocol::{FromWorker, Reply, RequestId, RunResult, ScanFacts};
 use crate::report::Reporting;
-use crate::viewer::{DisplayLabels, DisplayVolume, ViewState};
+use crate::viewer::{DisplayLabels, DisplayVolume, Values, ViewState};
 
 /// A section of the side panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +139,16 @@ pub struct Choice {
     pub series: Vec<Series>,
 }
 
+/// A run that was ended before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted {
+    /// Where it ran.
+    pub device: DeviceChoice,
+    /// Of a run that identified the scan: whether the pack that fits was to run then. `None`
+    /// of one that segmented.
+    pub identifying: Option<bool>,
+}
+
 /// What actions need and nobody sees.
 pub struct Desk {
     /// The worker.
@@ -153,7 +164,7 @@ pub struct Desk {
     /// Files being opened: the request, the files, and the selection.
     pub opening: Option<(RequestId, Vec<web_sys::File>, Option<Selection>)>,
     /// The run that was ended to open files: it starts again if they cannot be opened.
-    pub interrupted: Option<DeviceChoice>,
+    pub interrupted: Option<Interrupted>,
     /// A reading of the shown files by a restarted worker.
     pub rereading: Option<RequestId>,
     /// The run, and on which device.
@@ -300,9 +311,22 @@ impl App {
                 known: KnownDevices::default(),
             }),
         };
-        let client = Client::new(move |reply, parts| app.hear(reply, parts));
+        let client = Client::new(move |reply, parts| {
+            app.hold_values(&reply, &parts);
+            app.hear(reply, parts);
+        });
         app.desk.update_value(|desk| desk.client = Some(client));
         app
+    }
+
+    /// Holds the values of a scan that is about to be shown.
+    fn hold_values(&self, reply: &Reply, parts: &[JsValue]) {
+        let FromWorker::Loaded { facts } = &reply.body else { return };
+        let opening = self.desk.with_value(|desk| desk.opening.as_ref().map(|(id, ..)| *id));
+        if let Some(half) = parts.first().filter(|_| opening.is_some() && opening == reply.id) {
+            let values = parts.get(1).and_then(|part| Values::new(half, part, facts.range.0));
+            self.view.values.set(values.map(Rc::new));
+        }
     }
 
     /// Whether the page has nothing to show yet.

@@ -9,7 +9,7 @@ use crate::model::{Pack, PackInfo, Storage};
 use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
     DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SideAgreement, SideErrors,
-    SoftwareFacts, StageTime,
+    SoftwareFacts, StageTime, StructureMaps,
 };
 
 /// A finished run.
@@ -48,6 +48,7 @@ impl Run<'_> {
             lesions: None,
             heart: None,
             comparison: None,
+            maps: maps(self.segmentation, &self.pack.info),
             pack: pack(&self.pack.info),
             device: device(self.device),
             timings: times(self.open_seconds, self.segmentation, clock.elapsed().as_secs_f64()),
@@ -123,6 +124,18 @@ pub fn scan(scan: &Scan, volume: usize) -> ScanFacts {
     }
 }
 
+/// The encoder's maps inside each structure, by the structure's name.
+fn maps(run: &Segmentation, info: &PackInfo) -> Option<StructureMaps> {
+    let named = |(index, values): &(u8, Vec<f32>)| {
+        // JSON has no other numbers.
+        let finite = values.iter().all(|value| value.is_finite());
+        let label = info.labels.get(*index).filter(|_| finite)?;
+        Some((label.name.clone(), values.clone()))
+    };
+    let structures = run.structure_maps.as_ref()?.iter().filter_map(named).collect();
+    Some(StructureMaps { pack: info.sha256.clone(), structures })
+}
+
 /// What a report says of a pack.
 pub fn pack(info: &PackInfo) -> PackFacts {
     let text = |key: &str| info.provenance.get(key).and_then(|v| v.as_str()).unwrap_or_default();
@@ -182,6 +195,7 @@ mod tests {
             labels: LabelMap { data: vec![0], dims: [1; 3], affine },
             answers: Vec::new(),
             tissues: None,
+            structure_maps: None,
             island_voxels: 0,
             coarse_borders: false,
             timings: Timings { windows: 8, ..Timings::default() },

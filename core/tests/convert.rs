@@ -10,8 +10,10 @@ use std::process::{Command, Output};
 
 use prism_core::convert::{Checkpoint, ConvertError, Converted, Mismatch, Wanted, convert};
 use prism_core::convert::{cosine, encoder, matches_pattern, middle};
+use prism_core::formats::nifti::write_volume;
 use prism_core::model::pack::is_quantised;
-use prism_core::model::{Architecture, EncoderConfig, Merging, Pack, Prism};
+use prism_core::model::{Architecture, EncoderConfig, Merging, Orientation, Pack, Prism};
+use prism_core::pipeline::{self, Quiet};
 use prism_core::volume::{Affine, Volume};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -100,6 +102,110 @@ fn a_decoder_that_is_not_wanted_must_be_allowed_to_be_left() {
     assert_eq!(converted.left.len(), 33);
     let left_out = &converted.pack.info.provenance["imported"]["left_out"];
     assert_eq!(left_out[2], "out.* (2 tensors)");
+}
+
+#[test]
+fn a_fine_tuned_segmentation_keeps_its_decoder_and_has_its_encoder_once() {
+    let expected = SafeTensors::deserialize(EXPECTED).expect("expected");
+    let heads = ["segmentation".to_owned()];
+    let converted = converted("backbone.pt", &Wanted { heads: &heads, ..tiny(&[]) });
+    let converted = converted.expect("converted");
+    assert_eq!(same_as_numpy(&converted), expected.len());
+    assert_eq!((converted.derived, converted.left.len()), (5, 0));
+    // Nor is the decoder hidden behind the name of what owns it.
+    assert_eq!(mismatch("backbone.pt").allow, ["decoder*", "encoder*", "out.*"]);
+}
+
+#[test]
+fn two_values_under_one_name_and_several_encoders_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let converted = |tensors: &[(&str, f32)]| {
+        let tensors: Vec<(&str, [u8; 4])> =
+            tensors.iter().map(|&(name, value)| (name, value.to_le_bytes())).collect();
+        let views = tensors.iter().map(|(name, bytes)| {
+            (*name, TensorView::new(Dtype::F32, vec![1], bytes).expect("a tensor"))
+        });
+        let path = folder.path().join("small.safetensors");
+        std::fs::write(&path, serialize(views, None).expect("a checkpoint")).expect("a file");
+        let mut checkpoint = Checkpoint::open(&path).expect("a checkpoint");
+        convert(&mut checkpoint, &tiny(&[])).map(|converted| converted.layers)
+    };
+    for (name, other) in [
+        ("out.conv.conv.bias", "backbone.out.conv.conv.bias"),
+        ("cls_head.grade.1.bias", "encoders.0.cls_head.grade.1.bias"),
+        ("decoder2.0.weight", "G.decoder.1.0.weight"),
+        ("structure_disentanglement.0.bias", "D.str_disen.0.bias"),
+    ] {
+        let twice = converted(&[(name, 1.0), (other, 2.0)]);
+        assert_eq!(twice.err(), Some(ConvertError::Twice(name.into())));
+        let Err(ConvertError::Mismatch(mismatch)) = converted(&[(name, 1.0), (other, 1.0)]) else {
+            panic!("{name} is no encoder");
+        };
+        let known = mismatch.extra.len() + mismatch.reshaped.len();
+        assert_eq!(known, 1, "{other} is {name}: {mismatch:?}");
+    }
+    let several = converted(&[("encoders.0.swinViT.a", 1.0), ("encoders.1.swinViT.a", 1.0)]);
+    let said = several.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(said.contains("an encoder for each sequence"), "{said}");
+}
+
+#[test]
+fn what_the_pretraining_saves_has_branches_and_renderer_without_its_second_names() {
+    let stored = std::fs::read(golden("pretrained.safetensors")).expect("pretrained.safetensors");
+    let stored = SafeTensors::deserialize(&stored).expect("expected");
+    let encoder = SafeTensors::deserialize(EXPECTED).expect("expected");
+    let heads = ["meta_head.*", "part_head.*"];
+    let decoder =
+        ["decoder*", "meta_head.*", "mix_w.*", "part_head.*", "recon_head.*", "w_mapping.*"];
+    // Three branches with a weight, its scale and a bias each.
+    for (renderer, left, others) in [(true, &heads[..], stored.len()), (false, &decoder[..], 9)] {
+        let wanted = Wanted { renderer, ..tiny(&[]) };
+        let Err(ConvertError::Mismatch(mismatch)) = converted("pretrained.pt", &wanted) else {
+            panic!("heads of one layer have no place in a pack");
+        };
+        assert_eq!(mismatch.allow, left, "{mismatch:?}");
+        let wanted = Wanted { renderer, ..tiny(&mismatch.allow) };
+        let pack = converted("pretrained.pt", &wanted).expect("converted").pack;
+        let bytes = pack.to_bytes().expect("pack");
+        let actual = SafeTensors::deserialize(&bytes).expect("pack");
+        let mut count = 0;
+        for (name, view) in actual.tensors() {
+            let own = if name.starts_with("swinViT.") { &encoder } else { &stored };
+            let expected = own.tensor(&name).unwrap_or_else(|_| panic!("numpy has no {name}"));
+            assert!(view.data() == expected.data(), "{name} differs");
+            count += usize::from(!name.starts_with("swinViT."));
+        }
+        assert_eq!(count, others);
+        let model = Prism::load(&pack, &pipeline::Device::flex()).expect("a network");
+        assert_eq!(model.style(), renderer.then_some(32));
+        let (scan, mut quiet) = (cube(), Quiet);
+        let encoding = pipeline::encode(&scan, &model, &pack, &mut quiet);
+        let encoding = pollster::block_on(encoding).expect("features");
+        let names: Vec<&str> = encoding.pooled.iter().map(|feature| feature.name).collect();
+        assert_eq!(names, ["structure", "sequence", "fused", "centre"]);
+        assert_ne!(encoding.pooled[0].values, encoding.pooled[1].values);
+    }
+    for (head, layer) in [
+        ("classification:name=part,outputs=head/knee", "part_head"),
+        ("regression:name=meta,outputs=TR/TE/flip", "meta_head"),
+    ] {
+        let heads = [head.to_owned()];
+        match converted("pretrained.pt", &Wanted { heads: &heads, ..tiny(&[]) }) {
+            Err(ConvertError::Words(said)) => assert!(said.contains(layer), "{said}"),
+            other => panic!("{head}: {:?}", other.map(|converted| converted.layers)),
+        }
+    }
+}
+
+/// 40 voxels of 1 mm a side, bright in the middle.
+fn cube() -> Volume {
+    let middle = |at: usize| (10..30).contains(&at);
+    let value = |at: usize| {
+        let inside = [at % 40, at / 40 % 40, at / 1600].into_iter().all(middle);
+        (if inside { 200.0 } else { 80.0 }) + (at * 7919 % 31) as f32
+    };
+    let data = (0..40 * 40 * 40).map(value).collect();
+    Volume::new(data, [40; 3], Affine::from_spacing([1.0; 3])).expect("a volume")
 }
 
 #[test]
@@ -330,9 +436,9 @@ const SMALL: &str = "swin:dim=12,depths=2-2-2-2,heads=3-6-12-24";
 
 /// A checkpoint with weights as in `swin.rs`, unit gain for matrices and kernels, norms around
 /// 1, biases around 0; `change` is given each tensor's name and values.
-fn seeded(folder: &Path, arch: &str, change: impl Fn(&str, &mut [f32])) -> PathBuf {
+fn seeded(folder: &Path, arch: &str, branches: bool, change: impl Fn(&str, &mut [f32])) -> PathBuf {
     let encoder = encoder(arch).expect("an architecture");
-    let architecture = Architecture { encoder, branches: false, heads: vec![], renderer: None };
+    let architecture = Architecture { encoder, branches, heads: vec![], renderer: None };
     let mut state = 1_u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -387,20 +493,26 @@ fn text(bytes: &[u8]) -> String {
 
 fn int8_keeps_the_features_of_the_sample(arch: &str) {
     let folder = tempfile::tempdir().expect("a folder");
-    let checkpoint = seeded(folder.path(), arch, |_, _| {});
+    let checkpoint = seeded(folder.path(), arch, true, |_, _| {});
     let path = folder.path().join("pack.safetensors");
     let output = checked(&checkpoint, &path, arch);
     let said = text(&output.stdout);
     assert!(output.status.success(), "{said}{}", text(&output.stderr));
-    let cosines: Vec<f64> = said
+    let cosines: Vec<(&str, f64)> = said
         .lines()
         .filter(|line| line.contains("cosine similarity of int8 and f32"))
-        .filter_map(|line| line.split_whitespace().next_back()?.parse().ok())
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.nth(1)?, words.next_back()?.parse().ok()?))
+        })
         .collect();
-    println!("{arch}: {cosines:?}");
-    // The deepest map and the first levels' middle; the encoder has no branches.
-    assert_eq!(cosines.len(), 2, "{said}");
-    assert!(cosines.iter().all(|cosine| (0.999..1.0001).contains(cosine)), "{cosines:?}");
+    // With --nocapture, rows of a Markdown table: encoder, pooled feature, cosine.
+    for (feature, cosine) in &cosines {
+        println!("| {arch} | {feature} | {cosine:.6} |");
+    }
+    let features: Vec<&str> = cosines.iter().map(|(feature, _)| *feature).collect();
+    assert_eq!(features, ["structure", "sequence", "fused", "centre"], "{said}");
+    assert!(cosines.iter().all(|(_, cosine)| (0.999..1.0001).contains(cosine)), "{cosines:?}");
     // A line for each tensor that is rounded, and for no other.
     let pack = Pack::read(&std::fs::read(&path).expect("the pack")).expect("a pack");
     for (name, shape) in pack.tensors() {
@@ -435,7 +547,7 @@ fn spoil(name: &str, values: &mut [f32]) {
 #[test]
 fn a_pack_whose_features_int8_spoils_is_not_written() {
     let folder = tempfile::tempdir().expect("a folder");
-    let checkpoint = seeded(folder.path(), SMALL, spoil);
+    let checkpoint = seeded(folder.path(), SMALL, false, spoil);
     let path = folder.path().join("pack.safetensors");
     let output = checked(&checkpoint, &path, SMALL);
     let said = text(&output.stderr);
@@ -466,4 +578,71 @@ fn the_command_lists_what_is_missing_or_left_over_and_takes_what_is_allowed() {
         assert!(output.status.success(), "{file}: {}", text(&output.stderr));
         std::fs::remove_file(&path).expect("the pack");
     }
+}
+
+#[test]
+fn what_scans_a_head_was_trained_on_is_said_or_named_as_assumed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pack.safetensors");
+    let assumed = "trained on scans with RAS axes, spacing 1 × 1 × 1 mm, windows of 96 × 96 × 96";
+    let convert = |more: &[&str]| {
+        let more = [&["--head", "segmentation"][..], more].concat();
+        let more: Vec<&OsStr> = more.into_iter().map(OsStr::new).collect();
+        let output = by_command(&golden("backbone.pt"), &path, TINY, &more);
+        (output.status.success(), text(&output.stderr))
+    };
+    let (done, said) = convert(&[]);
+    assert!(done && said.contains(assumed), "{said}");
+    let own = ["--window", "192,192,32", "--orientation", "slices", "--intensity", "zscore"];
+    let (done, said) = convert(&[&own[..], &["--spacing", "native"]].concat());
+    assert!(done && !said.contains("trained on scans with"), "{said}");
+    let info = Pack::read(&std::fs::read(&path).expect("the pack")).expect("a pack").info;
+    assert_eq!(info.preprocessing.spacing_mm, [None; 3]);
+    assert_eq!(info.preprocessing.window, [192, 192, 32]);
+    assert_eq!(info.preprocessing.orientation, Orientation::Slices);
+    let (done, said) = convert(&own);
+    assert!(!done && said.contains("give 64 or more, or \"native\""), "{said}");
+    // A decoder that would be left out is not left out unsaid.
+    let output = by_command(&golden("backbone.pt"), &path, TINY, &[]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("--head segmentation"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn an_imported_renderer_draws_a_scan_again_as_it_was_or_in_a_style() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let (pack, plain, scan) = (at("pack.safetensors"), at("plain.safetensors"), at("scan.nii.gz"));
+    std::fs::write(&scan, write_volume(&cube()).expect("NIfTI")).expect("a scan");
+    let more = ["--renderer", "--allow-extra", "part_head.*", "meta_head.*"].map(OsStr::new);
+    let output = by_command(&golden("pretrained.pt"), &pack, TINY, &more);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let render = |pack: &Path, name: &str, more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_prism"))
+            .args(["render", "--device", "cpu", "--pack"])
+            .arg(pack)
+            .arg(&scan)
+            .arg("-o")
+            .arg(at(name))
+            .args(more)
+            .output();
+        output.expect("prism runs")
+    };
+    let drawn = |name: &str, more: &[&str]| {
+        let output = render(&pack, name, more);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        std::fs::read(at(name)).expect("the rendering")
+    };
+    let [as_it_was, again] = ["a.nii", "b.nii"].map(|name| drawn(name, &[]));
+    assert!(as_it_was == again, "a reconstruction has no chance in it");
+    let [one, same, two] = ["1", "1", "2"].map(|seed| drawn("c.nii", &["--style", seed]));
+    assert!(one == same, "a seed is a style");
+    assert!(one != two && one != as_it_was && two != as_it_was, "styles do not differ");
+
+    let output = by_command(&golden("flat.pt"), &plain, TINY, &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = render(&plain, "d.nii", &[]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && !at("d.nii").exists(), "{said}");
+    assert!(said.lines().count() == 1 && said.contains("does not render a scan again"), "{said}");
 }

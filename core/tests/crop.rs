@@ -119,15 +119,20 @@ fn gpu_memory(device: &Device) -> Option<(u64, u64)> {
 /// Most MiB at the peak.
 const MOST: u64 = 1024;
 
+/// Heads of a table of such runs.
+const TABLE: &str = "| network | kept as | s to the features | s in all | longest s between two waits | \
+                     GPU MiB in use | reserved |\n| --- | --- | --- | --- | --- | --- | --- |";
+
 /// Runs a crop through a network with random weights; prints what it took, and checks that no
-/// buffer is too large and that all together take less than `limit` MiB.
+/// buffer is too large and that all together take less than `limit` MiB. Returns a row of
+/// [`TABLE`].
 fn crop(
     name: &str,
     architecture: serde_json::Value,
     device: &Device,
     storage: Storage,
     limit: u64,
-) {
+) -> String {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let label = |i: usize| {
         serde_json::json!({
@@ -203,6 +208,10 @@ fn crop(
     }
     assert!(mebibytes(&LARGEST) < 128, "a buffer of {} MiB", mebibytes(&LARGEST));
     assert!((mebibytes(&PEAK) as u64) < limit, "{} MiB at the peak", mebibytes(&PEAK));
+    format!(
+        "| {name} | {storage:?} | {encoded:.2} | {seconds:.2} | {:.2} | {} | {} |",
+        pace.longest, pace.used, pace.reserved
+    )
 }
 
 /// Seconds all cores together gave this process; on a busy machine the truer measure.
@@ -230,12 +239,12 @@ fn segmentation() -> serde_json::Value {
     serde_json::json!([{ "kind": "segmentation", "name": "segmentation", "classes": 3 }])
 }
 
-fn compact() -> serde_json::Value {
+fn compact(heads: serde_json::Value) -> serde_json::Value {
     let encoder = serde_json::json!({
         "kind": "residual_pyramid", "in_channels": 1,
         "channels": [16, 32, 64, 128, 192], "convs": [1, 2, 2, 2, 2],
     });
-    serde_json::json!({ "encoder": encoder, "heads": segmentation() })
+    serde_json::json!({ "encoder": encoder, "heads": heads })
 }
 
 #[test]
@@ -253,12 +262,13 @@ fn the_published_decoder_stays_within_bounds() {
 
 #[test]
 fn the_compact_network_stays_within_bounds() {
-    crop("compact", compact(), &Device::flex(), Storage::Single, MOST);
+    crop("compact with decoder", compact(segmentation()), &Device::flex(), Storage::Single, MOST);
 }
 
 /// `cargo test --workspace --test crop -- --ignored --nocapture gpu`; the second run of
-/// each shows the seconds once the kernels are compiled. The decoder comes last: it takes
-/// longest. `PRISM_NETWORK` runs the network of that name alone. With `PRISM_LARGE`
+/// each shows the seconds once the kernels are compiled, and is in the table at the end. Between
+/// two waits lies one submission or more, so that none took longer. The large decoder comes
+/// last: it takes longest. `PRISM_NETWORK` runs the network of that name alone. With `PRISM_LARGE`
 /// set the larger published networks follow, for which memory has no bound here but that of
 /// a buffer: minutes in software, and some GiB.
 #[test]
@@ -269,7 +279,8 @@ fn each_on_the_gpu() {
     let encoder = || serde_json::json!([]);
     let mut networks = vec![
         ("swin-b", published("swin-b", encoder()), MOST),
-        ("compact", compact(), MOST),
+        ("compact", compact(encoder()), MOST),
+        ("compact with decoder", compact(segmentation()), MOST),
         ("swin-b with decoder", published("swin-b", segmentation()), MOST),
     ];
     if std::env::var("PRISM_LARGE").is_ok() {
@@ -280,14 +291,16 @@ fn each_on_the_gpu() {
         networks.retain(|(name, ..)| *name == wanted);
         assert!(!networks.is_empty(), "no network is called {wanted}");
     }
+    let mut rows = Vec::new();
     for (name, architecture, limit) in networks {
         let before = resident();
         let halves = has_halves(&opened.device).then_some(Storage::Half);
         for storage in [Some(Storage::Single), halves].into_iter().flatten() {
             println!("{name}, {storage:?}");
             crop(name, architecture.clone(), &opened.device, storage, limit);
-            crop(name, architecture.clone(), &opened.device, storage, limit);
+            rows.push(crop(name, architecture.clone(), &opened.device, storage, limit));
         }
         println!("{name}: {before} MiB resident before, {} MiB at the peak", resident());
     }
+    println!("on {}:\n{TABLE}\n{}", opened.report.adapter, rows.join("\n"));
 }

@@ -3,9 +3,13 @@
 // A helper of a test is no test to clippy.
 #![allow(clippy::expect_used, clippy::panic)]
 
+use std::time::Instant;
+
 use prism_core::formats::{InputFile, Selection, load};
 use prism_core::model::{Pack, Prism};
-use prism_core::pipeline::{Device, Quiet, Stage, Watch, pooled, segment_encoded, segment_stated};
+use prism_core::pipeline::{
+    Device, Quiet, Stage, Timings, Watch, pooled, segment_encoded, segment_stated,
+};
 use prism_core::volume::Volume;
 
 const BRAIN: &[u8] = include_bytes!("../../public/packs/brain.safetensors");
@@ -52,6 +56,15 @@ fn network(bytes: &[u8]) -> (Pack, Prism) {
     (pack, model)
 }
 
+/// A run's times hold those of the pass that it went on from, beside its own `took` seconds.
+fn assert_pass_counted(pass: Timings, run: Timings, took: f64) {
+    assert!(pass.prepare_seconds > 0.0 && pass.network_seconds > 0.0, "{pass:?}");
+    assert!(run.prepare_seconds >= pass.prepare_seconds, "{run:?} after {pass:?}");
+    assert!(run.network_seconds > pass.network_seconds, "{run:?} after {pass:?}");
+    let all = run.prepare_seconds + run.network_seconds + run.labels_seconds;
+    assert!(all >= took && all - run.earlier_seconds <= took, "{run:?} after {pass:?}, {took} s");
+}
+
 #[test]
 fn labels_are_the_same_to_the_voxel_and_the_encoder_runs_once() {
     let scan = coarse_sample();
@@ -65,12 +78,20 @@ fn labels_are_the_same_to_the_voxel_and_the_encoder_runs_once() {
 
     let pass = pollster::block_on(pooled(&scan, &model, &pack, &mut Quiet)).expect("a pass");
     let mut rest = Blocks::default();
+    let before = pass.encoded.as_ref().expect("few windows are kept").timings();
+    let clock = Instant::now();
     let after = segment_encoded(given, pass.encoded, &model, &pack, &mut rest);
     let after = pollster::block_on(after).expect("labels");
+    let took = clock.elapsed().as_secs_f64();
+    assert_pass_counted(before, after.timings, took);
     assert_eq!(rest.0, model.steps() - model.encoder_steps());
     assert!(after.labels == alone.labels);
     assert_eq!(after.answers, alone.answers);
     assert_eq!(after.island_voxels, alone.island_voxels);
+    // The two deepest maps (128 and 192 channels) inside each structure, for the report decoder.
+    let maps = alone.structure_maps.as_deref().unwrap_or_default();
+    assert!(maps.len() > 10 && maps.iter().all(|(_, values)| values.len() == 320));
+    assert_eq!(after.structure_maps, alone.structure_maps);
 }
 
 #[test]
@@ -82,6 +103,7 @@ fn a_pass_of_another_pack_is_left_alone() {
     let (pack, model) = network(BRAIN);
     let mut blocks = Blocks::default();
     let result = segment_encoded((&scan, true), pass.encoded, &model, &pack, &mut blocks);
-    pollster::block_on(result).expect("labels");
+    let result = pollster::block_on(result).expect("labels");
     assert_eq!(blocks.0, model.steps());
+    assert_eq!(result.timings.earlier_seconds, 0.0, "the time of a pass that was of no use");
 }

@@ -93,7 +93,7 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
         let vectors = named(&cases[at].0);
         let scan = identify(&heads, &vectors, &affine, dims, &Acquisition::default())
             .expect("an identification");
-        let found = estimate::estimate(&heads, &vectors, &scan).expect("an estimate");
+        let found = estimate::estimate(&heads, &vectors, &scan, None).expect("an estimate");
         (scan, found)
     };
     // A T1w brain without skull: 162 x 214 x 167 mm.
@@ -104,10 +104,17 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
     assert_eq!(brain.age, None);
     let why = brain.refused.expect("why there is no age");
     assert!(why.starts_with("No age is given.") && why.contains("48 people"), "{why}");
-    assert!(brain.sex.is_some());
-    // Of whom it holds stands beside it.
-    let caution = brain.sex_caution.expect("what is to be known of it");
-    assert!(caution.contains("15 men") && caution.contains("19 to 55 years"), "{caution}");
+    // Of whom it holds stands beside a sex that is given, and only there.
+    let sex = brain.sex.expect("an answer");
+    assert_eq!(brain.sex_caution.is_some(), sex.given.is_some());
+    if let Some(caution) = brain.sex_caution {
+        assert!(caution.contains("15 men") && caution.contains("19 to 55 years"), "{caution}");
+    }
+    // A child by its file is none of them.
+    let vectors = named(&cases[0].0);
+    let child = estimate::estimate(&heads, &vectors, &scan, Some(8.0)).expect("an estimate");
+    assert!(child.sex.is_none() && child.age.is_none() && child.sex_caution.is_none());
+    assert!(child.refused.is_some_and(|why| why.contains("the file states an age outside 19 to")));
     // The same vectors of a crop, and a heart.
     let (_, crop) = seen(0, [40, 50, 40]);
     assert!(crop.sex.is_none() && crop.refused.is_some_and(|why| why.contains("crop")));
@@ -119,12 +126,17 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
 
 /// The scan of a golden case of the formats.
 fn scan(case: &str) -> Scan {
+    scan_of(case, |_| true)
+}
+
+/// The scan of those files of a golden case whose names are wanted.
+fn scan_of(case: &str, wanted: impl Fn(&str) -> bool) -> Scan {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/formats").join(case);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a case") {
         let path = entry.expect("an entry").path();
-        if path.extension().is_none() {
-            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if path.extension().is_none() && wanted(&name) {
             files.push(InputFile { name, bytes: std::fs::read(path).expect("a file") });
         }
     }
@@ -161,9 +173,11 @@ fn fields_of_a_dicom_file_are_held_against_the_image() {
     assert_eq!(found.warnings.len(), 3);
     let words = found.sequence_words();
     assert!(
-        words.starts_with("T1w (") && words.ends_with(" (the file states a contrast agent)"),
+        words.starts_with("T1w post-contrast (contrast by the file; T1w by the image, "),
         "{words}"
     );
+    assert_eq!(found.sequence_note.as_deref(), Some("the file states a contrast agent"));
+    assert!(found.sequence.is("T1w"));
     // A file that says nothing contradicts nothing.
     let silent = Acquisition::default();
     let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, &silent)
@@ -187,6 +201,19 @@ fn a_scan_of_proton_density_is_not_called_t2w() {
     assert_eq!(found.sequence.given, None);
     assert_eq!(
         found.sequence_words(),
-        "unknown (it looks T2w, but the file states an echo time of 22 ms at a repetition time of 2300 ms, as proton density has)"
+        "PD (by the file; it looks T2w, but the file states an echo time of 22 ms at a repetition time of 2300 ms, as proton density has)"
     );
+}
+
+#[test]
+fn a_scan_with_a_b_value_is_called_diffusion() {
+    // Two b-values, 0 and 1000 s/mm²: the files of the second alone.
+    let scan = scan_of("dicom_b_values_missing_slice", |name| name >= "IM0002");
+    let (vectors, _) = &cases()[0];
+    let (volume, acquisition) = (&scan.volume, &scan.series.acquisition);
+    assert_eq!(acquisition.b_value, Some(1000.0));
+    let found = identify(&heads(), &named(vectors), &volume.affine, volume.dims, acquisition)
+        .expect("an identification");
+    assert_eq!(found.sequence.given, None);
+    assert_eq!(found.sequence_name(), "diffusion (by the file)");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prism_tests::page::PATIENCE;
+use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
 use serde_json::Value;
@@ -42,6 +42,45 @@ pub fn a_run_goes_on_after_a_broken_file(stage: &Stage) {
     page.wait_for_state("running", PATIENCE);
     page.click("cancel-button");
     page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}
+
+/// Opens a broken file while the scan is being identified, and waits until it is identified
+/// after all.
+fn break_into_identification(stage: &Stage, page: &Page<'_>) {
+    page.wait_for_state("running", PATIENCE);
+    let step = page.attribute("progress", "data-stage");
+    assert_ne!(step, "Segmenting", "too late to interrupt the identification");
+    page.choose_files("file-input", &[scans::not_a_scan(&stage.folder)]);
+    page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
+    page.click("#tab-scan");
+    page.wait_until("what the image shows", Duration::from_secs(300), &|page| {
+        page.has("identified")
+    });
+}
+
+pub fn an_identification_goes_on_after_a_broken_file(stage: &Stage) {
+    // A part of a brain that the brain's pack is not for.
+    let page = Page::open(&stage.browser, &stage.url, true);
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::hippocampus(&stage.folder)]);
+    break_into_identification(stage, &page);
+    page.wait_until("the run of what fits, or none", Duration::from_secs(300), &|page| {
+        matches!(page.state().as_str(), "scan" | "done")
+    });
+    if page.state() == "done" {
+        let manifest = page.download("download-manifest");
+        let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
+        assert_eq!(manifest["pack"]["name"], "hippocampus");
+    }
+    assert_content(&page);
+
+    // Who asked what the scan shows asked for no labels.
+    let page = open_small(stage, "cpu");
+    page.click("#tab-scan");
+    page.click("identify");
+    break_into_identification(stage, &page);
+    assert_eq!(page.state(), "scan");
     assert_content(&page);
 }
 

@@ -78,10 +78,18 @@ fn counts(volume: &Volume) -> BTreeMap<i32, usize> {
 pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(stage: &Stage) {
     let [first, other] = study(&stage.folder);
     let page = open_first(stage, &first);
-    page.choose_files("lesions-input", std::slice::from_ref(&other));
+    // As of the study's own folder: the scan that is shown is among the files.
+    page.choose_files("lesions-input", &[first.clone(), other.clone()]);
     page.wait_until("the sequence", TIMEOUT, &|page| sequences(page) == 1);
+    assert!(!page.texts("notice").contains("the scan that is shown"));
     let moved: f64 = page.attribute("lesions-sequence", "data-moved").parse().expect("it moved");
     assert!((moved - 6.0).abs() < 1.0, "moved by {moved} mm");
+    // Once more it would count twice.
+    page.choose_files("lesions-input", std::slice::from_ref(&other));
+    page.wait_until("a sentence", TIMEOUT, &|page| {
+        page.texts("notice").contains("among the sequences already")
+    });
+    assert_eq!(sequences(&page), 1);
     // Nothing was looked for by itself.
     assert!(!page.has("lesions-found"));
     assert!(!page.text("lesions-caution").is_empty());
@@ -112,6 +120,9 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
     let csv = String::from_utf8(csv.bytes).expect("text");
     let mut lines = csv.lines();
     let head: Vec<&str> = lines.next().expect("a heading").split(',').collect();
+    let place = head.iter().position(|&name| name == "voxel_x").expect("voxels");
+    let largest: Vec<&str> = csv.lines().nth(1).expect("a row").split(',').collect();
+    let voxel = largest[place..place + 3].join(",");
     let column = head.iter().position(|&name| name == "volume_ml").expect("volumes");
     let volumes: Vec<f64> = lines
         .map(|line| line.split(',').nth(column).and_then(|v| v.parse().ok()).expect("a volume"))
@@ -126,6 +137,9 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
     page.click("[data-lesion=\"1\"]");
     page.wait_until("the crosshair to move", PATIENCE, &|page| {
         page.text("cursor-readout") != before
+    });
+    page.wait_until("the crosshair in the table's voxel", PATIENCE, &|page| {
+        page.attribute("cursor-readout", "data-voxel") == voxel
     });
     page.click("[data-test=lesions-table] th:nth-child(4) button");
     page.wait_until("the order", PATIENCE, &|page| {

@@ -13,6 +13,7 @@ mod device;
 mod features;
 mod identify;
 mod keyboard;
+mod leaving;
 mod lesions;
 mod models;
 mod policy;
@@ -36,11 +37,12 @@ fn main() -> ExitCode {
     // The two that take minutes begin early, so that no browser waits for the other at the end.
     let together = cases![
         reading::the_page_loads_and_asks_only_its_own_server,
-        compare::a_scan_against_itself_shows_no_change_and_no_new_lesion,
+        compare::a_scan_against_itself_shows_no_change_and_t1w_no_search_for_lesions,
         swin::an_imported_network_gives_the_same_on_both_devices,
         reading::the_sample_scan_is_shown_in_three_planes,
         reading::a_zip_of_dicom_files_is_one_scan,
         reading::files_that_are_dropped_are_opened,
+        reading::a_scan_that_is_dropped_does_not_wait_for_a_search,
         reading::a_folder_that_is_chosen_is_one_scan,
         reading::a_folder_that_is_dropped_is_walked,
         reading::a_volume_of_a_4d_scan_is_chosen,
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         policy::the_page_works_in_a_folder_of_a_bare_host,
         broken::a_broken_file_gets_one_sentence_and_the_scan_stays,
         broken::a_run_goes_on_after_a_broken_file,
+        broken::an_identification_goes_on_after_a_broken_file,
         broken::a_broken_file_leaves_a_finished_result,
         segmenting::a_run_after_a_cancelled_one_finishes,
         models::a_broken_pack_gets_one_sentence,
@@ -59,6 +62,8 @@ fn main() -> ExitCode {
         models::the_heads_of_a_model_without_segmentation_answer_as_the_command_does,
         models::another_pack_of_the_page_is_fetched_when_it_is_chosen,
         models::a_scan_that_the_model_cannot_take_is_refused_in_words,
+        leaving::painted_examples_are_not_lost_unasked,
+        leaving::a_browser_that_may_delete_models_is_said_to,
         keyboard::everything_is_reached_without_a_mouse,
         keyboard::results_are_reached_without_a_mouse_and_the_report_prints_alone,
         keyboard::sentences_lead_to_their_source_without_a_mouse,
@@ -81,6 +86,8 @@ fn main() -> ExitCode {
         features::painted_examples_are_kept_over_scans_and_dropped,
         features::labelled_scans_make_a_classifier_that_the_command_reads,
         compare::a_second_scan_is_aligned_and_laid_over_the_first,
+        compare::checkers_and_flicker_show_both_scans,
+        compare::a_bent_scan_is_straightened_as_by_the_command_and_its_grid_is_bent,
         compare::an_alignment_is_saved_as_the_command_line_writes_it,
         compare::an_alignment_is_cancelled_and_the_scan_stays,
         lesions::lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees,
@@ -93,6 +100,8 @@ fn main() -> ExitCode {
         compare::the_cursor_reads_mni_coordinates_as_the_command_line_finds_them,
         compare::a_map_of_local_change_comes_with_its_scale,
         identify::a_scan_is_identified_when_asked,
+        identify::a_head_is_identified_as_by_the_command,
+        identify::a_scan_that_no_model_fits_says_why_and_what_its_file_contradicts,
         identify::a_scan_that_is_opened_is_identified_and_the_pack_that_fits_runs,
         segmenting::a_scan_that_is_opened_is_segmented_and_reported_by_itself,
         segmenting::a_scan_that_is_opened_needs_no_network_to_its_report,

@@ -1,6 +1,6 @@
 //! Opening the page and a scan.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
@@ -137,6 +137,30 @@ pub fn files_that_are_dropped_are_opened(stage: &Stage) {
         page.attribute("scan-title", "data-dims") == "16x12x4"
     });
     page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}
+
+pub fn a_scan_that_is_dropped_does_not_wait_for_a_search(stage: &Stage) {
+    let page = stage.open();
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    page.click("#tab-lesions");
+    page.click("lesions-find");
+    page.wait_until("the search", Duration::from_secs(300), &|page| {
+        page.text("lesions-busy").contains(" of ")
+    });
+    let start = Instant::now();
+    page.drop_files("#planes", &scans::golden("dicom_explicit"));
+    page.wait_until("the search to be over", Duration::from_secs(5), &|page| {
+        !page.has("lesions-cancel")
+    });
+    page.wait_until("the other scan", Duration::from_secs(30), &|page| {
+        page.attribute("scan-title", "data-dims") == "16x12x4"
+    });
+    println!("  shown after {:.1} s", start.elapsed().as_secs_f64());
+    page.wait_for_state("scan", PATIENCE);
+    assert!(!page.has("lesions-found"));
     assert_content(&page);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prism_core::report::NOT_A_DEVICE;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
@@ -14,6 +15,9 @@ const RUN: Duration = Duration::from_secs(600);
 
 const WORDS: &str = "Looked at by a person & found <plain>.";
 const OWN: &str = "Compared with a drawing.";
+
+/// Whether the page may be left without a question.
+const MAY_LEAVE: &str = "window.dispatchEvent(new Event('beforeunload', { cancelable: true }))";
 
 fn count(page: &Page<'_>, selector: &str) -> u64 {
     let count = format!("document.querySelectorAll(\"{selector}\").length");
@@ -33,8 +37,11 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     let before = page.text("report");
     assert_eq!(count(&page, "[data-test=edit-sentence]"), 0, "no tools before they are wanted");
 
+    assert_eq!(page.evaluate(MAY_LEAVE), true);
     page.click("edit-report");
     page.wait_until("tools", PATIENCE, &|page| page.has("edit-sentence"));
+    assert!(before.contains(NOT_A_DEVICE));
+    assert_eq!(count(&page, "[aria-label^='Edit: For research']"), 0, "the line that stays");
     let generated = page.attribute("edit-sentence", "aria-label");
     let generated = generated.trim_start_matches("Edit: ").to_owned();
     // By keyboard: open, type, keep.
@@ -50,6 +57,7 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
         page.texts("[data-sentence=edited]").contains(WORDS)
     });
     assert!(page.text("edits-note").starts_with("1 of "), "{}", page.text("edits-note"));
+    assert_eq!(page.evaluate(MAY_LEAVE), false);
 
     // A sentence that is being typed survives another tab.
     page.evaluate("document.querySelectorAll('[data-test=edit-sentence]')[1].click()");
@@ -69,8 +77,11 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     assert_eq!(count(&page, "[data-sentence=edited]"), 1);
 
     let html = text_of(&page, "download-report");
-    assert!(html.contains("<b>[edited]</b> Looked at by a person &amp; found &lt;plain&gt;."));
-    assert_eq!(html.matches("class=\"edited\"").count(), 1);
+    assert!(html.contains(
+        "<p class=\"edited\"><b>[edited]</b> <a href=\"#technique\">Looked at by a person &amp; found \
+         &lt;plain&gt;.</a></p>"
+    ));
+    assert_eq!(html.matches("<b>[edited]</b>").count(), 1);
 
     let text = text_of(&page, "save-text");
     assert!(text.contains("[edited] Looked at by a person & found <plain>."), "{text}");
@@ -108,8 +119,10 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     page.click("edit-report");
     page.wait_until("no tools", PATIENCE, &|page| !page.has("edit-sentence"));
     assert_eq!(page.text("report"), before);
+    assert_eq!(page.evaluate(MAY_LEAVE), true);
 
     // The decoder's words, and back.
+    assert!(page.text("wording-why").contains("leaves out some of what it is told"));
     page.click("wording-generated");
     page.wait_until("the decoder's words", PATIENCE, &|page| {
         page.has("wording-note") && page.text("report") != before
@@ -120,21 +133,24 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     page.click("wording-plain");
     page.wait_until("the plain words", PATIENCE, &|page| page.text("report") == before);
 
-    // A changed sentence that the other wording does not have is not lost in silence.
+    // A changed sentence that the other wording does not have is kept, on the page and in files.
     page.click("edit-report");
     page.wait_until("tools", PATIENCE, &|page| page.has("edit-sentence"));
     page.click("[aria-label^=\"Edit: The labelled brain tissue\"]");
     page.wait_until("the editor", PATIENCE, &|page| page.has("sentence-words"));
     page.choose("sentence-words", OWN);
     page.click("wording-generated");
-    page.wait_until("a word on it", PATIENCE, &|page| {
+    page.wait_until("it beside the decoder's words", PATIENCE, &|page| {
         page.has("wording-note")
-            && (page.texts("notice").contains("not part of the report as it is now")
-                || page.texts("[data-sentence=edited]").contains(OWN))
+            && page.texts("[data-test=displaced] [data-sentence=edited]").contains(OWN)
     });
+    page.wait_until("a word on it", PATIENCE, &|page| {
+        page.texts("notice").contains("not part of the report as it is now")
+    });
+    assert!(text_of(&page, "save-text").contains(&format!("[edited] {OWN}")));
     page.click("wording-plain");
     page.wait_until("the sentence", PATIENCE, &|page| {
-        page.texts("[data-sentence=edited]").contains(OWN)
+        page.texts("[data-sentence=edited]").contains(OWN) && !page.has("displaced")
     });
     page.click("reset-sentence");
     // The focus follows, and scrolls.
@@ -149,5 +165,23 @@ pub fn a_changed_sentence_is_told_apart_and_nothing_is_lost(stage: &Stage) {
     page.wait_until("the structures of the sum", PATIENCE, &|page| {
         count(page, "[data-test=volumes-table] tr[data-summed].lit") > 5
     });
+
+    // What was written waits where another scan is opened.
+    page.click("#tab-report");
+    page.click("edit-report");
+    page.wait_until("tools", PATIENCE, &|page| page.has("edit-sentence"));
+    page.click("edit-sentence");
+    page.wait_until("the editor", PATIENCE, &|page| page.has("sentence-words"));
+    page.choose("sentence-words", OWN);
+    page.drop_files("#planes", &scans::golden("dicom_explicit"));
+    page.wait_until("the other scan", PATIENCE, &|page| {
+        page.texts("notice").contains("is kept while this page is open")
+    });
+    assert_eq!(page.evaluate(MAY_LEAVE), false);
+    page.drop_files("#planes", &[scans::small(&stage.folder)]);
+    page.wait_until("the sentence with its scan", PATIENCE, &|page| {
+        page.texts("notice").contains("report of this scan is back")
+    });
+    assert_eq!(page.evaluate(MAY_LEAVE), false);
     assert_content(&page);
 }

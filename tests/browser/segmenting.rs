@@ -71,7 +71,14 @@ pub fn a_scan_that_is_opened_is_segmented_and_reported_by_itself(stage: &Stage) 
     let page = Page::open(&stage.browser, &stage.url, true);
     page.choose("device-choice", "cpu");
     page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_until("the network to run", RUN_TIMEOUT, &|page| {
+        let stage = page.attribute("progress", "data-stage");
+        ["Identifying the scan", "Segmenting"].contains(&stage.as_str()) || page.state() == "done"
+    });
+    let start = Instant::now();
     page.wait_for_state("done", RUN_TIMEOUT);
+    let seen = start.elapsed().as_secs_f64();
+    assert_identification_counted(&page, seen);
     page.click("#tab-report");
     let report = page.text("#panel");
     assert!(report.contains("mL"), "a report without a volume: {report}");
@@ -83,6 +90,46 @@ pub fn a_scan_that_is_opened_is_segmented_and_reported_by_itself(stage: &Stage) 
     });
     assert_quality_is_measured(&page);
     assert_content(&page);
+}
+
+/// The run's times begin with preparing and the encoder's pass that identified the scan, of which `seen` seconds went
+/// by before the result was there.
+fn assert_identification_counted(page: &Page<'_>, seen: f64) {
+    let manifest: Value =
+        serde_json::from_slice(&page.download("download-manifest").bytes).expect("JSON");
+    let timings = manifest["timings"].as_array().expect("timings");
+    let seconds = |stage: &str| {
+        let found = timings.iter().find(|time| time["stage"] == stage).expect(stage);
+        found["seconds"].as_f64().expect("seconds")
+    };
+    // Taking what was prepared takes microseconds, preparing milliseconds.
+    assert!(seconds("prepare") > 5e-4, "{timings:?}");
+    let total = manifest["total_seconds"].as_f64().expect("seconds");
+    println!("  {total:.1} s counted, {seen:.1} s seen from the first steps of identifying");
+    assert!(total > 0.75 * seen - 1.0, "{total} s of {seen} s: {timings:?}");
+}
+
+/// The report (HTML) gives the volumes of three structures as the table (CSV) has them.
+fn assert_report_has_volumes(html: &str, table: &str) {
+    let mut lines = table.lines();
+    let columns: Vec<&str> = lines.next().expect("a heading").split(',').collect();
+    let column = |name| columns.iter().position(|&column| column == name).expect(name);
+    let [index, name, volume] = ["index", "display_name", "volume_ml"].map(column);
+    let mut rows: Vec<(f64, &str, &str)> = lines
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .map(|row| (row[volume].parse().expect("a volume"), row[index], row[name]))
+        .collect();
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (millilitres, index, name) in &rows[..3] {
+        assert!(*millilitres > 0.1, "nothing of {name} was found");
+        let row = html.split(&format!("<tr id=\"structure-{index}\">")).nth(1).expect(name);
+        let row = row.split("</tr>").next().unwrap_or_default();
+        assert!(row.contains(name), "{row} is of {name}");
+        let said = row.split("<td class=\"n\">").nth(1).and_then(|rest| rest.split('<').next());
+        let said: f64 = said.and_then(|said| said.parse().ok()).expect("millilitres");
+        // Rounded to hundredths and ten thousandths.
+        assert!((said - millilitres).abs() < 0.0051, "{name}: {said}, {millilitres} in the table");
+    }
 }
 
 /// Opens the panel of image quality: each measure has a number or says that it has none, and where it comes from.
@@ -162,6 +209,7 @@ pub fn the_gpu_finds_what_the_command_line_finds_and_every_download_reads_back(s
         alone && !html.contains("<script") && !html.contains("<link"),
         "the report stands alone"
     );
+    assert_report_has_volumes(&html, &text);
 
     let manifest = page.download("download-manifest");
     let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
@@ -249,7 +297,8 @@ pub fn a_scan_that_is_opened_needs_no_network_to_its_report(stage: &Stage) {
     let table = String::from_utf8(page.download("download-csv").bytes).expect("text");
     assert!(table.lines().count() > 30, "{table}");
     let report = String::from_utf8(page.download("download-report").bytes).expect("text");
-    assert!(report.contains("</html>") && report.contains("mL"), "{report:.300}");
+    assert!(report.contains("</html>"), "{report:.300}");
+    assert_report_has_volumes(&report, &table);
     let manifest = page.download("download-manifest");
     let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
     assert_eq!(manifest["device"]["kind"], "CPU", "{}", manifest["device"]);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::time::Duration;
 
+use prism_core::volume::Volume;
 use prism_tests::page::{CTRL, PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
@@ -26,6 +27,19 @@ pub fn read_at(page: &Page<'_>, plane: &str, at: [f64; 2]) -> (Vec<f64>, Vec<f64
         now != before && page.text("cursor-readout").starts_with("Cursor")
     });
     (numbers(page, "cursor-readout", "data-mm"), numbers(page, "cursor-readout", "data-voxel"))
+}
+
+/// The value that the reading gives.
+fn value_read(page: &Page<'_>) -> String {
+    let text = page.text("cursor-readout");
+    let value = text.split("value").nth(1).and_then(|rest| rest.split_whitespace().next());
+    value.unwrap_or_default().to_owned()
+}
+
+/// What a scan holds at a voxel of a reading.
+fn value_held(scan: &Volume, voxel: &[f64]) -> f32 {
+    let [x, y, z] = [0, 1, 2].map(|axis| voxel[axis] as usize);
+    scan.data[x + scan.dims[0] * (y + scan.dims[1] * z)]
 }
 
 /// Pixels a millimetre in a plane, by its scale bar.
@@ -71,22 +85,32 @@ pub fn the_cursor_reads_what_the_file_holds_on_the_side_that_is_labelled(stage: 
                 "{plane}: voxel {voxel:?} is not at {mm:?}"
             );
         }
-        let [x, y, z] = [voxel[0] as usize, voxel[1] as usize, voxel[2] as usize];
-        let value = sample.data[x + sample.dims[0] * (y + sample.dims[1] * z)];
-        let text = page.text("cursor-readout");
-        let shown = text.split("value").nth(1).and_then(|rest| rest.split_whitespace().next());
-        let shown: f32 = shown.and_then(|shown| shown.parse().ok()).expect("a value");
-        // The planes hold the scan in half precision over its range, which is 765 here.
-        assert!(
-            (shown - value).abs() <= 0.4,
-            "{plane} at voxel {voxel:?}: {value} in the file, {text}"
-        );
+        // Whole numbers, and none is rounded.
+        let value = value_held(&sample, &voxel);
+        assert_eq!(value.fract(), 0.0);
+        assert_eq!(value_read(&page), value.to_string(), "{plane} at voxel {voxel:?}");
     }
     // The left of the image is the patient's right, until the convention is changed.
     assert_eq!(page.attribute("convention-toggle", "data-convention"), "radiological");
     assert!(read_at(&page, "axial", [0.3, 0.5]).0[0] > 0.0);
     page.click("convention-toggle");
     assert!(read_at(&page, "axial", [0.31, 0.5]).0[0] < 0.0);
+
+    // Eighths, in another scan.
+    let path = scans::small(&stage.folder);
+    page.choose_files("file-input", std::slice::from_ref(&path));
+    page.wait_until("the small scan", PATIENCE, &|page| {
+        page.attribute("scan-title", "data-dims") == "48x48x48"
+    });
+    let small = scans::read("small", &fs::read(path).expect("the small scan"));
+    let mut parts = 0;
+    for at in [[0.4, 0.45], [0.5, 0.4], [0.55, 0.6], [0.45, 0.55]] {
+        let (_, voxel) = read_at(&page, "coronal", at);
+        let value = value_held(&small, &voxel);
+        assert_eq!(value_read(&page), value.to_string(), "voxel {voxel:?} of the small scan");
+        parts += usize::from(value.fract() != 0.0);
+    }
+    assert!(parts > 0, "every value was a whole number");
     assert_content(&page);
 }
 

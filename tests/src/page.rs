@@ -318,8 +318,11 @@ impl<'browser> Page<'browser> {
         }
     }
 
-    /// Loads the page again and waits as [`Page::open`] does.
+    /// Loads the page again, whatever would be lost, and waits as [`Page::open`] does.
     pub fn reload(&self) {
+        self.evaluate(
+            "addEventListener('beforeunload', event => event.stopImmediatePropagation(), true); null",
+        );
         self.evaluate("document.querySelector('[data-test=app]').dataset.state = 'starting'");
         self.call("Page.reload", json!({}));
         self.wait_until_started();

@@ -90,6 +90,20 @@ def label_maps(data: Path) -> list[Scan]:
     ]
 
 
+def hand_labels(data: Path, every: int = 1) -> list[Scan]:
+    """The label maps that lie beside the scans, given as if they were scans; of the large sets one of `every`."""
+    rows = []
+    for folder, pattern in (
+        ("cardiac_acdc", "*_gt"), ("hippocampus", "*_gt"), ("eval_t1_labelled", "*_glm"), ("eval_t1_labelled", "*_tissues"),
+        ("ms_lesions", "*_GOLD_STANDARD"), ("ms_longitudinal", "*_gt"),
+    ):  # fmt: skip
+        found = sorted((data / folder).glob(f"{pattern}.nii.gz"))
+        for path in found[:: every if folder in LARGE else 1]:
+            name = f"{folder}/{path.name.removesuffix('.nii.gz')}"
+            rows.append(Scan(name, path, f"labels of {folder}", name, "outside", pack=""))
+    return rows
+
+
 def of_registry(folder: Path) -> list[Scan]:
     """Scans that come inside packages: templates, samples, and images outside the kinds."""
     papaya, radiomics = folder / "papaya/package/tests/data", folder / "pyradiomics-3.0.1/data"

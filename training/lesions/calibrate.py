@@ -1,12 +1,13 @@
 """How sure is sure enough: moves the head's background logit on held-out synthetic samples.
 
-    python -m training.lesions.calibrate --run training/runs/lesions
+    python -m training.lesions.calibrate --run training/runs/lesions --last
 
 In training a lesion's voxel weighs many others, so the network calls too much. This adds a constant to the
 background's bias: the one with the best Dice on samples with and without a lesion (held-out anatomies, other
 seeds than the score during training). It then fits the probability that a study shows any lesion,
 1 / (1 + exp(-(intercept + slope ln(evidence + 0.001)))), where the evidence is the volume in mL weighted by
-how far the probability lies above one half. Writes calibrated.pt and calibration.json beside the checkpoint.
+how far the probability lies above one half. Reads the weights with the best score during training, with
+`--last` the last ones, which ship. Writes calibrated.pt and calibration.json beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -63,9 +64,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--rounds", type=int, default=2, help="samples of every set and finding")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--last", action="store_true",
+                        help="the last weights instead of those with the best development score")  # fmt: skip
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    state = torch.load(arguments.run / "best.pt", map_location="cpu", weights_only=True)
+    stored = arguments.run / ("checkpoint.pt" if arguments.last else "best.pt")
+    state = torch.load(stored, map_location="cpu", weights_only=True)
     model = Network(network()).eval().to(memory_format=torch.channels_last_3d)
     model.load_state_dict(state["average"])
     brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
@@ -103,7 +107,7 @@ def main() -> None:
             "synthetic_specificity": round(float((~said[y == 0]).mean()), 3),
         },
     }  # fmt: skip
-    (arguments.run / "calibration.json").write_text(json.dumps({"summary": result}, indent=1) + "\n")
+    (arguments.run / "calibration.json").write_text(json.dumps({"weights": stored.name, "step": state["step"], "summary": result}, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 

@@ -1,14 +1,27 @@
 """Scores the lesion pack through the `prism lesions` command.
 
-    python -m training.lesions.calibrate --run training/runs/lesions
+    python -m training.lesions.calibrate --run training/runs/lesions --last
     python -m training.export --run training/runs/lesions --calibrated \
         --scores training/runs/lesions/calibration.json --out public/packs/lesions.safetensors
     python -m training.lesions.evaluate public/packs/lesions.safetensors --describe
 
 Multiple sclerosis: Dice, and lesions found (a drawn lesion is found when it shares a voxel with what was
 called; a called one is right when it shares a voxel with a drawn one; connected by faces, from 14 mm3 on).
-Healthy scans: how many lesions and how many millilitres are called. The glioma has no drawn mask: volumes
-by class only. None of these scans was trained on but the eight T1w heads kept for development.
+Healthy scans: how many lesions and how many millilitres are called. None of these scans was trained on but the
+eight T1w heads kept for development; `--seen` adds the 40 that were (slow, and no measure of anything new).
+
+The glioma has no drawn mask: volumes by class, and how "mass" agrees with the enhancement. That is where t1c less t1n,
+each less its median and divided by its robust deviation in the brain (voxels that are not 0 in both), lies more
+than 3 robust deviations above the median of the difference, in pieces from 14 mm3 on and more than 8 mm below the brain's
+surface, where meninges enhance; vessels and the choroid plexus still count, so read it as a bound.
+ms_longitudinal has a mask of the lesions that are new: volumes and counts only, as of the two DICOM series.
+
+Baseline, its numbers fixed before it was run: voxels of FLAIR (else T2w) more than 3 robust deviations above the
+median, both in what the brain pack labels as white matter of the hemispheres, inside it, in pieces from 14 mm3 on; robust
+deviations are 1.4826 median absolute ones. Outliers of normal tissue, as Van Leemput et al. 2001 call lesions.
+
+Every case is kept when it is done; the command goes on where it stopped, for one pair of lesion and brain pack. Scans
+that are named are taken (`--anyway`): what is scored is the pack, not what the command refuses.
 
 `--describe` also writes the summary into the pack's description and the folder's index.json: the page says
 from it how often the pack is wrong.
@@ -26,12 +39,23 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from training import pack, scores
-from training.lesions.samples import HELD_REAL
+from training import pack, preprocess, resumed, scores
+from training.lesions.samples import HELD_REAL, REAL
 from training.paths import REPOSITORY, data_folder
 
-SETS = [["FLAIR"], ["T1"], ["T2"], ["T1", "FLAIR"], ["T1", "T1POST", "T2", "FLAIR"]]
+SETS = [
+    ["FLAIR"], ["T1"], ["T1POST"], ["T2"], ["T1", "FLAIR"], ["T1", "T1POST"], ["T2", "FLAIR"],
+    ["T1", "T1POST", "T2", "FLAIR"],
+]  # fmt: skip
+LONGITUDINAL = [["FLAIR"], ["T1W"], ["T2W"], ["T1W", "T2W", "FLAIR"]]
 SMALLEST_ML = 0.014
+OUTLYING = 3.0  # robust deviations
+MENINGES_MM = 8.0
+WHITE_MATTER = [2, 41]  # FreeSurfer ids
+MASS = 2
+BASELINE = {
+    "FLAIR": "multi_sequence/kirby113_FLAIR.nii.gz", "T2": "multi_sequence/kirby113_T2w.nii.gz",
+}  # fmt: skip
 
 
 def run(command: Path, path: Path, scans: list[Path]) -> tuple[np.ndarray, dict]:
@@ -39,7 +63,7 @@ def run(command: Path, path: Path, scans: list[Path]) -> tuple[np.ndarray, dict]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "lesions.nii.gz"
         answer = subprocess.run(
-            [command, "lesions", "--pack", path, *scans, "-o", out, "--json", "--device", "cpu"],
+            [command, "lesions", "--pack", path, *scans, "-o", out, "--json", "--anyway", "--device", "cpu"],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return np.asarray(nibabel.load(out).dataobj), json.loads(answer.stdout)
@@ -70,6 +94,87 @@ def against(mine: np.ndarray, drawn: np.ndarray, voxel_ml: float) -> dict:
     }  # fmt: skip
 
 
+def told(said: dict) -> dict:
+    """What the command says of a study: number, volume, volume by class, probability."""
+    summary = said["summary"]
+    return {
+        "lesions": summary["lesions"], "ml": round(summary["millilitres"], 3),
+        "by_class_ml": {name: round(ml, 3) for name, ml in summary["by_class"]},
+        "probability": summary["probability"],
+    }  # fmt: skip
+
+
+def volume_of(image: nibabel.Nifti1Image) -> float:
+    """Of one voxel, in millilitres."""
+    return float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+
+
+def robust(values: np.ndarray) -> tuple[float, float]:
+    """Median, and 1.4826 median absolute deviations."""
+    middle = float(np.median(values))
+    return middle, max(1.4826 * float(np.median(np.abs(values - middle))), 1e-12)
+
+
+def bright(scan: np.ndarray, inside: np.ndarray, voxel_ml: float, among: np.ndarray | None = None) -> np.ndarray:
+    """Voxels of `among` (all of `inside`) far above the greys of `inside`, without the smallest pieces."""
+    middle, deviation = robust(scan[inside])
+    among = inside if among is None else among
+    return pieces(among & (scan > middle + OUTLYING * deviation), voxel_ml)[0] > 0
+
+
+def white_matter(command: Path, scan: Path) -> np.ndarray:
+    """White matter of the hemispheres, as the brain pack labels it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "labels.nii.gz"
+        line = [command, "segment", scan, "-o", out, "--anyway", "--device", "cpu"]
+        subprocess.run(line, check=True, capture_output=True)
+        return np.isin(np.asarray(nibabel.load(out).dataobj), WHITE_MATTER)
+
+
+def baseline(command: Path, scan: Path, drawn: np.ndarray | None) -> dict:
+    """Bright voxels of the white matter, against a drawn mask where there is one."""
+    image = nibabel.load(scan)
+    voxel_ml = volume_of(image)
+    called = bright(np.asarray(image.dataobj, np.float32), white_matter(command, scan), voxel_ml)
+    if drawn is not None:
+        return against(called, drawn, voxel_ml)
+    return {"lesions": pieces(called, voxel_ml)[1], "ml": round(float(called.sum() * voxel_ml), 3)}
+
+
+def enhancement(before: np.ndarray, after: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Where contrast agent went, by the rule above."""
+    brain = (before != 0) & (after != 0)
+
+    def standard(scan: np.ndarray) -> np.ndarray:
+        middle, deviation = robust(scan[brain])
+        return (scan - middle) / deviation
+
+    deep = ndimage.distance_transform_edt(brain, sampling=spacing) > MENINGES_MM
+    return bright(standard(after) - standard(before), brain, float(np.prod(spacing)) / 1000, deep)
+
+
+def overlap(mass: np.ndarray, enhancing: np.ndarray, voxel_ml: float) -> dict:
+    both = float((mass & enhancing).sum())
+    return {
+        "dice": round(scores.dice(mass, enhancing), 4),
+        "enhancing_ml": round(float(enhancing.sum() * voxel_ml), 2), "mass_ml": round(float(mass.sum() * voxel_ml), 2),
+        "of_enhancing": round(both / max(1.0, float(enhancing.sum())), 4),
+        "of_mass": round(both / max(1.0, float(mass.sum())), 4),
+    }  # fmt: skip
+
+
+def glioma(command: Path, path: Path, data: Path) -> dict:
+    scans = [data / "multi_sequence" / f"glioma00001_{q}.nii.gz" for q in ("t1n", "t1c", "t2w", "t2f")]
+    labels, said = run(command, path, scans)
+    before, after = (nibabel.load(scan) for scan in scans[:2])
+    if before.shape != after.shape or not np.allclose(before.affine, after.affine, atol=1e-3):
+        raise ValueError("t1n and t1c do not lie on one grid: bring one onto the other first")
+    voxel_ml = volume_of(before)
+    spacing = preprocess.spacing_of(before.affine)
+    enhancing = enhancement(*(np.asarray(image.dataobj, np.float32) for image in (before, after)), spacing)
+    return told(said) | {"mass_and_enhancement": overlap(labels == MASS, enhancing, voxel_ml)}
+
+
 def healthy(data: Path) -> dict[str, list[Path]]:
     """Studies without a known lesion."""
     kirby = data / "multi_sequence"
@@ -83,55 +188,104 @@ def healthy(data: Path) -> dict[str, list[Path]]:
     return studies
 
 
-def evaluate(path: Path, command: Path, data: Path) -> dict:
+def seen(data: Path) -> dict[str, list[Path]]:
+    """The T1w heads that were trained on."""
+    heads = sorted((data / "t1_wholehead").glob("*_T1w.nii.gz"))[REAL]
+    return {path.name.split(".")[0]: [path] for path in heads}
+
+
+def evaluate(path: Path, command: Path, data: Path, out: Path, with_seen: bool = False) -> dict:
     _, document = pack.read(path)
-    result = {"pack": path.name, "sha256": document["sha256"], "ms_lesions": {}, "healthy": {}}
+    line = f"python -m training.lesions.evaluate public/packs/{path.name}" + (" --seen" if with_seen else "")
+    packs = {path.stem: document["sha256"]} | resumed.digests("brain")
+    result = resumed.resume(out, line, packs)
+    for part in ("ms_lesions", "ms_longitudinal", "dicom_study1", "glioma", "healthy", "seen", "baseline"):
+        result.setdefault(part, {})
+
+    def once(part: str, name: str, work) -> None:
+        if name not in result[part]:
+            result[part][name] = work()
+            resumed.save(out, result)
+            print(part, name, json.dumps(result[part][name]), flush=True)
+
+    def drawn_of(patient: str) -> nibabel.Nifti1Image:
+        return nibabel.load(data / "ms_lesions" / f"{patient}_GOLD_STANDARD.nii.gz")
+
+    def scored(patient: str, names: list[str]) -> dict:
+        image = drawn_of(patient)
+        scans = [data / "ms_lesions" / f"{patient}_{name}.nii.gz" for name in names]
+        labels, said = run(command, path, scans)
+        row = against(labels > 0, np.asarray(image.dataobj) > 0, volume_of(image))
+        return row | {key: value for key, value in told(said).items() if key not in ("lesions", "ml")}
+
+    def counted(scans: list[Path]) -> dict:
+        return told(run(command, path, scans)[1])
+
     for patient in ("patient07", "patient19"):
-        folder = data / "ms_lesions"
-        image = nibabel.load(folder / f"{patient}_GOLD_STANDARD.nii.gz")
-        drawn = np.asarray(image.dataobj) > 0
-        voxel_ml = float(abs(np.linalg.det(image.affine[:3, :3]))) / 1000
         for names in SETS:
-            scans = [folder / f"{patient}_{name}.nii.gz" for name in names]
-            labels, said = run(command, path, scans)
-            row = against(labels > 0, drawn, voxel_ml) | {"probability": said["summary"]["probability"]}
-            result["ms_lesions"][f"{patient} {' '.join(names)}"] = row
-            print(patient, names, row, flush=True)
-    glioma = [data / "multi_sequence" / f"glioma00001_{q}.nii.gz" for q in ("t1n", "t1c", "t2w", "t2f")]
-    result["glioma00001"] = run(command, path, glioma)[1]["summary"]
+            once("ms_lesions", f"{patient} {' '.join(names)}", lambda: scored(patient, names))  # noqa: B023
+        for name in BASELINE:
+            scan = data / "ms_lesions" / f"{patient}_{name}.nii.gz"
+            mask = np.asarray(drawn_of(patient).dataobj) > 0
+            once("baseline", f"{patient} {name}", lambda: baseline(command, scan, mask))  # noqa: B023
+    for name, scan in BASELINE.items():
+        once("baseline", f"kirby113 {name}", lambda: baseline(command, data / scan, None))  # noqa: B023
+    for time in ("study1", "study2"):
+        for names in LONGITUDINAL:
+            scans = [data / "ms_longitudinal" / f"patient01_{time}_{name}.nii.gz" for name in names]
+            once("ms_longitudinal", f"{time} {' '.join(names)}", lambda: counted(scans))  # noqa: B023
+    folder = data / "dicom_study1"
+    series = {part.name: part for part in sorted(folder.iterdir()) if part.is_dir()}
+    for name, chosen in {"both": folder, **series}.items():
+        once("dicom_study1", name, lambda: counted([chosen]))  # noqa: B023
+    once("glioma", "glioma00001", lambda: glioma(command, path, data))
     for name, scans in healthy(data).items():
-        summary = run(command, path, scans)[1]["summary"]
-        result["healthy"][name] = {
-            "lesions": summary["lesions"], "ml": round(summary["millilitres"], 3),
-            "probability": summary["probability"],
-        }  # fmt: skip
-        print(name, result["healthy"][name], flush=True)
+        once("healthy", name, lambda: counted(scans))  # noqa: B023
+    for name, scans in seen(data).items() if with_seen else ():
+        once("seen", name, lambda: counted(scans))  # noqa: B023
     result["summary"] = summarise(result)
+    resumed.save(out, result)
     return result
 
 
-def summarise(result: dict) -> dict:
-    """The figures that the page's caution is made of (app/src/lesions/caution.rs)."""
-    rows, studies = result["ms_lesions"], list(result["healthy"].values())
-    volumes = [study["ml"] for study in studies]
-    patients = [row["probability"] for row in rows.values()] + [result["glioma00001"]["probability"]]
+def likely(rows: list[dict]) -> int:
+    return sum(row["probability"] is not None and row["probability"] > 0.5 for row in rows)
 
-    def likely(probabilities: list[float | None]) -> int:
-        return sum(p is not None and p > 0.5 for p in probabilities)
 
+def without_lesions(rows: list[dict]) -> dict:
+    """What is called where no lesion is known."""
+    volumes = [row["ml"] for row in rows]
     return {
+        "studies": len(rows),
+        "without_a_call": sum(volume == 0 for volume in volumes),
+        "median_lesions": float(np.median([row["lesions"] for row in rows])),
+        "median_ml": round(float(np.median(volumes)), 2),
+        "largest_ml": round(max(volumes), 2),
+        "said_likely": likely(rows),
+    }
+
+
+def summarise(result: dict) -> dict:
+    """The figures that the page's caution is made of (app/src/lesions/caution.rs). The patients are those whose scans
+    are known to show a lesion: two and one with multiple sclerosis, one with a glioma."""
+    rows, simple = result["ms_lesions"], result["baseline"]
+    patients = [*rows.values(), *result["ms_longitudinal"].values(), *result["glioma"].values()]
+    compared = {name: row for name, row in simple.items() if "dice" in row}
+    summary = {
         "dice": {name: row["dice"] for name, row in rows.items()},
         "lesion_f1": {name: row["lesion_f1"] for name, row in rows.items()},
-        "patients": {"people": 3, "studies": len(patients), "said_likely": likely(patients)},
-        "healthy": {
-            "studies": len(volumes),
-            "without_a_call": sum(volume == 0 for volume in volumes),
-            "median_lesions": float(np.median([study["lesions"] for study in studies])),
-            "median_ml": round(float(np.median(volumes)), 2),
-            "largest_ml": round(max(volumes), 2),
-            "said_likely": likely([study["probability"] for study in studies]),
+        "patients": {"people": 4, "studies": len(patients), "said_likely": likely(patients)},
+        "healthy": without_lesions(list(result["healthy"].values())),
+        "baseline": {
+            "dice": {name: row["dice"] for name, row in compared.items()},
+            "lesion_f1": {name: row["lesion_f1"] for name, row in compared.items()},
+            "healthy_ml": {name: row["ml"] for name, row in simple.items() if name not in compared},
         },
+        "enhancement": result["glioma"]["glioma00001"]["mass_and_enhancement"],
     }
+    if result["seen"]:
+        summary["seen"] = without_lesions(list(result["seen"].values()))
+    return summary
 
 
 def main() -> None:
@@ -140,10 +294,11 @@ def main() -> None:
     parser.add_argument("--prism", type=Path, default=REPOSITORY / "target" / "debug" / "prism")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training" / "results")
+    parser.add_argument("--seen", action="store_true", help="also the heads that were trained on (slow)")
     parser.add_argument("--describe", action="store_true", help="write the summary into the pack, too")
     arguments = parser.parse_args()
-    result = evaluate(arguments.pack, arguments.prism, arguments.data)
-    (arguments.results / f"{arguments.pack.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    out = arguments.results / f"{arguments.pack.stem}.json"
+    result = evaluate(arguments.pack, arguments.prism, arguments.data, out, arguments.seen)
     if arguments.describe:
         _, document = pack.read(arguments.pack)
         pack.describe(arguments.pack, scores=document["scores"] | {"real": result["summary"]})

@@ -2,8 +2,9 @@
 
     python -m training.report.export
 
-Reads the decoder of training.report.train, or the checkpoint that ships; writes public/packs/report.safetensors and
-tests/golden/report/wording.json (logits of this network with the pack's own rounded weights).
+Reads the decoder of training.report.train, or the checkpoint that ships; writes public/packs/report.safetensors,
+training/checkpoints/report.safetensors and tests/golden/report/wording.json (logits of this network with the pack's
+own rounded weights, with and without maps).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import hashlib
 import json
 import random
+import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.numpy import save as serialise
 
@@ -23,7 +26,7 @@ from training.paths import REPOSITORY
 from training.report import network as shape
 from training.report.facts import draw
 from training.report.grammar import SECTIONS, SIDES, SIGNALS, SIZES, Grammar
-from training.report.network import PACK, Coder, Decoder, load, newest
+from training.report.network import CHECKPOINT, PACK, STRUCTURES, Coder, Decoder, load, newest
 from training.report.train import SEED, collate
 
 GOLDEN = REPOSITORY / "tests/golden/report/wording.json"
@@ -32,7 +35,10 @@ GOLDEN = REPOSITORY / "tests/golden/report/wording.json"
 def rounded(state: dict) -> tuple[Decoder, dict]:
     """The network with the pack's weights, and the pack's tensors."""
     grammar = Grammar()
-    stored = quantise.quantise_all({name: value.numpy() for name, value in state.items()})
+    values = {name: value.numpy() for name, value in state.items()}
+    # What maps are standardised by stays as it is.
+    scale = {name: values.pop(name) for name in ("maps.mean", "maps.deviation")}
+    stored = quantise.quantise_all(values) | scale
     network = Decoder(len(grammar.vocabulary), len(grammar.kinds)).eval()
     weights = quantise.dequantise_all(stored)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
@@ -41,13 +47,19 @@ def rounded(state: dict) -> tuple[Decoder, dict]:
 
 def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
     grammar = Grammar()
-    # No fact is known from the encoder's features alone, so the pack is used without them.
-    stored = {k: v for k, v in stored.items() if not k.startswith(("features.", "branch."))}
+    data = [{"name": "facts drawn by training.report.facts", "licence": "Apache-2.0"}]
+    maps = None
+    if saved["scans"]:
+        name = f"{saved['scans']} synthetic scans of training.report.scans, from SynthSeg's training label maps"
+        data.append({"name": name, "licence": "Apache-2.0"})
+        maps = {"pack": saved["encoder"], "structures": STRUCTURES, "channels": shape.CHANNELS}
+    else:
+        stored = {k: v for k, v in stored.items() if not k.startswith("maps.")}
     digest = hashlib.sha256(data_section(serialise(stored))).hexdigest()
     document = {
         "schema": 1,
         "title": "Report decoder",
-        "version": "0.1.0",
+        "version": "0.2.0",
         "vocabulary": grammar.vocabulary,
         "kinds": grammar.kinds,
         "sides": SIDES,
@@ -60,8 +72,9 @@ def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
         "hidden": shape.HIDDEN,
         "longest": shape.LONGEST,
         "facts": shape.FACTS,
+        "maps": maps,
         "provenance": {
-            "data": [{"name": "facts drawn by training.report.facts", "licence": "Apache-2.0"}],
+            "data": data,
             "steps": saved["steps"],
             "minutes": saved["minutes"],
             "seed": SEED,
@@ -76,21 +89,38 @@ def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
     return len(content)
 
 
-def golden(network: Decoder) -> dict:
-    """Logits after each word of one section of each kind: the first eight and the likeliest."""
+def drawn_maps(network: Decoder, rng: np.random.Generator) -> np.ndarray:
+    """Maps such as the training scans have, of six structures."""
+    mean, deviation = network.maps.mean.numpy(), network.maps.deviation.numpy()
+    maps = np.full(mean.shape, np.nan, np.float32)
+    for row in rng.choice(len(maps), 6, replace=False):
+        maps[row] = np.round(mean[row] + deviation[row] * rng.normal(size=mean.shape[1]), 3)
+    return maps
+
+
+def named(maps: np.ndarray | None, encoder: str | None) -> dict | None:
+    """Maps as the program has them (core/src/report/wording/maps.rs)."""
+    if maps is None:
+        return None
+    found = [(name, row) for name, row in zip(STRUCTURES, maps) if not np.isnan(row).any()]
+    return {"pack": encoder, "structures": [(name, [round(float(v), 4) for v in row]) for name, row in found]}
+
+
+def golden(network: Decoder, saved: dict) -> dict:
+    """Logits after each word of one section of each kind, of some with maps: the first eight and the likeliest."""
     grammar, rng = Grammar(), random.Random(3)
     coder, cases = Coder(grammar), []
-    for section in SECTIONS:
+    for at, section in enumerate(SECTIONS):
         _, facts = draw(rng, section)
-        tokens, sections, told, features = collate(
-            [(section, facts, None, grammar.text(rng, facts)[:30])], coder
-        )
+        seen = drawn_maps(network, np.random.default_rng(at)) if saved["scans"] and at % 3 == 0 else None
+        tokens, sections, told, maps = collate([(section, facts, seen, grammar.text(rng, facts)[:30])], coder)
         with torch.no_grad():
-            logits = network(tokens[:, :-1], sections, told, features)[0]
+            logits = network(tokens[:, :-1], sections, told, maps)[0]
         cases.append(
             {
                 "section": section,
                 "facts": [vars(fact) for fact in facts],
+                "maps": named(seen, saved["encoder"]),
                 "tokens": tokens[0, :-1].tolist(),
                 "logits": [[round(v, 4) for v in row[:8].tolist()] for row in logits],
                 "likeliest": logits.argmax(-1).tolist(),
@@ -104,12 +134,14 @@ def main() -> None:
     parser.add_argument("--decoder", type=Path, default=newest())
     parser.add_argument("--scores", type=Path, default=REPOSITORY / "training/results/report.json")
     arguments = parser.parse_args()
-    trained, saved, _ = load(arguments.decoder, Grammar())
+    trained, saved = load(arguments.decoder, Grammar())
     network, stored = rounded(trained.state_dict())
     scores = json.loads(arguments.scores.read_text()) if arguments.scores.exists() else {}
     size = write(stored, saved, scores.get("drawn", {}).get("all", {}))
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
-    GOLDEN.write_text(json.dumps(golden(network)) + "\n")
+    GOLDEN.write_text(json.dumps(golden(network, saved)) + "\n")
+    if arguments.decoder.resolve() != CHECKPOINT.resolve():
+        shutil.copyfile(arguments.decoder, CHECKPOINT)
     print(PACK, size, "bytes;", GOLDEN)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from training.report.grammar import MEASURES, PAIRED, SECTIONS, SINGLE, WEIGHTINGS, Fact
+from training.report.grammar import MEASURES, PAIRED, SECTIONS, SINGLE, Fact
 
 # How often something that stands out is drawn for a structure.
 RARE = 0.12
@@ -12,20 +12,11 @@ RARE = 0.12
 
 def draw(rng: random.Random, section: str | None = None) -> tuple[str, list[Fact]]:
     section = section or rng.choice(SECTIONS)
-    if section == "technique":
-        return section, technique(rng)
     if section == "image_quality":
         return section, quality(rng)
     if section == "impression":
         return section, impression(rng)
     return section, region(rng, section)
-
-
-def technique(rng: random.Random) -> list[Fact]:
-    facts = [Fact("grid", size=rng.choice(("isotropic", "thick")))]
-    if rng.random() < 0.6:
-        facts.append(Fact("weighting", rng.choice(WEIGHTINGS)))
-    return facts
 
 
 def quality(rng: random.Random) -> list[Fact]:
@@ -87,9 +78,11 @@ def impression(rng: random.Random) -> list[Fact]:
         facts.append(Fact("no_asymmetry"))
     if rng.random() < 0.3:
         facts.append(Fact("cuts"))
-    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+    # Of different structures, as core/src/report/wording/facts.rs names them.
+    places = [(name, side) for name in pairs for side in ("left", "right")]
+    for place, side in rng.sample(places, rng.choice((0, 0, 0, 1, 2))):
         size = rng.choice(("punctate", "small", "medium", "large"))
-        place, side = rng.choice(pairs), rng.choice(("left", "right"))
         facts.append(Fact("focus", place, side, size, rng.choice(("bright", "dark"))))
-    facts.append(Fact("overall", size=rng.choice(("good", "good", "look", "poor"))))
+    if rng.random() < 0.95:
+        facts.append(Fact("overall", size=rng.choice(("good", "good", "look", "poor"))))
     return facts

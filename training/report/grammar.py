@@ -2,7 +2,7 @@
 
 A fact is (kind, name, side, size, signal), each a word or "". What it says of a scan is the claim;
 numbers stay placeholders like <left>, which prism-core fills in from the measurement. A sentence is
-a list of tokens; names of structures, measures and weightings are one token each ("n:putamen").
+a list of tokens; names of structures and measures are one token each ("n:putamen").
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from training.paths import REPOSITORY
 
 FILE = REPOSITORY / "core/src/report/wording/grammar.json"
 SECTIONS = (
-    "technique",
     "cerebral_hemispheres",
     "ventricles_and_fluid",
     "deep_grey_matter",
@@ -51,6 +50,7 @@ MEASURES = (
     "structures_missing",
     "snr_dietrich",
     "snr_wavelet",
+    "noise_shape",
     "efc",
     "fber",
     "ghosting",
@@ -61,18 +61,16 @@ MEASURES = (
     "cnr",
     "cjv",
 )
-WEIGHTINGS = ("T1w", "T2w", "FLAIR", "PDw")
 NAMES = (
     *itertools.chain.from_iterable(PAIRED.values()),
     *itertools.chain.from_iterable(SINGLE.values()),
     *MEASURES,
-    *WEIGHTINGS,
 )
 SIDES = ("", "left", "right")
 SIZES = (
     *("", "even", "mild", "moderate", "marked", "tiny", "cut"),
     *("punctate", "small", "medium", "large"),
-    *("isotropic", "thick", "good", "look", "poor", "all", "some"),
+    *("good", "look", "poor", "all", "some"),
 )
 SIGNALS = ("", "bright", "dark")
 SPECIAL = ("<pad>", "<begin>", "<end>")
@@ -146,7 +144,7 @@ class Grammar:
     def text(self, rng: random.Random, facts: list[Fact]) -> list[str]:
         """A section: what stands out first, then what does not, alike things together."""
         plain = {"even": 1, "good": 1}
-        rank = {"brain": -1, "grid": -1, "weighting": -1, "found": -1, "single": 2, "overall": 3}
+        rank = {"brain": -1, "found": -1, "single": 2, "overall": 3}
         order = sorted(facts, key=lambda f: rank.get(f.kind, plain.get(f.size, 0)))
         tokens: list[str] = []
         for key, group in itertools.groupby(order, key=self.key):

@@ -1,18 +1,28 @@
 """Scores the report decoder against the measured facts, beside the plain sentences.
 
-    python -m training.report.score target/debug/prism
+    python -m training.report.score target/debug/prism [--every 4]
 
-Writes training/results/report.json. Drawn facts that training never saw, and the facts of every real
-head at hand (79; one run of `prism report` each, kept in the cache for this command and these packs, so that what was
-interrupted goes on): `prism wording` writes and parses back. A claim is right when a fact equals it; a side or size
-error is a claim whose fact differs in that field alone. `checked` is what is shown after sentences
-that no fact supports are dropped: each claim of it is a fact by construction, so only its recall is scored.
-Plain: the sentences of `prism report`, parsed back here; those of the impression
-name further unequal pairs without side and size, which counts as not said. Words: of the whole reports before Method,
-numbers included. Features:
-the weighting that the decoder says from a scan's pooled features alone, and the loss per word with a scan's own
-features, another's and none; only where a decoder was trained with features. Facts are what the program measured:
-training.report.truth holds them against hand-drawn labels.
+Writes training/results/report.json.
+
+Drawn: facts that training never saw; `prism wording` writes and parses back. A claim is right when a fact equals it; a
+side or size error is a claim whose fact differs in that field alone. `checked` is what is shown after sentences that
+no fact supports are dropped: each claim of it is a fact by construction, so only its recall is scored. (Plain sentences
+are made of the same facts, one by one; there is nothing to score.)
+
+Real: the facts of the real heads at hand (79, or every N-th; one run of `prism report` each, kept in the cache for this
+command and these packs, so that what was interrupted goes on; with --every 0 the earlier result stays). Plain: the
+sentences of `prism report`, parsed back here; those of the impression name further unequal pairs without side and size,
+which counts as not said. Words: of the whole reports before Method, numbers included. Facts are what the program
+measured: training.report.truth holds them against hand-drawn labels.
+
+Scans: synthetic ones of held-out label maps (training.report.scans --held-out), whose truth is what was rendered and
+painted. `plain` says each measured fact, `decoder` is all that the decoder says with the scan's maps, `shown` what of it
+is shown. Painted foci are told as if a lesion pack had marked them, or withheld. `findings` are differences between the
+sides, foci, and what is missing or cut; `all` also what does not stand out.
+
+Attending: the same sections with the scan's own maps, another scan's and none, half of the foci withheld: loss a word,
+precision and recall of what the text of training would say (measured facts and painted foci). Probe: whether a linear
+function of the maps tells the structures with a painted focus from those without, area under the ROC curve.
 """
 
 from __future__ import annotations
@@ -24,17 +34,23 @@ import json
 import random
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy import stats
 
 from training.paths import REPOSITORY, cache_folder, data_folder
-from training.report.export import rounded
+from training.report.export import named, rounded
 from training.report.facts import draw
 from training.report.grammar import PAIRED, SECTIONS, Fact, Grammar
-from training.report.network import FACTS, PACK, Coder, load, newest
-from training.report.train import Features, collate, loss_of, sample, weighting
+from training.report.network import FACTS, MOST, PACK, Coder, load, newest
+from training.report.scans import NAMED_AS, Scan, folder, read_all
+from training.report.scans import PACK as BRAIN_PACK
+from training.report.train import collate, loss_of, of_scan, scale
+from training.resumed import commit
 
 UNSEEN, COUNT = 20_001, 2000
 REGIONS = tuple(PAIRED)
@@ -195,6 +211,9 @@ def plain_claims(text: str) -> list[list[tuple]]:
                 claims = [("pair", name, "", "tiny", "")]
             elif larger and "beyond the" in rest:
                 claims = [("pair", name, larger[1], size_word(float(larger[2])), "")]
+            elif "error of this model" in rest:
+                # Neither alike nor named.
+                claims = []
             else:
                 claims = [("pair", name, "", "even", "")]
         elif line.startswith("The labelled brain tissue"):
@@ -231,8 +250,8 @@ def scans(data: Path, heads: int | None = None) -> list[Path]:
 
 @functools.cache
 def made_by(command: Path) -> dict[str, str]:
-    """SHA-256 of what reports are made by: the command, which holds the brain pack, the decoder, the lesion pack."""
-    files = {"prism": command, "report": PACK, "lesions": LESIONS}
+    """SHA-256 of what reports are made by: the command, the packs of the brain, the decoder and the lesions."""
+    files = {"prism": command, "brain": BRAIN_PACK, "report": PACK, "lesions": LESIONS}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
@@ -260,7 +279,7 @@ def words_of(text: str) -> int:
 
 def real(command: Path, paths: list[Path], folder: Path) -> dict:
     told, names, refused, words = [], [], {}, {"plain": 0, "worded": 0}
-    plain, in_regions = Tally(), Tally()
+    plain, parts_of = Tally(), {name: Tally() for name in ("regions", "quality", "impression")}
     for scan in paths:
         try:
             text, generated, sections = reported(command, scan, folder)
@@ -270,27 +289,29 @@ def real(command: Path, paths: list[Path], folder: Path) -> dict:
         told += sections
         names.append(scan.name)
         parts = (
-            (REGIONS, plain_claims(text)),
-            (("image_quality",), plain_quality(text)),
-            (("impression",), plain_impression(text)),
+            ("regions", REGIONS, plain_claims(text)),
+            ("quality", ("image_quality",), plain_quality(text)),
+            ("impression", ("impression",), plain_impression(text)),
         )
-        for kinds, claims in parts:
+        for part, kinds, claims in parts:
             truth = [triple(f) for s in sections if s["section"] in kinds for f in s["facts"]]
             plain.add(truth, claims)
-            if kinds == REGIONS:
-                in_regions.add(truth, claims)
+            parts_of[part].add(truth, claims)
         words["plain"] += words_of(text)
         words["worded"] += words_of(generated)
         print(len(names), "of", len(paths), scan.name, flush=True)
     written = worded(command, told)
-    regions = [section for section in written if section["section"] in REGIONS]
+    of = lambda kinds: tally([section for section in written if section["section"] in kinds])  # noqa: E731
     return {
+        "sha256": made_by(command),
         "scans": names,
         "refused": refused,
         "decoder": tally(written),
         "plain": plain.result(),
-        "decoder_in_regions": tally(regions),
-        "plain_in_regions": in_regions.result(),
+        "decoder_in_regions": of(REGIONS),
+        "decoder_in_quality": of(("image_quality",)),
+        "decoder_in_impression": of(("impression",)),
+        **{f"plain_in_{part}": count.result() for part, count in parts_of.items()},
         "words_before_method": words,
     }
 
@@ -308,72 +329,174 @@ def drawn(command: Path) -> dict:
     return result
 
 
-def features(folder: Path, decoder: Path) -> dict | None:
-    """What the pooled features of unseen scans add; None for a decoder without, or where there are none."""
+def is_finding(claim: tuple) -> bool:
+    return claim[0] in ("focus", "missing", "cut") or (claim[0] == "pair" and bool(claim[2]))
+
+
+def shown_of(section: dict) -> list[list[tuple]]:
+    """Claims of the decoder's sentences that are shown: all of them told, none of them twice."""
+    told, said, shown = {triple(fact) for fact in section["facts"]}, set(), []
+    for sentence in section["sentences"]:
+        claims = [triple(claim) for claim in sentence["claims"] or []]
+        if claims and len(set(claims)) == len(claims) and set(claims) <= told - said:
+            said |= set(claims)
+            shown.append(claims)
+    return shown
+
+
+def told_of(scan: Scan, section: str, facts: list[Fact], maps: np.ndarray | None) -> dict:
+    return {"section": section, "facts": [vars(fact) for fact in facts], "maps": named(maps, scan.pack)}
+
+
+def against(truth: list[tuple], said: list[list[tuple] | None], count: Tally, only) -> None:
+    sentences = [claims and [claim for claim in claims if only(claim)] for claims in said]
+    count.add([claim for claim in truth if only(claim)], [claims for claims in sentences if claims != []])
+
+
+def synthetic(command: Path, held: list[Scan]) -> dict:
+    """What is said of held-out scans against what was rendered and painted, in the regions."""
+    result: dict = {"scans": len(held), "foci": sum(len(scan.foci) for scan in held)}
+    wanted = {"all": lambda claim: True, "findings": is_finding}
+    for setting, share in (("foci_told", 1.0), ("foci_withheld", 0.0)):
+        places = [(scan, section) for scan in held for section in REGIONS]
+        facts = [of_scan(random.Random(0), scan, section, True, share)[0] for scan, section in places]
+        told = [told_of(scan, section, some, scan.maps) for (scan, section), some in zip(places, facts)]
+        counts = {(who, name): Tally() for who in ("plain", "decoder", "shown") for name in wanted}
+        for (scan, section), written in zip(places, worded(command, told)):
+            truth = scan.true[section] + [focus for where, focus in scan.foci if where == section]
+            truth = [triple(vars(fact)) for fact in truth]
+            said = {
+                "plain": [[triple(fact)] for fact in written["facts"]],
+                "decoder": [s["claims"] and [triple(c) for c in s["claims"]] for s in written["sentences"]],
+                "shown": shown_of(written),
+            }
+            for (who, name), count in counts.items():
+                against(truth, said[who], count, wanted[name])
+        keys = ("facts", "precision", "recall", "side_errors", "size_errors")
+        result[setting] = {
+            name: {who: {key: counts[who, name].result()[key] for key in keys} for who in ("plain", "decoder", "shown")}
+            for name in wanted
+        }
+    return result
+
+
+def attending(command: Path, held: list[Scan], decoder: Path) -> dict | None:
+    """What a scan's own maps add; None for a decoder without."""
     torch.set_num_threads(1)
-    grammar = Grammar()
-    trained, _, scale = load(decoder, grammar)
-    unseen = Features(folder, held_out=True, scale=scale) if scale else None
-    if not unseen or not unseen.scans:
+    grammar, rng = Grammar(), random.Random(UNSEEN)
+    trained, saved = load(decoder, grammar)
+    if not saved["scans"] or len(held) < 2:
         return None
     network, _ = rounded(trained.state_dict())
     coder = Coder(grammar)
-    right: list[str] = []
-    wrong: list[str] = []
-    for path in sorted(folder.glob("*.safetensors")):
-        name = weighting(path.stem)
-        single = Features(folder, held_out=True, scale=scale, only=path.stem)
-        if not single.scans:
-            continue
-        vectors = single.draw(random.Random(0), name, noise=0.0)
-        batch = collate([("technique", [Fact("grid", size="isotropic")], vectors, [])], coder)
-        line, said = [coder.token["<begin>"]], None
-        with torch.no_grad():
-            for _ in range(40):
-                logits = network(torch.tensor([line]), *batch[1:])
-                line.append(int(logits[0, -1].argmax()))
-                word = grammar.vocabulary[line[-1]]
-                if word.startswith("n:") or word == "<end>":
-                    said = word.removeprefix("n:")
-                    break
-        (right if said == name else wrong).append(f"{path.stem}: {said}")
-    rng = random.Random(UNSEEN)
-    losses: dict[str, float] = {}
-    samples = [sample(rng, grammar, unseen, rng.choice(REGIONS)) for _ in range(300)]
-    samples = [s for s in samples if s[2] is not None]
-    vectors = [s[2] for s in samples]
-    with torch.no_grad():
-        for kind in ("own", "another", "none"):
-            given = {"own": vectors, "another": vectors[1:] + vectors[:1], "none": [None] * len(vectors)}
-            batch = [(s[0], s[1], v, s[3]) for s, v in zip(samples, given[kind])]
-            losses[kind] = round(loss_of(network, collate(batch, coder)).item(), 4)
-    return {"weighting_right": right, "weighting_wrong": wrong, "loss_per_word_in_regions": losses}
+    cases = []
+    for scan, other in zip(held, held[1:] + held[:1]):
+        for section in scan.measured:
+            told, said = of_scan(rng, scan, section, True, 0.5)
+            if len(told) <= FACTS:
+                cases.append((scan, other, section, told, said, grammar.text(rng, said)))
+    result = {}
+    for kind, pick in (("own", lambda s, o: s.maps), ("another", lambda s, o: o.maps), ("none", lambda s, o: None)):
+        words = loss = 0.0
+        for first in range(0, len(cases), 24):
+            some = cases[first : first + 24]
+            batch = collate([(sec, told, pick(s, o), text) for s, o, sec, told, _, text in some], coder)
+            count = int((batch[0][:, 1:] > 0).sum())
+            with torch.no_grad():
+                loss += loss_of(network, batch).item() * count
+            words += count
+        written = worded(command, [told_of(s, sec, told, pick(s, o)) for s, o, sec, told, _, _ in cases])
+        every, foci = Tally(), Tally()
+        for (*_, said, _), section in zip(cases, written):
+            claims = [s["claims"] and [triple(c) for c in s["claims"]] for s in section["sentences"]]
+            truth = [triple(vars(fact)) for fact in said]
+            against(truth, claims, every, lambda claim: True)
+            # Those that no fact tells: only the maps may.
+            given = {triple(fact) for fact in section["facts"]}
+            against(truth, claims, foci, lambda claim: claim[0] == "focus" and claim not in given)
+        result[kind] = {
+            "loss_per_word": round(loss / max(1, words), 4),
+            **{key: every.result()[key] for key in ("facts", "precision", "recall")},
+            "withheld_foci": {key: foci.result()[key] for key in ("facts", "precision", "recall")},
+        }
+    return result
+
+
+def roc_area(scores: np.ndarray, positive: np.ndarray) -> float | None:
+    """Area under the ROC curve (Mann-Whitney); None where only one kind is there."""
+    count = int(positive.sum())
+    if not 0 < count < len(positive):
+        return None
+    ranks = stats.rankdata(scores)
+    return round(float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count))), 4)
+
+
+def probe(train: list[Scan], held: list[Scan]) -> dict | None:
+    """Ridge regression of "a focus was painted here" on a structure's standardised maps."""
+    if not train or not held:
+        return None
+    mean, deviation = (values.numpy() for values in scale(train))
+
+    def table(scans: list[Scan]):
+        rows, painted, of = [], [], []
+        for number, scan in enumerate(scans):
+            foci = {(focus.name, focus.side) for _, focus in scan.foci}
+            standard = np.clip((scan.maps - mean) / deviation, -MOST, MOST)
+            found = np.flatnonzero(~np.isnan(standard).any(1))
+            rows.append(standard[found])
+            painted += [NAMED_AS[row + 1] in foci for row in found]
+            of += [number] * len(found)
+        return np.concatenate(rows).astype(np.float64), np.array(painted), np.array(of)
+
+    x, y, _ = table(train)
+    # As strong as the data twice over: 320 values, few foci.
+    ridge = x.T @ x + 2 * len(x) / x.shape[1] * np.eye(x.shape[1])
+    weights = np.linalg.solve(ridge, x.T @ (y - y.mean()))
+    x, y, of = table(held)
+    scores = x @ weights
+    numbers = range(len(held))
+    best = np.array([scores[of == number].max(initial=-np.inf) for number in numbers])
+    return {
+        "training_scans": len(train),
+        "held_out_scans": len(held),
+        "structures": len(y),
+        "structures_with_a_focus": int(y.sum()),
+        "auc_of_structures": roc_area(scores, y),
+        "auc_of_scans": roc_area(best, np.array([bool(y[of == number].any()) for number in numbers])),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prism", type=Path, help="the command")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--heads", type=int, help="only so many of the 48 whole heads in T1w")
+    parser.add_argument("--every", type=int, default=1, help="every N-th real head; 0: none, the earlier result stays")
     parser.add_argument("--reports", type=Path, default=cache_folder() / "report/real")
-    parser.add_argument("--features", type=Path, default=cache_folder() / "report/features")
+    parser.add_argument("--scans", type=Path, default=folder(held_out=False), help="for the probe")
+    parser.add_argument("--held", type=Path, default=folder(held_out=True))
     parser.add_argument("--decoder", type=Path, default=newest())
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/report.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
     known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    heads = scans(arguments.data, arguments.heads)[:: arguments.every] if arguments.every else []
+    held = read_all(arguments.held)
     result = {
-        "command": "python -m training.report.score target/debug/prism",
+        "command": " ".join(["python -m training.report.score target/debug/prism", *sys.argv[2:]]),
+        "commit": commit(),
         "sha256": made_by(command),
         "drawn": drawn(command),
-        "real": real(command, scans(arguments.data, arguments.heads), arguments.reports),
-        # What an earlier decoder, trained with features, gave stays until another one is.
-        "features": features(arguments.features, arguments.decoder) or known.get("features"),
+        "real": real(command, heads, arguments.reports) if heads else known.get("real"),
+        "scans": synthetic(command, held) if held else None,
+        "attending": attending(command, held, arguments.decoder),
+        "probe": probe(read_all(arguments.scans), held),
     }
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-    for name, part in (("drawn", result["drawn"]["all"]), *list(result["real"].items())[1:]):
+    for name, part in (("drawn", result["drawn"]["all"]), *list((result["real"] or {}).items())[2:]):
         print(name, part)
-    print(result["features"])
+    for name in ("scans", "attending", "probe"):
+        print(name, json.dumps(result[name]))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Trains the report decoder on drawn facts; training.report.export makes the pack.
+"""Trains the report decoder on scans with known findings and on drawn facts; training.report.export makes the pack.
 
-    python -m training.report.train --minutes 20 [--features FOLDER]
+    python -m training.report.train --minutes 20 [--scans FOLDER]
 
-FOLDER holds safetensors of `prism encode`, one a scan (NAME_T1w..., _T2..., _FLAIR...): their pooled
-features go with a part of the samples; without any the decoder is trained on facts alone. In half of the technique sections that say the weighting, no
-fact says it, so that only the features can. Scans of HELD_OUT are kept for training.report.score.
+Minutes are those of one core at work, so that a busy machine takes longer and does not learn less. FOLDER holds the scans of training.report.scans: of them come SEEN of the samples, the facts that were measured in one
+section with the maps of the same scan, and without the maps in a part of them. A painted focus is told like a marked
+one in a part of the samples; where the scan's maps are there, the text says it also when no fact does, since the maps
+may show it. The other samples are facts drawn at random, without maps. Without any scans all are.
 """
 
 from __future__ import annotations
@@ -17,70 +18,73 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file
 from torch.nn import functional
 
 from training.paths import cache_folder
 from training.report.facts import draw
-from training.report.grammar import SECTIONS, Grammar
-from training.report.network import FACTS, FEATURES, LONGEST, Coder, Decoder, save
+from training.report.grammar import SECTIONS, Fact, Grammar
+from training.report.network import CHANNELS, FACTS, LONGEST, STRUCTURES, Coder, Decoder, save
+from training.report.scans import Scan, folder, read_all
 
-HELD_OUT = ("kirby113", "patient19", "1017", "sub-06")
+# Shares: of scans among the samples, of those with their maps, of painted foci that are told.
+SEEN, WITH_MAPS, TOLD = 0.5, 0.75, 0.6
 BATCH, POOL = 48, 16
 SEED = 9
 
 
-def weighting(stem: str) -> str:
-    lower = stem.lower()
-    if "flair" in lower or "t2f" in lower:
-        return "FLAIR"
-    return "T2w" if "t2" in lower else "T1w"
+def scale(scans: list[Scan]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of each structure's maps over the scans."""
+    maps = np.stack([scan.maps for scan in scans]).astype(np.float64)
+    there = ~np.isnan(maps)
+    count = np.maximum(there.sum(0), 1)
+    mean = np.where(there, maps, 0).sum(0) / count
+    deviation = np.sqrt((np.where(there, maps - mean, 0) ** 2).sum(0) / count)
+    # A structure that was seen once has no deviation.
+    return tuple(torch.from_numpy(v).float() for v in (mean, np.where(deviation > 1e-3, deviation, 1)))
 
 
-class Features:
-    """Pooled vectors of real scans, standardised over those of training."""
-
-    def __init__(self, folder: Path, held_out: bool, scale=None, only=None) -> None:
-        self.scans: dict[str, list[np.ndarray]] = {}
-        for path in sorted(folder.glob("*.safetensors")):
-            if any(path.stem.startswith(name) for name in HELD_OUT) != held_out:
-                continue
-            if only and path.stem != only:
-                continue
-            maps = load_file(path)
-            vectors = np.zeros((2, FEATURES), np.float32)
-            for row, branch in zip(vectors, ("structure", "sequence")):
-                row[: len(maps[f"pooled.{branch}"])] = maps[f"pooled.{branch}"]
-            self.scans.setdefault(weighting(path.stem), []).append(vectors)
-        if scale is None and not self.scans:
-            scale = (None, None)
-        elif scale is None:
-            everything = np.stack([v for vectors in self.scans.values() for v in vectors])
-            scale = everything.mean(0), everything.std(0) + 1e-3
-        self.mean, self.std = scale
-
-    def draw(self, rng: random.Random, name: str, noise: float = 0.3) -> np.ndarray:
-        """A scan's vectors, with a little noise: there are few scans."""
-        vectors = (rng.choice(self.scans[name]) - self.mean) / self.std
-        added = np.random.default_rng(rng.getrandbits(32)).normal(0, noise, vectors.shape)
-        return np.clip(vectors + added, -5, 5).astype(np.float32)
+def with_foci(facts: list[Fact], foci: list[Fact], section: str) -> list[Fact]:
+    """The facts with foci where the program tells them: after their structure, in the impression at the end."""
+    if section == "impression":
+        return [*facts, *foci]
+    told = list(facts)
+    for focus in foci:
+        here = [i for i, fact in enumerate(told) if fact.name == focus.name and fact.side in ("", focus.side)]
+        told.insert(here[-1] + 1 if here else len(told), focus)
+    return told
 
 
-def sample(rng: random.Random, grammar: Grammar, features: Features | None, section=None):
-    """(section, facts told, features or None, tokens)."""
+def of_scan(rng: random.Random, scan: Scan, section: str, with_maps: bool, share: float = TOLD):
+    """Facts that are told and facts that the text says of a scan's section; `share` of the foci are told.
+
+    The impression names the two largest foci, as the program does.
+    """
+    foci = [focus for where, focus in scan.foci if section in (where, "impression")]
+    foci = foci[:2] if section == "impression" else foci
+    told = [focus for focus in foci if rng.random() < share]
+    # Measures of quality were not taken.
+    rest = draw(rng, "impression")[1][-1:] if section == "impression" else []
+    rest = [fact for fact in rest if fact.kind == "overall"]
+    facts = scan.measured[section]
+    said = foci if with_maps else told
+    return tuple([*with_foci(facts, some, section), *rest] for some in (told, said))
+
+
+def sample(rng: random.Random, grammar: Grammar, scans: list[Scan] = (), section: str | None = None):
+    """(section, facts told, maps or None, tokens)."""
     while True:
-        section_, facts = draw(rng, section)
-        tokens = grammar.text(rng, facts)
-        if len(tokens) < LONGEST and len(facts) <= FACTS:
-            break
-    said = [fact.name for fact in facts if fact.kind == "weighting"]
-    vectors, told = None, facts
-    name = said[0] if said else rng.choice(("T1w", "T2w", "FLAIR"))
-    if features and name in features.scans and rng.random() < 0.7:
-        vectors = features.draw(rng, name)
-        if rng.random() < 0.5:
-            told = [fact for fact in facts if fact.kind != "weighting"]
-    return section_, told, vectors, tokens
+        maps = None
+        if scans and section != "image_quality" and rng.random() < SEEN:
+            scan, with_maps = rng.choice(scans), rng.random() < WITH_MAPS
+            section_ = section or rng.choice(sorted(scan.measured))
+            told, said = of_scan(rng, scan, section_, with_maps)
+            maps = scan.maps if with_maps else None
+        else:
+            section_, told = draw(rng, section)
+            said = told
+        tokens = grammar.text(rng, said)
+        if len(tokens) < LONGEST and len(told) <= FACTS:
+            return section_, told, maps, tokens
 
 
 def collate(samples, coder: Coder):
@@ -88,28 +92,29 @@ def collate(samples, coder: Coder):
     most = max(len(facts) for _, facts, *_ in samples)
     tokens = torch.zeros(len(samples), longest + 1, dtype=torch.long)
     facts = torch.full((len(samples), most, 5), -1)
-    features = torch.full((len(samples), 2, FEATURES), float("nan"))
-    for i, (_, told, vectors, words) in enumerate(samples):
+    maps = torch.full((len(samples), len(STRUCTURES), CHANNELS), float("nan"))
+    for i, (_, told, seen, words) in enumerate(samples):
         line = ["<begin>", *words, "<end>"]
         tokens[i, : len(line)] = torch.tensor([coder.token[word] for word in line])
         if told:
             facts[i, : len(told)] = torch.tensor([coder.fact(fact) for fact in told])
-        if vectors is not None:
-            features[i] = torch.from_numpy(vectors)
+        if seen is not None:
+            maps[i] = torch.from_numpy(seen)
     section = torch.tensor([SECTIONS.index(s) for s, *_ in samples])
-    return tokens, section, facts, features
+    return tokens, section, facts, maps
 
 
 def loss_of(network: Decoder, batch) -> torch.Tensor:
-    tokens, section, facts, features = batch
-    logits = network(tokens[:, :-1], section, facts, features)
+    tokens, section, facts, maps = batch
+    logits = network(tokens[:, :-1], section, facts, maps)
     return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--features", type=Path, default=cache_folder() / "report/features")
+    parser.add_argument("--steps", type=int, help="stop after so many steps, to try it")
+    parser.add_argument("--scans", type=Path, default=folder(held_out=False))
     parser.add_argument("--out", type=Path, default=cache_folder() / "report")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -117,21 +122,23 @@ def main() -> None:
     rng = random.Random(SEED)
     grammar = Grammar()
     coder = Coder(grammar)
-    features = Features(arguments.features, held_out=False)
+    scans = read_all(arguments.scans)
     network = Decoder(len(grammar.vocabulary), len(grammar.kinds))
-    print(sum(p.numel() for p in network.parameters()), "parameters", flush=True)
+    if scans:
+        network.maps.mean, network.maps.deviation = scale(scans)
+    print(sum(p.numel() for p in network.parameters()), "parameters,", len(scans), "scans", flush=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01, betas=(0.9, 0.98))
     arguments.out.mkdir(parents=True, exist_ok=True)
     log = (arguments.out / "train.jsonl").open("w")
-    begin, step, smooth = time.monotonic(), 0, None
-    while (share := (time.monotonic() - begin) / (60 * arguments.minutes)) < 1:
+    begin, step, smooth = time.process_time(), 0, None
+    while (share := (time.process_time() - begin) / (60 * arguments.minutes)) < 1:
         # Alike lengths together: padding is not computed for nothing.
-        pool = [sample(rng, grammar, features) for _ in range(BATCH * POOL)]
+        pool = [sample(rng, grammar, scans) for _ in range(BATCH * POOL)]
         pool.sort(key=lambda s: len(s[3]))
         batches = [pool[i : i + BATCH] for i in range(0, len(pool), BATCH)]
         rng.shuffle(batches)
         for samples in batches:
-            share = min(1.0, (time.monotonic() - begin) / (60 * arguments.minutes))
+            share = min(1.0, (time.process_time() - begin) / (60 * arguments.minutes))
             rate = 3e-3 * min(1, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -142,12 +149,16 @@ def main() -> None:
             optimiser.step()
             step += 1
             smooth = loss.item() if smooth is None else 0.95 * smooth + 0.05 * loss.item()
+            if step == arguments.steps:
+                break
             if step % 20 == 0:
                 line = {"step": step, "loss": round(smooth, 4), "minutes": round(share * arguments.minutes, 2)}
                 print(json.dumps(line), file=log, flush=True)
-        scale = (features.mean, features.std) if features.scans else None
-        facts = {"steps": step, "minutes": arguments.minutes}
-        save(arguments.out / "decoder.safetensors", network, facts, scale)
+        facts = {"steps": step, "minutes": arguments.minutes, "scans": len(scans)}
+        facts["encoder"] = scans[0].pack if scans else None
+        save(arguments.out / "decoder.safetensors", network, facts)
+        if step == arguments.steps:
+            break
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ import unittest
 
 import numpy as np
 import torch
+from scipy import ndimage
 
-from training import optimiser
+from training import export, optimiser
+from training.lesions import evaluate, fusions, paint
 from training.lesions.intensities import Tissue, curve, through, uneven_tissue
 
 
@@ -39,6 +41,128 @@ class Curves(unittest.TestCase):
             self.assertTrue(bool((image[:2] == 0.5).all()))
             changed += int((image[2:4] != 0.5).any())
         self.assertGreater(changed, 10)
+
+
+class Shapes(unittest.TestCase):
+    """A ball of white matter in air, with a ventricle in its middle; 2 mm."""
+
+    def anatomy(self, seed: int) -> paint.Anatomy:
+        far = np.linalg.norm(np.indices((40, 40, 40)) - 19.5, axis=0)
+        ids = np.where(far < 4, 4, np.where(far < 15, 2, 0))
+        from_brain = np.clip(2 * (far - 15), 0, 20)
+        rng = np.random.default_rng(seed)
+        return paint.Anatomy(ids, from_brain, 2.0, rng, torch.Generator().manual_seed(seed))
+
+    def test_a_white_matter_lesion_lies_in_white_matter(self):
+        drawn = 0
+        for seed in range(6):
+            anatomy, painted = self.anatomy(seed), paint.Painted()
+            paint.white_matter_lesions(anatomy, painted)
+            self.assertTrue(bool((painted.white_matter[~anatomy.white] == 0).all()))
+            drawn += int(painted.white_matter.max() > 0.42)
+        # Some choose only places that this anatomy lacks.
+        self.assertGreater(drawn, 3)
+
+    def test_oedema_stays_in_white_matter_and_a_core_in_the_brain(self):
+        reached = 0
+        for seed in range(6):
+            anatomy, painted = self.anatomy(seed), paint.Painted()
+            paint.mass(anatomy, painted, np.array([27.0, 19.0, 19.0]), 6.0, "ring")
+            # Softened over one voxel.
+            near = ndimage.binary_dilation(anatomy.white, np.ones((3, 3, 3)))
+            self.assertTrue(bool((painted.oedema[~near] == 0).all()))
+            self.assertTrue(bool((painted.solid[anatomy.from_brain > 3] == 0).all()))
+            self.assertTrue(bool((painted.necrosis <= painted.solid).all()))
+            reached += int((painted.oedema > painted.solid).any())
+        self.assertGreater(reached, 2)
+
+    def test_a_mass_pushes_tissue_outwards(self):
+        size, spacing, centre = (24, 24, 24), 2.0, np.array([4.0, -2.0, 0.0])
+        push = paint.mass_push(centre, 8.0, 3.0, size, spacing).numpy()
+        axes = [(np.arange(n) - (n - 1) / 2) * spacing - c for n, c in zip(size, centre)]
+        offset = np.stack(np.meshgrid(*axes, indexing="ij"))
+        # What is seen at a place comes from nearer to the middle.
+        before, read = np.linalg.norm(offset, axis=0), np.linalg.norm(offset + push, axis=0)
+        self.assertTrue(bool((read < before).all()))
+        self.assertGreater(float((before - read).max()), 2.0)
+
+
+class Scores(unittest.TestCase):
+    def test_the_baseline_calls_what_is_far_brighter_than_white_matter(self):
+        rng = np.random.default_rng(1)
+        scan = rng.normal(100, 5, (20, 20, 20)).astype(np.float32)
+        inside = np.zeros(scan.shape, bool)
+        inside[2:18, 2:18, 2:18] = True
+        scan[6:9, 6:9, 6:9] = 140
+        scan[0:2] = 200  # outside
+        found = evaluate.bright(scan, inside, 0.001)
+        wanted = np.zeros_like(found)
+        wanted[6:9, 6:9, 6:9] = True
+        self.assertEqual(int((found & ~inside).sum()), 0)
+        self.assertTrue(bool(found[wanted].all()))
+        # Single bright voxels are smaller than a lesion.
+        self.assertLess(int((found & ~wanted).sum()), 3)
+
+    def test_enhancement_is_what_contrast_agent_adds(self):
+        rng = np.random.default_rng(2)
+        before = rng.normal(500, 30, (20, 20, 20)).astype(np.float32)
+        after = 2 * before + rng.normal(0, 5, before.shape).astype(np.float32)
+        after[5:10, 5:10, 10:15] += 400
+        after[12:15, 12:15, 2:5] += 400  # at the surface
+        before[:, :, 0] = after[:, :, 0] = 0
+        found = evaluate.enhancement(before, after, np.ones(3))
+        wanted = np.zeros_like(found)
+        wanted[5:10, 5:10, 10:15] = True
+        row = evaluate.overlap(wanted, found, 0.001)
+        self.assertGreater(row["dice"], 0.95)
+        self.assertEqual(row["mass_ml"], 0.12)
+
+    def test_a_rule_is_scored_on_samples_that_did_not_choose_its_shift(self):
+        steps = len(fusions.SHIFTS)
+
+        def case(best: int) -> dict:
+            rows = [[8 if at == best else 2, 10] for at in range(steps)]
+            return {"names": ["T1w", "FLAIR"], "finding": "mass", "rules": {"mean of logits": rows}}
+
+        per_round = len(fusions.SETS) * len(fusions.FINDINGS)
+        summary = fusions.summarise({"9": case(4), str(per_round + 9): case(7)})
+        row = summary["rules"]["mean of logits"]
+        self.assertEqual((row["shift"], row["dice"]), (float(fusions.SHIFTS[4]), 0.2))
+        self.assertEqual(summary["best"], "mean of logits")
+
+    def test_rules_fuse_what_each_sequence_says_alone(self):
+        torch.manual_seed(5)
+
+        class Stub:
+            heads = {"segmentation": torch.nn.Conv3d(1, 3, 1)}
+
+            def features(self, scan):
+                return {"fused": scan, "maps": None}
+
+            def decoder(self, fused, _):
+                return [fused]
+
+        image = torch.randn(2, 3, 3, 3)
+        found = fusions.rules(Stub(), image, ["T1w", "FLAIR"])
+        alone = torch.stack([found["T1w alone"], found["FLAIR alone"]])
+        torch.testing.assert_close(found["maximum of lesion logits"], alone.max(0).values)
+        one = lambda scan: fusions.odds(Stub.heads["segmentation"](scan[None, None])[0])  # noqa: E731
+        torch.testing.assert_close(found["mean of logits"], one(image.mean(0)))
+        torch.testing.assert_close(found["maximum of features"], one(image.max(0).values))
+        torch.testing.assert_close(found["FLAIR alone"], one(image[1]))
+
+
+class Provenance(unittest.TestCase):
+    def test_the_pack_names_the_anatomies_that_lesions_were_painted_into(self):
+        settings = {
+            "task": "lesions", "name": "lesions", "title": "", "labels": [], "colors": [], "data": "", "licence": "",
+            "preprocessing": {"spacing_mm": [1.5] * 3}, "start_from": "brain",
+        }  # fmt: skip
+        names = [one["name"] for one in export.task_description(settings)["data"]]
+        self.assertIn("18 of 20", names[0])
+        self.assertIn("40 of 48", names[1])
+        whole = [one["name"] for one in export.anatomies()]
+        self.assertIn("(20 whole heads)", whole[0])
 
 
 class Muon(unittest.TestCase):

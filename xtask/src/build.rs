@@ -6,7 +6,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -41,19 +42,33 @@ const BUILD_DIGITS: usize = 16;
 pub fn run(steps: &mut Steps, tools: &Tools) -> TaskResult {
     steps.run("page (release, wasm32)", || {
         let inputs = hash_of_inputs()?;
-        if fs::read_to_string(stamp()).is_ok_and(|built| built == inputs)
+        let stamp = stamp();
+        if fs::read_to_string(&stamp).is_ok_and(|built| built == inputs)
             && project::dist().join("index.html").is_file()
         {
             eprintln!("   unchanged, dist/ is up to date");
             return Ok(());
         }
-        trunk(tools)?;
-        write_policy(&inputs[..BUILD_DIGITS])?;
-        write_precache(&inputs[..BUILD_DIGITS])?;
-        sizes::print(&project::dist(), false)?;
-        let stamp = stamp();
-        fs::write(&stamp, inputs).map_err(|source| TaskError::file("write", &stamp, source))
+        stamped(&stamp, &inputs, || {
+            trunk(tools)?;
+            write_policy(&inputs[..BUILD_DIGITS])?;
+            write_precache(&inputs[..BUILD_DIGITS])?;
+            sizes::print(&project::dist(), false)
+        })
     })
+}
+
+/// Builds, with the inputs' hash in the file `stamp` only when all of it is done: a build that
+/// ends half-way leaves none, not that of an earlier one.
+fn stamped(stamp: &Path, inputs: &str, build: impl FnOnce() -> TaskResult) -> TaskResult {
+    match fs::remove_file(stamp) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            return Err(TaskError::file("remove", stamp, source));
+        }
+        _ => {}
+    }
+    build()?;
+    fs::write(stamp, inputs).map_err(|source| TaskError::file("write", stamp, source))
 }
 
 fn stamp() -> PathBuf {
@@ -146,4 +161,23 @@ fn hash_of_inputs() -> TaskResult<String> {
         hash.update(content);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_ends_half_way_leaves_no_stamp() {
+        let name = format!("prism-stamp-{}.sha256", std::process::id());
+        let stamp = env::temp_dir().join(name);
+        // Nothing was built before, then the same inputs again.
+        for _ in 0..2 {
+            stamped(&stamp, "one", || Ok(())).expect("a build");
+            assert_eq!(fs::read_to_string(&stamp).expect("its stamp"), "one");
+        }
+        let failing = || Err(TaskError::file("write", &stamp, ErrorKind::Interrupted.into()));
+        assert!(stamped(&stamp, "two", failing).is_err());
+        assert!(!stamp.exists(), "the stamp of the earlier build is left");
+    }
 }

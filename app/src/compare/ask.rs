@@ -68,7 +68,8 @@ impl App {
     }
 
     fn ask_alignment(&self, parts: Vec<JsValue>) {
-        let (kind, atlas) = (self.compare.kind.get_untracked(), self.compare.atlas.get_untracked());
+        let atlas = self.compare.atlas.get_untracked();
+        let kind = self.compare.kind.get_untracked().onto(atlas);
         let words = if atlas { "Reading the atlas" } else { "Reading the second scan" };
         self.ask_compare(words, Ask::Align { kind, atlas }, parts);
     }

@@ -2,6 +2,7 @@
 //! interval is called no change, in words and in the drawing.
 
 use leptos::prelude::*;
+use prism_core::follow_up::change::LIMITS;
 use prism_core::follow_up::{Change, changes_csv};
 use prism_core::formats::Date;
 use prism_core::report::{Course, Timeline};
@@ -23,6 +24,22 @@ fn days(dates: &[String; 2]) -> Option<[Date; 2]> {
 /// Whether the second scan is older than the first.
 pub(super) fn reversed(dates: &[String; 2]) -> bool {
     days(dates).is_some_and(|[first, second]| first.years_to(second) < 0.0)
+}
+
+/// What is said where the series of the opened files are of more than one day, `shown` that of
+/// the scan that is shown.
+pub(super) fn other_day(
+    days: impl Iterator<Item = Option<Date>>,
+    shown: Option<Date>,
+) -> Option<String> {
+    let shown = shown?;
+    let other = days.flatten().find(|&day| day != shown)?;
+    Some(format!(
+        "The opened files hold scans of more than one day. To measure change between them, show \
+         the scan of {} and open that of {} here.",
+        shown.min(other),
+        shown.max(other),
+    ))
 }
 
 /// The time between the scans.
@@ -225,10 +242,10 @@ fn Table(app: App, rows: Vec<Change>, years: Option<f64>) -> impl IntoView {
             </thead>
             <tbody>{rows.into_iter().map(|row| line(app, row, years)).collect_view()}</tbody>
         </table>
-        <p class="aside">
+        <p class="aside" data-test="compare-limits">
             {format!(
                 "{}: no change outside the interval that repeated measurements under noise and \
-                 small motion give.",
+                 small motion give. {LIMITS}",
                 text::counted(unchanged, "structure", "structures"),
             )}
         </p>
@@ -280,6 +297,15 @@ mod tests {
         let same = [first.clone(), first];
         let span = Span::of("", &same);
         assert!(span.years.is_none() && span.problem.is_some() && !reversed(&same));
+    }
+
+    #[test]
+    fn a_study_of_two_days_is_offered_for_a_follow_up() {
+        let [old, new] = [Date::new(2019, 3, 7), Date::new(2024, 2, 29)];
+        let told = other_day([new, None, old].into_iter(), new).unwrap_or_default();
+        assert!(told.contains("scan of 2019-03-07 and open that of 2024-02-29"), "{told}");
+        assert_eq!(other_day([new, None, new].into_iter(), new), None);
+        assert_eq!(other_day([new, old].into_iter(), None), None);
     }
 
     #[test]

@@ -6,39 +6,55 @@ use leptos::prelude::*;
 
 use crate::diverging::{self, Scale};
 
-/// Changes from which colour may begin: what the first scan against its own repeat shows is
-/// left out, and a percent in any case.
-const LEAST_PERCENT: (f64, f64) = (1.0, 24.0);
+/// Change from which colour may begin where there is less noise.
+const LEAST_PERCENT: f64 = 1.0;
 
-/// Change at the end of the scale, and what is beyond.
+/// Change at the end of the scale, and what is beyond; with much noise, this many times it.
 const MOST_PERCENT: f64 = 25.0;
+const MOST_OF_NOISE: f64 = 1.5;
 
-/// Percent at the legend's ticks, beside where colour begins.
-const TICKS: [f64; 4] = [-20.0, -10.0, 10.0, 25.0];
+/// Percent at the legend's ticks, beside where colour begins and ends.
+const TICKS: [f64; 2] = [-10.0, 10.0];
 
 fn logarithm(percent: f64) -> f64 {
     (1.0 + percent / 100.0).ln()
 }
 
-/// Where colour begins, for a map whose noise is this.
+/// Where colour begins, for a map whose noise is this: what the first scan against its own
+/// repeat shows has none.
 pub fn begins(noise_percent: f64) -> f64 {
-    noise_percent.clamp(LEAST_PERCENT.0, LEAST_PERCENT.1)
+    noise_percent.max(LEAST_PERCENT)
+}
+
+/// Where the scale ends, always beyond where colour begins.
+fn ends(noise_percent: f64) -> f64 {
+    f64::max(MOST_PERCENT, MOST_OF_NOISE * noise_percent)
+}
+
+/// The fall that is as far from no change as a rise, in percent.
+fn inverse(percent: f64) -> f64 {
+    100.0 / (1.0 + percent / 100.0) - 100.0
 }
 
 /// Red, green, blue, alpha of a determinant, colours multiplied by alpha; none below the
 /// noise.
 pub fn colour(determinant: f32, noise_percent: f64) -> [u8; 4] {
     let log = f64::from(determinant).max(f64::MIN_POSITIVE).ln();
-    let (least, most) = (logarithm(begins(noise_percent)), logarithm(MOST_PERCENT));
+    let (least, most) = (logarithm(begins(noise_percent)), logarithm(ends(noise_percent)));
     if determinant.is_nan() || log.abs() < least {
         return [0; 4];
     }
     diverging::colour(log > 0.0, (log.abs() - least) / (most - least))
 }
 
-/// Where a logarithm lies on the scale, from -1 to 1.
-fn place(log: f64) -> f64 {
-    log / logarithm(MOST_PERCENT)
+/// Percent with a place from -1 to 1, for the legend: where colour begins and ends, and what
+/// lies apart from both.
+fn ticks(noise: f64) -> Vec<(f64, f64)> {
+    let named = [begins(noise), ends(noise)];
+    let apart = |percent: &f64| named.iter().all(|named| (percent.abs() - named.abs()).abs() > 3.0);
+    let between = TICKS.into_iter().filter(apart);
+    let all = between.chain(named).chain(named.map(inverse));
+    all.map(|percent| (percent, logarithm(percent) / logarithm(ends(noise)))).collect()
 }
 
 /// The scale of the map, in percent; none before the map is there.
@@ -52,11 +68,9 @@ pub fn Legend(
 
 fn legend(noise: f64) -> impl IntoView {
     let least = begins(noise);
-    let apart = |percent: &f64| (percent.abs() - least).abs() > 3.0;
-    let ends = [least, 100.0 / (1.0 + least / 100.0) - 100.0];
-    let ticks = TICKS.into_iter().filter(apart).chain(ends).map(|percent| {
+    let ticks = ticks(noise).into_iter().map(|(percent, place)| {
         let sign = if percent > 0.0 { "+" } else { "\u{2212}" };
-        (place(logarithm(percent)), format!("{sign}{:.0} %", percent.abs()))
+        (place, format!("{sign}{:.0} %", percent.abs()))
     });
     let caption = format!(
         "Volume of each place in the second scan against the first. Less than {least:.1} % has no \
@@ -64,7 +78,7 @@ fn legend(noise: f64) -> impl IntoView {
     );
     view! {
         <Scale
-            colour=move |place| colour((place * logarithm(MOST_PERCENT)).exp() as f32, noise)
+            colour=move |place| colour((place * logarithm(ends(noise))).exp() as f32, noise)
             ticks=ticks.collect()
             label="Scale of local change"
             hook="compare-legend"
@@ -97,9 +111,31 @@ mod tests {
     }
 
     #[test]
-    fn the_legend_is_logarithmic() {
-        assert!((place(logarithm(-20.0)) + 1.0).abs() < 1e-9);
-        assert!((place(logarithm(25.0)) - 1.0).abs() < 1e-9);
-        assert!(place(0.0).abs() < 1e-9);
+    fn changes_inside_a_large_noise_have_no_colour() {
+        let colour = |determinant| super::colour(determinant, 30.0);
+        // 1 / 1.3 is 0.769.
+        for none in [1.26, 1.29, 0.775] {
+            assert_eq!(colour(none), [0; 4], "{none}");
+        }
+        assert_ne!(colour(1.31), [0; 4]);
+        assert_ne!(colour(0.765), [0; 4]);
+        // The scale ends at 45 %.
+        assert_eq!(colour(1.4501), [255, 148, 32, 255]);
+        assert_ne!(colour(1.43), colour(1.4501));
+    }
+
+    #[test]
+    fn the_legend_is_logarithmic_and_names_where_colour_begins_and_ends() {
+        let at = |noise: f64| -> Vec<(i32, i32)> {
+            let rounded = |(percent, place): (f64, f64)| {
+                (percent.round() as i32, (1000.0 * place).round() as i32)
+            };
+            ticks(noise).into_iter().map(rounded).collect()
+        };
+        // ln 1.1, ln 1.05 over ln 1.25; and ln 1.1, ln 1.3 over ln 1.45.
+        let little = [(-10, -472), (10, 427), (5, 219), (25, 1000), (-5, -219), (-20, -1000)];
+        assert_eq!(at(5.0), little);
+        let much = [(-10, -284), (10, 257), (30, 706), (45, 1000), (-23, -706), (-31, -1000)];
+        assert_eq!(at(30.0), much);
     }
 }

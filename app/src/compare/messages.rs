@@ -7,16 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::Grid;
 
-/// How far the second scan may be moved.
+/// How far the second scan may be moved. To see change of one person the least is enough: a
+/// follow-up aligns both half-way by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Turned and shifted: the same person.
+    #[default]
     Rigid,
     /// Any affine map.
     Affine,
     /// Every place on its own.
-    #[default]
     Deformable,
+}
+
+impl Kind {
+    /// How far the second scan is moved where it may be an atlas: nobody's head, on which
+    /// turning and shifting alone would not lay it.
+    pub const fn onto(self, atlas: bool) -> Self {
+        match self {
+            Self::Rigid if atlas => Self::Deformable,
+            kind => kind,
+        }
+    }
 }
 
 /// A picture of the second scan on the grid of the first.
@@ -174,4 +186,16 @@ pub struct Standard {
     pub affine: Affine,
     /// Grid of the displacements, where there are any.
     pub grid: Option<Grid>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_is_turned_and_shifted_and_an_atlas_is_deformed() {
+        assert_eq!(Kind::default().onto(false), Kind::Rigid);
+        assert_eq!(Kind::default().onto(true), Kind::Deformable);
+        assert_eq!(Kind::Affine.onto(true), Kind::Affine);
+    }
 }

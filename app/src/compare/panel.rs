@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::Mode;
-use super::follow_up::FollowUp;
+use super::follow_up::{FollowUp, other_day};
 use super::local::Legend;
 use super::messages::{Kind, Saved};
 use super::save::SaveButtons;
@@ -48,6 +48,19 @@ pub fn ComparePanel(
     }
 }
 
+/// Whether the atlas fits a scan of this body part, as it was identified, and what is to be
+/// known of it.
+fn fits_atlas(part: Option<&str>) -> (bool, Option<String>) {
+    match part {
+        Some("head") => (true, None),
+        Some(part) => (false, Some(format!("MNI space is of heads; this scan shows: {part}."))),
+        None => {
+            let caution = "MNI space is of heads; which body part this scan shows is not known.";
+            (true, Some(caution.into()))
+        }
+    }
+}
+
 /// Which scan, and how far it may be moved.
 #[component]
 fn Second(app: App) -> impl IntoView {
@@ -57,6 +70,11 @@ fn Second(app: App) -> impl IntoView {
         (Kind::Affine, "affine", "Affine"),
         (Kind::Deformable, "deformable", "Every place on its own"),
     ];
+    let atlas = Memo::new(move |_| {
+        app.identifying.found.with(|found| {
+            fits_atlas(found.as_ref().and_then(|f| f.identification.body_part.given.as_deref()))
+        })
+    });
     let choose = move |event: web_sys::Event| {
         let value = event_target_value(&event);
         if let Some((kind, ..)) = kinds.iter().find(|(_, key, _)| *key == value) {
@@ -87,16 +105,31 @@ fn Second(app: App) -> impl IntoView {
             })
             take=move |files| app.compare_with(files)
         />
+        {move || {
+            let line = app.scan.with(|scan| {
+                let scan = scan.as_deref()?;
+                let days = scan.study.iter().map(|series| series.acquisition.study_date);
+                other_day(days, scan.acquisition().study_date)
+            });
+            line.map(|line| view! { <p class="aside" data-test="compare-days">{line}</p> })
+        }}
         <button
             type="button"
             class="button"
             data-test="compare-atlas"
             title="Aligns the MNI152 template with this scan: coordinates under the cursor"
-            disabled=move || compare.busy.with(Option::is_some) || app.run.with(Option::is_some)
+            disabled=move || {
+                compare.busy.with(Option::is_some) || app.run.with(Option::is_some)
+                    || !atlas.with(|(fits, _)| *fits)
+            }
             on:click=move |_| app.compare_with_atlas()
         >
             "Register to MNI"
         </button>
+        {move || {
+            let (_, note) = atlas.get();
+            note.map(|note| view! { <p class="aside" data-test="compare-atlas-note">{note}</p> })
+        }}
         {move || {
             compare
                 .outcome
@@ -115,6 +148,7 @@ fn Second(app: App) -> impl IntoView {
                             data-seconds=format!("{:.1}", outcome.seconds)
                             data-before=format!("{:.4}", outcome.differences.0)
                             data-after=format!("{:.4}", outcome.differences.1)
+                            data-folded=outcome.folded.map(|share| format!("{share:.5}"))
                         >
                             {format!(
                                 "{}: aligned in {}{folded}.",
@@ -191,5 +225,19 @@ fn Ways(app: App) -> impl IntoView {
             <Legend noise_percent=compare.noise_percent />
             <SaveButtons app what=vec![Saved::LocalChange] />
         </Show>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_atlas_is_offered_for_heads_and_with_a_caution_where_nobody_knows() {
+        assert_eq!(fits_atlas(Some("head")), (true, None));
+        let (fits, why) = fits_atlas(Some("knee"));
+        assert!(!fits && why.is_some_and(|why| why.contains("heads") && why.contains("knee")));
+        let (fits, why) = fits_atlas(None);
+        assert!(fits && why.is_some_and(|why| why.contains("not known")));
     }
 }

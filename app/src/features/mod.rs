@@ -20,8 +20,10 @@ mod paint;
 
 use std::rc::Rc;
 
+use js_sys::Reflect;
 use leptos::prelude::*;
 use prism_core::volume::Label;
+use wasm_bindgen::JsValue;
 
 use crate::protocol::RequestId;
 use crate::viewer::{ColoursSignal, DisplayColours, DisplayLabels, LabelsSignal};
@@ -153,7 +155,7 @@ pub struct Features {
 impl Features {
     /// None yet.
     pub fn new() -> Self {
-        Self {
+        let features = Self {
             mode: RwSignal::new(Mode::Off),
             busy: RwSignal::new(None),
             colours: RwSignal::new_local(None),
@@ -172,7 +174,31 @@ impl Features {
             fit: RwSignal::new(None),
             pack: StoredValue::new_local(None),
             desk: StoredValue::new_local(Desk::default()),
+        };
+        // Tests have no window.
+        if cfg!(target_arch = "wasm32") {
+            features.warn_before_leaving();
         }
+        features
+    }
+
+    /// Whether strokes, examples or labelled scans would be lost with the page, which alone holds
+    /// them.
+    fn would_be_lost(self) -> bool {
+        self.strokes.get_untracked() > 0
+            || self.examples.with_untracked(|all| !all.is_empty())
+            || self.labels.scans.with_untracked(|all| !all.is_empty())
+    }
+
+    /// Has the browser ask before the page is left with them.
+    fn warn_before_leaving(self) {
+        let _ = window_event_listener_untyped("beforeunload", move |event| {
+            if self.would_be_lost() {
+                event.prevent_default();
+                // What older browsers look at.
+                let _ = Reflect::set(&event, &"returnValue".into(), &JsValue::TRUE);
+            }
+        });
     }
 
     /// The colours that the planes show.
@@ -226,5 +252,20 @@ impl Features {
 impl Default for Features {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strokes_are_lost_with_the_page_until_they_are_taken_back() {
+        let features = Features::new();
+        assert!(!features.would_be_lost());
+        features.strokes.set(1);
+        assert!(features.would_be_lost());
+        features.strokes.set(0);
+        assert!(!features.would_be_lost());
     }
 }

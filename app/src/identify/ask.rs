@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use prism_core::identify::Route;
 use prism_core::measure::cardiac::Chambers;
+use wasm_bindgen::JsValue;
 
 use super::{Found, candidates, routing, runs};
 use crate::facts::{DeviceChoice, PackCard};
@@ -18,7 +19,14 @@ impl App {
         let app = *self;
         self.start_run(
             device,
-            async move { app.identify_files().await },
+            async move {
+                let mut parts = app.identify_files().await?;
+                if !run {
+                    // No run will tell the tissues apart.
+                    parts.push(JsValue::TRUE);
+                }
+                Some(parts)
+            },
             ToWorker::Identify { device },
             move |id| app.identifying.asking.set_value(Some((id, device, run))),
             move || {

@@ -83,11 +83,36 @@ fn runs(routing: &Routing, cards: &[PackCard]) -> Option<usize> {
     }
 }
 
+/// Why lesions and the abnormality map, both for whole heads, are not run by themselves.
+/// `lesions`: the pack that finds lesions, where the list has one.
+fn by_hand(found: &Found, lesions: Option<&PackCard>) -> String {
+    const BOTH: &str = "Lesions and the abnormality map";
+    let scan = &found.identification;
+    if scan.computed().is_some() {
+        return format!("{BOTH} are for scans, not for maps computed from one.");
+    }
+    let route = |card: &PackCard| Some((card.title.clone(), card.fits.as_ref()?.route(scan)));
+    match lesions.and_then(route) {
+        Some((_, Route::Fits)) => format!(
+            "{BOTH} fit this scan. They are not started by themselves, as they also mark healthy heads: start them under Lesions."
+        ),
+        Some((title, Route::No(why))) => {
+            format!("{BOTH} do not fit this scan ({title}: {why}).")
+        }
+        Some((title, Route::Unsure(why))) => format!(
+            "Whether lesions and the abnormality map fit is unknown ({title}: {why}). They are started under Lesions, and also mark healthy heads."
+        ),
+        None => format!(
+            "{BOTH} are for heads and started by hand, under Lesions: they also mark healthy heads."
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use prism_core::identify::Fits;
     use prism_core::identify::geometry::{Direction, Plane};
     use prism_core::identify::heads::Answer;
+    use prism_core::identify::{Computed, Fits};
 
     use super::*;
 
@@ -105,6 +130,7 @@ mod tests {
             identification: Identification {
                 sequence: answer(Some("T1w")),
                 sequence_note: None,
+                sequence_by_file: None,
                 body_part: answer(part),
                 skull: None,
                 plane: Plane { direction: Direction::Axial, tilt_degrees: 0.0 },
@@ -145,6 +171,22 @@ mod tests {
         assert_eq!(first_to_run(Some("heart"), &cards), Some(1));
         assert_eq!(first_to_run(Some("other"), &cards), None);
         assert_eq!(first_to_run(None, &cards), None);
+    }
+
+    #[test]
+    fn what_is_started_by_hand_says_whether_it_fits() {
+        let lesions = card("Lesions", Some("head"));
+        let said = |part| by_hand(&found(part), Some(&lesions));
+        assert!(said(Some("head")).contains("fit this scan. They are not started by themselves"));
+        let heart = said(Some("heart"));
+        assert!(
+            heart.ends_with("do not fit this scan (Lesions: it is for head, this is heart)."),
+            "{heart}"
+        );
+        assert!(said(None).contains("unknown (Lesions: it is for head, and the body part is"));
+        let mut map = found(None);
+        map.identification.warnings = vec![Computed::Labels.words().into()];
+        assert!(by_hand(&map, Some(&lesions)).contains("not for maps"));
     }
 
     #[test]

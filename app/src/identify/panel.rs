@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use prism_core::identify::heads::Answer;
 use prism_core::identify::{Estimates, Identification, Route};
 
-use super::{candidates, routing};
+use super::{by_hand, candidates, routing};
 use crate::state::App;
 
 /// What the scan shows; a button to find out before it is known.
@@ -39,6 +39,8 @@ pub fn Identified(
                             class="facts identified"
                             data-test="identified"
                             data-sequence=given(&scan.sequence)
+                            data-sequence-probability=probability(&scan.sequence)
+                            data-sequence-by-file=scan.sequence_by_file.clone().unwrap_or_default()
                             data-body-part=given(&scan.body_part)
                             data-plane=scan.plane.words()
                         >
@@ -107,7 +109,10 @@ fn Packs(app: App) -> impl IntoView {
                 }}
             </ul>
             <p class="caution" data-test="started-by-hand">
-                "Lesions and the abnormality map are started by hand, under Lesions: they also mark healthy heads."
+                {move || {
+                    let lesions = app.models.lesions();
+                    app.identifying.found.get().map(|found| by_hand(&found, lesions.as_ref()))
+                }}
             </p>
         </section>
     }
@@ -115,6 +120,11 @@ fn Packs(app: App) -> impl IntoView {
 
 fn given(answer: &Answer) -> String {
     answer.given.clone().unwrap_or_else(|| "unknown".into())
+}
+
+/// Of the class that is given, empty where none is.
+fn probability(answer: &Answer) -> String {
+    answer.probability().map(|p| format!("{p:.4}")).unwrap_or_default()
 }
 
 fn shown(scan: &Identification) -> Vec<(&'static str, String)> {

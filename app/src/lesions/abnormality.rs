@@ -57,9 +57,13 @@ fn unmeasured() -> String {
 fn weakness(scores: &Value) -> Option<String> {
     let number = |name: &str| scores[name].as_f64();
     let useless = if number("mean_auc")? < USEFUL { " It does not find such lesions." } else { "" };
+    // Packs that were scored before hold the blurred grey alone.
+    let grey = number("mean_grey_auc")
+        .map(|area| format!("the grey alone: {}; ", text::fixed(area, 2)))
+        .unwrap_or_default();
     Some(format!(
         "In {} of {} patients with multiple sclerosis it ranked drawn lesions above the rest of the \
-         brain with an area under the curve of {}, {} at worst (chance: {}; the grey alone: {}).{useless}",
+         brain with an area under the curve of {}, {} at worst (chance: {}; {grey}the blurred grey: {}).{useless}",
         text::counted(scores["scans"].as_object()?.len(), "scan", "scans"),
         scores["patients"].as_u64()?,
         text::fixed(number("mean_auc")?, 2),
@@ -184,7 +188,7 @@ mod tests {
     fn scores() -> Value {
         serde_json::json!({ "abnormality": {
             "scans": { "patient07 FLAIR": {}, "patient19 FLAIR": {} }, "patients": 2,
-            "mean_auc": 0.614, "worst_auc": 0.488, "mean_baseline_auc": 0.7,
+            "mean_auc": 0.614, "worst_auc": 0.488, "mean_baseline_auc": 0.7, "mean_grey_auc": 0.53,
             "healthy_scans": 19, "healthy_99": 2.9,
         } })
     }
@@ -206,8 +210,12 @@ mod tests {
         let said = caution(&scores());
         let expected = "In 2 scans of 2 patients with multiple sclerosis it ranked drawn lesions above \
                         the rest of the brain with an area under the curve of 0.61, 0.49 at worst \
-                        (chance: 0.50; the grey alone: 0.70). It does not find such lesions.";
+                        (chance: 0.50; the grey alone: 0.53; the blurred grey: 0.70). It does not \
+                        find such lesions.";
         assert!(said.contains(expected), "{said}");
+        let mut before = scores();
+        before["abnormality"]["mean_grey_auc"] = Value::Null;
+        assert!(caution(&before).contains("(chance: 0.50; the blurred grey: 0.70)"));
         assert!(caution(&Value::Null).contains("was not measured"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
 use prism_core::identify::Route;
-use prism_core::lesions::{FalseAlarms, lesions_csv};
+use prism_core::lesions::{FalseAlarms, lesions_csv, taken};
 use prism_core::report::{LesionFacts, SequenceFacts};
 use wasm_bindgen::JsValue;
 use web_sys::File;
@@ -52,7 +52,10 @@ impl App {
         }) else {
             return;
         };
-        self.ask_lesions("Reading the sequences", Ask::Add { key }, Packs::Identify, parts);
+        let fits = untrack(|| self.models.lesions()).and_then(|card| card.fits);
+        let beside = lesions.sequences.with_untracked(|all| all.iter().map(|s| s.key).collect());
+        let ask = Ask::Add { key, beside, fits };
+        self.ask_lesions("Reading the sequences", ask, Packs::Identify, parts);
     }
 
     /// Takes a sequence out of the study; what was found with it is forgotten.
@@ -70,13 +73,24 @@ impl App {
     /// Looks for lesions in the shown scan and the sequences beside it.
     pub fn find_lesions(&self) {
         let Some(card) = untrack(|| self.models.lesions()) else { return };
-        if let Some(why) = self.unfit(&card) {
+        if let Some(why) = self.untaught(&card) {
             self.notify(Tone::Problem, format!("Lesions are not looked for in this scan: {why}."));
             return;
         }
         let keys = self.lesions.sequences.with_untracked(|all| all.iter().map(|s| s.key).collect());
         let ask = Ask::Find { pack: card.sha256, keys };
         self.ask_lesions("Fetching the model", ask, Packs::Lesions, Vec::new());
+    }
+
+    /// Why lesions are not looked for in the scan that is shown, as far as that is known.
+    fn untaught(&self, card: &PackCard) -> Option<String> {
+        let found = self.identifying.found.get_untracked()?;
+        let facts = self.scan.get_untracked()?;
+        let acquisition = &facts.series.acquisition;
+        match taken(card.fits.as_ref(), &found.identification, acquisition) {
+            Route::No(why) => Some(why),
+            Route::Fits | Route::Unsure(_) => None,
+        }
     }
 
     /// Why a pack is not for the scan that is shown, as far as that is known.
@@ -199,7 +213,7 @@ impl App {
     fn lesions_answered(&self, answer: Answer, parts: &[JsValue]) {
         let lesions = self.lesions;
         match answer {
-            Answer::Added { sequences, refused } => {
+            Answer::Added { sequences, left_out } => {
                 lesions.desk.update_value(|desk| {
                     for sequence in &sequences {
                         desk.files.push((sequence.key, desk.adding.clone()));
@@ -209,7 +223,8 @@ impl App {
                 });
                 lesions.sequences.update(|all| all.extend(sequences));
                 lesions.forget_found();
-                for line in refused {
+                if !left_out.is_empty() {
+                    let line = format!("Left out: {}", left_out.join("; "));
                     self.notify(Tone::Problem, sentence(&line));
                 }
             }
@@ -226,9 +241,6 @@ impl App {
                 let some = !found.lesions.is_empty();
                 lesions.map.set(map);
                 lesions.found.set(Some(Arc::new(*found)));
-                if let Some(result) = self.result.get_untracked() {
-                    self.check_edits(&result);
-                }
                 self.show_overlay(if some { Overlay::Lesions } else { Overlay::Structures });
             }
             Answer::Exported => self.save_part("lesions", parts),

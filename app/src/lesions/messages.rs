@@ -1,5 +1,6 @@
 //! What page and worker say to each other about lesions (see `protocol`).
 
+use prism_core::identify::Fits;
 use prism_core::lesions::{Lesion, Summary};
 use prism_core::volume::LabelTable;
 use serde::{Deserialize, Serialize};
@@ -7,19 +8,22 @@ use serde::{Deserialize, Serialize};
 use crate::facts::DeviceReport;
 use crate::protocol::Grid;
 
-/// Most sequences that one choice of files may hold: a study is T1w, T1w after contrast,
-/// T2w and FLAIR, and perhaps one of them twice.
-pub const MOST_SEQUENCES: u32 = 6;
+/// Most sequences that are taken of one choice of files.
+pub const MOST_SEQUENCES: u32 = prism_core::lesions::MOST_SEQUENCES as u32;
 
 /// What the page asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
-    /// Read further sequences of the loaded scan's study, identify them and bring them onto
-    /// its grid. Beside: the pack whose encoder identifies, the heads (`Blob`s), then `File`
-    /// handles.
+    /// Read further sequences of the loaded scan's study, identify them and bring those that
+    /// fit onto its grid. Beside: the pack whose encoder identifies, the heads (`Blob`s), then
+    /// `File` handles.
     Add {
         /// Key of the first of them; others follow, at most [`MOST_SEQUENCES`].
         key: u32,
+        /// Keys of the sequences that are there already.
+        beside: Vec<u32>,
+        /// What the lesion pack is for.
+        fits: Option<Fits>,
     },
     /// Give a restarted worker a sequence again (`File` handles beside).
     Again {
@@ -60,8 +64,8 @@ pub enum Answer {
     Added {
         /// Those that do.
         sequences: Vec<Sequence>,
-        /// One sentence for each that does not.
-        refused: Vec<String>,
+        /// The others, each with the reason in brackets.
+        left_out: Vec<String>,
     },
     /// The sequence is there again.
     Again,
@@ -106,8 +110,10 @@ pub struct Sequence {
     pub series: String,
     /// What the files call it.
     pub title: String,
-    /// Which sequence the image shows, where that is known.
+    /// Which sequence it is by the file or the image, where that is known.
     pub shows: Option<String>,
+    /// Why it is not known whether it is one for the lesion pack, where it is not.
+    pub doubt: Option<String>,
     /// How far it was moved onto the loaded scan, in millimetres; `None` where it lay there.
     pub moved_mm: Option<f64>,
 }

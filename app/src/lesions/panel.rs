@@ -2,6 +2,7 @@
 //! known before it is believed.
 
 use leptos::prelude::*;
+use prism_core::lesions::FAR_MM;
 
 use super::Overlay;
 use super::abnormality::AbnormalityMap;
@@ -93,7 +94,7 @@ fn Study(app: App, busy: Memo<bool>) -> impl IntoView {
             />
             <p class="aside">
                 "T1w, T1w after contrast, T2w, FLAIR of one visit, as many as there are. Those that do not lie on "
-                "the shown scan are moved onto it."
+                "the shown scan are moved onto it. Of a folder with more series the first six that fit are taken."
             </p>
         </section>
     }
@@ -110,6 +111,12 @@ fn Row(app: App, busy: Memo<bool>, sequence: Sequence) -> impl IntoView {
         None => ("lies on it".to_owned(), String::new()),
         Some(mm) => (format!("registered, moved by {} mm", text::fixed(mm, 1)), format!("{mm:.2}")),
     };
+    let far = sequence.moved_mm.is_some_and(|mm| mm >= FAR_MM);
+    let far = far
+        .then_some("further than a head moves within one visit: is it of the same person and day?");
+    let place: Vec<String> =
+        [Some(place), far.map(str::to_owned), sequence.doubt].into_iter().flatten().collect();
+    let place = place.join("; ");
     let label = format!("Remove {}", sequence.title);
     view! {
         <li data-test="lesions-sequence" data-moved=moved>

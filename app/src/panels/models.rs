@@ -9,12 +9,16 @@ use super::picker::FilePicker;
 use super::run::card_rows;
 use super::series::show_modal;
 use crate::facts::PackCard;
+use crate::kept;
 use crate::packs::abilities;
 use crate::state::{App, Tone};
 use crate::text;
 
 /// How packs come here.
 const HINT: &str = "Or drop a pack (.safetensors) onto the page. It stays on this device.";
+
+/// What is said of packs that the browser does not promise to keep.
+const FLEETING: &str = "The browser may delete added models when space is short; keep their files.";
 
 /// The button that names the model of the next run and opens the list.
 #[component]
@@ -54,6 +58,19 @@ fn ModelsDialog(app: App) -> impl IntoView {
     Effect::new(move || {
         if let Some(dialog) = dialog.get() {
             show_modal(&dialog);
+        }
+    });
+    // The list opens when a pack was added. Firefox asks the user, Chromium decides by itself.
+    let fleeting = RwSignal::new(false);
+    Effect::new(move || {
+        let some = app.models.kept.with(|kept| !kept.is_empty());
+        fleeting.set(false);
+        if some {
+            leptos::task::spawn_local(async move {
+                let agreed = kept::persist().await;
+                // The list may be closed by then.
+                let _ = fleeting.try_set(!agreed);
+            });
         }
     });
     let close = move || app.show_models(false);
@@ -108,6 +125,9 @@ fn ModelsDialog(app: App) -> impl IntoView {
                 <p role="status" class:problem=problem data-test="models-line">
                     {line}
                 </p>
+                <Show when=move || fleeting.get()>
+                    <p data-test="models-fleeting">{FLEETING}</p>
+                </Show>
             </div>
         </dialog>
     }

@@ -1,12 +1,13 @@
 //! The report: sentences whose numbers lead back to what they were read from.
 
 use leptos::prelude::*;
-use prism_core::report::{Report, Sentence, SentenceKind, Source};
+use prism_core::report::{Edits, Report, Sentence, SentenceKind, Source};
 
 use super::editable::EditableSentence;
 use super::icons::{Icon, icon};
 use super::structures::NotYet;
 use crate::exports::Download;
+use crate::report::Place;
 use crate::state::{App, Tab};
 use crate::text;
 
@@ -41,8 +42,11 @@ fn Written(app: App, report: Report) -> impl IntoView {
                             .into_iter()
                             .enumerate()
                             .map(|(at, sentence)| {
+                                if Edits::is_fixed(&sentence.text) {
+                                    return view! { <SentenceView app sentence />" " }.into_any();
+                                }
                                 let section = section.key.clone();
-                                view! { <EditableSentence app section at sentence />" " }
+                                view! { <EditableSentence app section at sentence />" " }.into_any()
                             })
                             .collect_view()}
                         <Added app section=section.key.clone() />
@@ -52,8 +56,11 @@ fn Written(app: App, report: Report) -> impl IntoView {
         })
         .collect_view();
     let reporting = app.reporting;
-    let note =
-        Memo::new(move |_| reporting.edits.with(|edits| edits.apply(&report).note_on_edits()));
+    let report = StoredValue::new(report);
+    let note = Memo::new(move |_| {
+        report
+            .with_value(|report| reporting.edits.with(|edits| edits.apply(report).note_on_edits()))
+    });
     view! {
         <div class="report-tools">
             <button
@@ -108,6 +115,7 @@ fn Written(app: App, report: Report) -> impl IntoView {
                 note.get().map(|note| view! { <p class="edits-note" data-test="edits-note">{note}</p> })
             }}
             {sections}
+            <Displaced app report />
         </article>
     }
 }
@@ -142,6 +150,49 @@ fn Added(app: App, section: String) -> impl IntoView {
     }
 }
 
+/// The reader's words whose sentence the report does not have any more.
+#[component]
+fn Displaced(app: App, report: StoredValue<Report>) -> impl IntoView {
+    let reporting = app.reporting;
+    let displaced = Memo::new(move |_| {
+        report.with_value(|report| {
+            reporting.edits.with(|edits| {
+                let section = edits.displaced_section(report)?;
+                let places = edits.displaced(report).filter(|(.., words)| !words.is_empty());
+                let places = places.map(|(section, generated, _)| Place {
+                    section: section.to_owned(),
+                    generated: generated.to_owned(),
+                });
+                Some((section, places.collect::<Vec<_>>()))
+            })
+        })
+    });
+    move || {
+        let (section, places) = displaced.get()?;
+        let mut sentences = section.sentences.into_iter();
+        let why = sentences.next().map(|sentence| sentence.text);
+        let sentences = places
+            .into_iter()
+            .zip(sentences)
+            .enumerate()
+            .map(|(at, (Place { section, generated: key }, sentence))| {
+                let at = FIRST_DISPLACED + at;
+                view! { <EditableSentence app section at sentence key />" " }
+            })
+            .collect_view();
+        Some(view! {
+            <section data-section=section.key data-test="displaced">
+                <h3>{section.title}</h3>
+                <p>{why}</p>
+                <p>{sentences}</p>
+            </section>
+        })
+    }
+}
+
+/// The number in the id of the first sentence without a place: behind those that were added.
+const FIRST_DISPLACED: usize = 1_000_000;
+
 /// The number in the id of an added sentence: behind those of the program.
 fn added_at(key: &str) -> usize {
     let digits = key.trim_start_matches(|c: char| !c.is_ascii_digit());
@@ -171,19 +222,26 @@ fn Wordings(app: App) -> impl IntoView {
             {choice(false, "Plain", "wording-plain")}
             {choice(true, "Generated", "wording-generated")}
         </div>
-        <Show when=move || generated.get()>
-            <p class="edits-note" data-test="wording-note">
-                "Worded by a small network from the measurements. Every sentence was checked \
-                 against them; what it leaves out is said plainly, and no number is lost. Plain \
-                 sentences are the default: they need no network. "
+        <div class="report-wording">
+            <p class="edits-note" data-test="wording-why">
+                "Plain sentences are the default, because they say everything: the small network \
+                 that words the generated ones leaves out some of what it is told, which is then \
+                 said plainly. How much, and what else is known of it: "
                 <a
                     href="./packs/report.md"
                     target="_blank"
                     rel="noopener"
                     data-test="wording-card"
                 >
-                    "Its card"
+                    "its card"
                 </a>
+                "."
+            </p>
+        </div>
+        <Show when=move || generated.get()>
+            <p class="edits-note" data-test="wording-note">
+                "Worded by a small network from the measurements. Every sentence was checked \
+                 against them; what it leaves out is said plainly, and no number is lost."
             </p>
         </Show>
     }

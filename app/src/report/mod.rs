@@ -5,7 +5,10 @@
 //! what the image shows, lesions, phases of a heartbeat, a second scan.
 //!
 //! Lives with the page and not with the panel, so that neither another tab nor another
-//! run of the same scan loses a word; another scan begins anew.
+//! run of the same scan loses a word. The sentences of a scan that is not shown any more are
+//! kept while the page is open, and the browser asks before it leaves a page with some.
+
+mod kept;
 
 use std::sync::Arc;
 
@@ -16,8 +19,9 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::actions::fetch_blob;
-use crate::protocol::RunResult;
+use crate::protocol::{RunResult, ScanFacts};
 use crate::state::{App, Tone};
+use kept::Kept;
 
 /// The report decoder, beside the page; fetched when it is first wanted.
 const DECODER: &str = "./packs/report.safetensors";
@@ -52,6 +56,14 @@ pub struct Draft {
     pub words: String,
 }
 
+impl Draft {
+    /// Whether something else is typed than the program's words.
+    fn is_changed(&self) -> bool {
+        let own = if self.place.is_added() { "" } else { self.place.generated.as_str() };
+        self.words.trim() != own.trim()
+    }
+}
+
 /// The reader's side of the report.
 #[derive(Clone, Copy)]
 pub struct Reporting {
@@ -67,6 +79,10 @@ pub struct Reporting {
     pub decoder: RwSignal<Option<Arc<Wording>>>,
     /// Key of the sum whose structures are lit in their table.
     pub sum: RwSignal<Option<String>>,
+    /// The reader's sentences of other scans.
+    kept: StoredValue<Kept>,
+    /// Whether the report is watched already.
+    watched: StoredValue<bool>,
 }
 
 impl Reporting {
@@ -79,15 +95,35 @@ impl Reporting {
             generated: RwSignal::new(false),
             decoder: RwSignal::new(None),
             sum: RwSignal::new(None),
+            kept: StoredValue::new(Kept::default()),
+            watched: StoredValue::new(false),
         }
     }
 
-    /// Another scan: another report.
-    pub fn forget_scan(&self) {
-        self.draft.set(None);
-        self.edits.set(Edits::default());
+    /// Turns from the report of one scan to that of another: what the reader wrote for the
+    /// first is kept, and what was kept for the other is back. Returns whether each was so.
+    pub fn turn(&self, from: Option<&ScanFacts>, to: &ScanFacts) -> [bool; 2] {
+        self.keep();
         self.editing.set(false);
         self.sum.set(None);
+        let edits = self.edits.try_update(std::mem::take).unwrap_or_default();
+        let left = !edits.is_empty() && from.is_some_and(|from| !kept::same(from, to));
+        let turned = self.kept.try_update_value(|kept| kept.turn(from, to, edits));
+        let edits = turned.unwrap_or_default();
+        let back = !edits.is_empty();
+        self.edits.set(edits);
+        [left, back]
+    }
+
+    /// Whether the reader has changed the report that is shown, kept or still typing.
+    pub fn is_touched(&self) -> bool {
+        let typed = self.draft.with(|draft| draft.as_ref().is_some_and(Draft::is_changed));
+        typed || self.edits.with(|edits| !edits.is_empty())
+    }
+
+    /// Whether something the reader wrote is gone with the page.
+    fn ends_with_page(&self) -> bool {
+        untrack(|| self.is_touched()) || self.kept.with_value(|kept| !kept.is_empty())
     }
 
     /// The reader's words for a sentence.
@@ -152,12 +188,7 @@ impl App {
         let app = *self;
         let reporting = self.reporting;
         reporting.keep();
-        let switch = move || {
-            reporting.generated.set(generated);
-            if let Some(result) = app.result.get_untracked() {
-                app.check_edits(&result);
-            }
-        };
+        let switch = move || reporting.generated.set(generated);
         if !generated || reporting.decoder.with_untracked(Option::is_some) {
             switch();
             return;
@@ -224,26 +255,79 @@ impl App {
             .map_err(|error| format!("the FHIR report was not written ({error})"))
     }
 
-    /// Says so where the report as it is now has no place for sentences of the reader: they
-    /// are kept and return with the sentences they belong to.
-    pub fn check_edits(&self, result: &RunResult) {
-        let lost = untrack(|| {
-            let report = self.worded_report(result);
-            self.reporting.edits.with(|edits| edits.without_place(&report))
+    /// Watches the report for sentences of the reader that lose their place, whatever changes
+    /// it, and has the browser ask before it leaves a page with the reader's sentences. Called
+    /// with every scan; begins with the first and ends with the page.
+    pub fn watch_report(&self) {
+        let app = *self;
+        let watched = self.reporting.watched;
+        if watched.try_update_value(|watched| std::mem::replace(watched, true)) != Some(false) {
+            return;
+        }
+        // Without a word of the reader's there is no need to write the report.
+        let touched = Memo::new(move |_| app.reporting.is_touched());
+        let report = Memo::new(move |_| {
+            let result = app.result.get().filter(|_| touched.get());
+            result.map(|result| app.worded_report(&result))
         });
-        if lost > 0 {
-            let (sentences, are) =
-                if lost == 1 { ("sentence", "is") } else { ("sentences", "are") };
-            self.notify(
-                Tone::Calm,
-                format!(
-                    "{lost} {sentences} that you changed {are} not part of the report as it is now: \
-                     what was measured, or the wording, is another. Your words are kept and return with \
-                     the {sentences} of the program that they replaced."
-                ),
-            );
+        Effect::new(move |_| {
+            if let Some(report) = report.get() {
+                app.check_places(&report);
+            }
+        });
+        let _ = window_event_listener_untyped("beforeunload", move |event| {
+            if app.reporting.ends_with_page() {
+                // The browser asks, in words of its own.
+                event.prevent_default();
+            }
+        });
+    }
+
+    /// Says so where the report has no place for sentences of the reader.
+    fn check_places(&self, report: &Report) {
+        let reporting = self.reporting;
+        let typed = reporting.draft.with_untracked(|draft| {
+            draft.as_ref().is_some_and(|Draft { place, .. }| {
+                !Edits::has_place(report, &place.section, &place.generated)
+            })
+        });
+        if typed {
+            // Its editor is gone.
+            reporting.keep();
+        }
+        for (tone, line) in reporting.edits.with_untracked(|edits| displaced(edits, report)) {
+            self.notify(tone, line);
         }
     }
+}
+
+/// What to say of sentences of the reader that have no place in the report.
+fn displaced(edits: &Edits, report: &Report) -> Vec<(Tone, String)> {
+    let (gone, words): (Vec<_>, Vec<_>) =
+        edits.displaced(report).partition(|(.., words)| words.is_empty());
+    let mut lines = Vec::new();
+    if !words.is_empty() {
+        let (what, stand) = match words.as_slice() {
+            [(.., words)] => (format!("Your sentence “{words}” is"), "It stands"),
+            all => (format!("{} of your sentences are", all.len()), "They stand"),
+        };
+        lines.push((
+            Tone::Calm,
+            format!(
+                "{what} not part of the report as it is now: what was measured, or the wording, is \
+                 another. {stand} at its end, until the program's words are back."
+            ),
+        ));
+    }
+    // Nothing in the report shows it, so the line stays.
+    lines.extend(gone.into_iter().map(|(_, generated, _)| {
+        let line = format!(
+            "You took out “{generated}”; the report does not say it like that any more, but may \
+             say it in other words: take them out again if need be."
+        );
+        (Tone::Problem, line)
+    }));
+    lines
 }
 
 /// What the page's `<meta>` says of its build (xtask/src/build.rs).
@@ -261,4 +345,68 @@ async fn decoder() -> Result<Wording, String> {
     let bytes = JsFuture::from(blob.array_buffer()).await.map_err(|_| missing())?;
     Wording::read(&Uint8Array::new(&bytes).to_vec())
         .map_err(|error| format!("The sentences stay plain: {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_core::measure::{Quality, Totals};
+    use prism_core::report::{Section, Sentence};
+
+    use super::*;
+
+    /// A report of these sentences in a section.
+    fn report(sentences: &[&str]) -> Report {
+        let sentence = |text: &&str| Sentence { text: (*text).into(), ..Sentence::default() };
+        let sentences = sentences.iter().map(sentence).collect();
+        let section = Section { key: "impression".into(), title: "Impression".into(), sentences };
+        Report {
+            title: String::new(),
+            started: String::new(),
+            sections: vec![section],
+            structures: Vec::new(),
+            unit_assumed: false,
+            totals: Totals::of(&[]),
+            sums: Vec::new(),
+            quality: Quality::default(),
+            lesions: None,
+            heart: None,
+            comparison: None,
+            side_errors: None,
+            maps: None,
+            worded_by: None,
+        }
+    }
+
+    #[test]
+    fn what_loses_its_place_is_said_with_its_words() {
+        let mut edits = Edits::default();
+        edits.set("impression", "2 mL.", "About 2 mL.");
+        edits.set("impression", "1 lesion.", "");
+        assert!(displaced(&edits, &report(&["2 mL.", "1 lesion."])).is_empty());
+        let lines = displaced(&edits, &report(&["3 mL.", "2 lesions."]));
+        assert_eq!(
+            lines.iter().map(|(tone, _)| *tone).collect::<Vec<_>>(),
+            [Tone::Calm, Tone::Problem]
+        );
+        assert!(lines[0].1.starts_with("Your sentence “About 2 mL.” is not part of the report"));
+        assert!(lines[1].1.starts_with("You took out “1 lesion.”"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_draft_counts_once_it_is_changed() {
+        let draft = |generated: &str, words: &str| Draft {
+            place: Place { section: "impression".into(), generated: generated.into() },
+            words: words.into(),
+        };
+        let added = Edits::default().next("impression");
+        for (generated, words, changed) in [
+            ("2 mL.", "2 mL.", false),
+            ("2 mL.", "3 mL.", true),
+            ("2 mL.", "", true),
+            (added.as_str(), " ", false),
+            (added.as_str(), "Seen.", true),
+        ] {
+            assert_eq!(draft(generated, words).is_changed(), changed, "{generated}: {words}");
+        }
+    }
 }

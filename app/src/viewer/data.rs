@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use leptos::prelude::{LocalStorage, Signal};
 use prism_core::volume::{Affine, LabelTable};
+use wasm_bindgen::{JsCast, JsValue};
 
 /// The scan for display: half-precision intensities in [0, 1].
 #[derive(Clone, Debug)]
@@ -19,6 +20,54 @@ pub struct DisplayVolume {
     pub range: (f32, f32),
     /// IEEE 754 half-precision bits, x fastest.
     pub half: js_sys::Uint16Array,
+}
+
+/// The values of a scan as its file holds them, which half precision is too coarse for: only
+/// single voxels are read, where a person points.
+#[derive(Clone, Debug)]
+pub struct Values {
+    /// The half floats of the same scan, by which it is known.
+    half: js_sys::ArrayBuffer,
+    held: Held,
+}
+
+#[derive(Clone, Debug)]
+enum Held {
+    /// Whole numbers above the lowest value.
+    Whole(f32, js_sys::Uint16Array),
+    Floats(js_sys::Float32Array),
+}
+
+impl Values {
+    /// Values that came beside half floats: 16 bits a voxel above `low`, or 32-bit floats.
+    /// `None` where either is no buffer.
+    pub fn new(half: &JsValue, values: &JsValue, low: f32) -> Option<Self> {
+        let half: &js_sys::ArrayBuffer = half.dyn_ref()?;
+        let values: &js_sys::ArrayBuffer = values.dyn_ref()?;
+        let held = if values.byte_length() == half.byte_length() {
+            Held::Whole(low, js_sys::Uint16Array::new(values))
+        } else {
+            Held::Floats(js_sys::Float32Array::new(values))
+        };
+        Some(Self { half: half.clone(), held })
+    }
+
+    /// The value of a voxel of `volume`, in scan units; `None` of another scan.
+    pub(super) fn at(&self, volume: &DisplayVolume, voxel: u32) -> Option<f64> {
+        if volume.half.buffer() != self.half {
+            return None;
+        }
+        // Past the end there is nothing to read.
+        match &self.held {
+            Held::Whole(low, above) if voxel < above.length() => {
+                Some(f64::from(*low) + f64::from(above.get_index(voxel)))
+            }
+            Held::Floats(values) if voxel < values.length() => {
+                Some(f64::from(values.get_index(voxel)))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Labels for display.

@@ -38,7 +38,7 @@ mod toolbar;
 pub use camera::Camera;
 pub use captions::RESEARCH_ONLY;
 pub use data::{
-    ColoursSignal, DisplayColours, DisplayLabels, DisplayVolume, LabelsSignal, ViewerError,
+    ColoursSignal, DisplayColours, DisplayLabels, DisplayVolume, LabelsSignal, Values, ViewerError,
     VolumeSignal,
 };
 pub use geometry::{Plane, PlaneView};

@@ -106,8 +106,8 @@ impl Shown {
     pub fn readout(&self, world_mm: [f64; 3]) -> Option<Readout> {
         let frame = self.frame.get()?;
         let volume = self.volume.get()?;
-        let labels = self.labels.get();
-        Some(Readout::at(world_mm, &volume, &frame, labels.as_deref()))
+        let (values, labels) = (self.state.values.get(), self.labels.get());
+        Some(Readout::at(world_mm, (&*volume, values.as_deref()), &frame, labels.as_deref()))
     }
 
     /// Intensities between black and white of the display copy, in scan units.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use leptos::prelude::*;
 
 use super::camera::Camera;
-use super::data::ViewerError;
+use super::data::{Values, ViewerError};
 use super::geometry::{Plane, PlaneView};
 use super::painter::Painter;
 use super::readout::Readout;
@@ -220,6 +220,8 @@ pub struct ViewState {
     pub help: RwSignal<bool>,
     /// What is under the mouse, while it is over a plane.
     pub hovered: RwSignal<Option<Readout>>,
+    /// The values of the scan, where they are at hand.
+    pub values: RwSignal<Option<Rc<Values>>, LocalStorage>,
     /// The way to an atlas, once the scan was aligned with it.
     pub standard: RwSignal<Option<Rc<StandardSpace>>, LocalStorage>,
     /// Why nothing is drawn, for the page to say; the viewer says it in place too.
@@ -257,6 +259,7 @@ impl ViewState {
             active: RwSignal::new(Pane::Plane(Plane::Axial)),
             help: RwSignal::new(false),
             hovered: RwSignal::new(None),
+            values: RwSignal::new_local(None),
             standard: RwSignal::new_local(None),
             error: RwSignal::new(None),
             painter: StoredValue::new(None),

@@ -14,7 +14,7 @@ use prism_core::formats::{FormatError, Scan, Selection, Series, Study};
 use prism_core::identify::HeadsPack;
 use prism_core::pipeline::{self, PipelineError};
 use prism_core::registration::{
-    Kind as CoreKind, Mapper, Plan, RegistrationError, Subject, Transform, align, itk,
+    Kept, Kind as CoreKind, Mapper, Plan, RegistrationError, Transform, align, itk,
 };
 use prism_core::volume::{Affine, IntensityRule, LabelTable, Volume};
 use wasm_bindgen::JsValue;
@@ -38,6 +38,8 @@ const CELL: [u8; 4] = [32, 120, 150, 190];
 /// The second scan.
 #[derive(Default)]
 pub struct Held {
+    /// What the model finds in the first one, for the next that is aligned with it.
+    shown: Kept,
     /// As it was read.
     scan: Option<Volume>,
     /// The way to it, and its greys in 0..1 on the first one's grid.
@@ -69,14 +71,24 @@ pub async fn answer(
             let (Scan { volume: second, series, .. }, taken) =
                 second(handles, first_series, id).await?;
             let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
-            let both = Subject::pair([first, &second], model, pack, &mut watch).await;
+            let both = held.shown.pair([first, &second], model, pack, &mut watch).await;
             let [onto, from] = both.map_err(failure)?;
-            let note = match onto.source.note() {
+            if atlas {
+                onto.source.check_atlas().map_err(failure)?;
+            }
+            let mut note = match onto.source.note() {
                 Some(note) => format!("Note: {note}."),
                 None => format!("Aligned by what the model \"{}\" finds in both.", pack.info.title),
             };
             let plan = Plan { kind: core_kind(kind, atlas), start: None };
             let aligned = align(&onto, &from, plan, &mut watch).await.map_err(failure)?;
+            let agreement = aligned.agreement;
+            note = match agreement.warning() {
+                Some(warning) => format!("{note} Warning: {warning}."),
+                None => format!("{note} Once aligned, the {}.", agreement.words()),
+            };
+            // Without a place that fits there are no coordinates.
+            let atlas = atlas && !agreement.failed();
             let transform = aligned.transform;
             let mut greys = transform.warp(&second, first.dims, &first.affine).map_err(failure)?;
             IntensityRule::Percentile { low: 0.5, high: 99.5 }.apply(&mut greys.data);
@@ -100,8 +112,9 @@ pub async fn answer(
                 taken,
                 unit_stated: series.unit_stated,
             };
-            *held =
-                Held { scan: Some(second), aligned: Some((transform, greys)), ..Held::default() };
+            let shown = core::mem::take(&mut held.shown);
+            let aligned = Some((transform, greys));
+            *held = Held { shown, scan: Some(second), aligned, ..Held::default() };
             (answer, parts)
         }
         Ask::Draw(Picture::LocalChange) => {

@@ -1,6 +1,10 @@
-//! Scan values to the half floats that the planes draw.
+//! Scan values to the half floats that the planes draw, and to those that are read out.
 
-use js_sys::Uint16Array;
+use js_sys::{ArrayBuffer, Float32Array, Uint16Array};
+
+/// Most bytes of values that the page is given beside the half floats: 512 x 512 x 512 voxels
+/// in 16 bits, half as many as floats.
+const MOST_VALUE_BYTES: usize = 256 << 20;
 
 /// Half-float bits of a value in [0, 1], rounded to the nearest, ties to even.
 /// Values outside are clipped; not a number becomes 0.
@@ -32,22 +36,47 @@ pub fn range(data: &[f32]) -> (f32, f32) {
     if low <= high { (low, high) } else { (0.0, 0.0) }
 }
 
-/// The data as half floats, 0 at the low and 1 at the high end of `range`. Goes
-/// through a small buffer: the whole of it exists once, outside WebAssembly memory.
+/// The data as half floats, 0 at the low and 1 at the high end of `range`.
 pub fn display(data: &[f32], (low, high): (f32, f32)) -> Uint16Array {
-    const CHUNK: usize = 1 << 16;
     let scale = if high > low { 1.0 / (high - low) } else { 0.0 };
+    converted(data, |value| half_bits((value - low) * scale))
+}
+
+/// The data in 16 bits. Goes through a small buffer: the whole of it exists once, outside
+/// WebAssembly memory.
+fn converted(data: &[f32], convert: impl Fn(f32) -> u16) -> Uint16Array {
+    const CHUNK: usize = 1 << 16;
     let out = Uint16Array::new_with_length(data.len() as u32);
     let mut buffer = Vec::with_capacity(CHUNK.min(data.len()));
     let mut at = 0;
     for chunk in data.chunks(CHUNK) {
         buffer.clear();
-        buffer.extend(chunk.iter().map(|&value| half_bits((value - low) * scale)));
+        buffer.extend(chunk.iter().map(|&value| convert(value)));
         let end = at + chunk.len() as u32;
         out.subarray(at, end).copy_from(&buffer);
         at = end;
     }
     out
+}
+
+/// Whether all values are whole numbers that lie less than 65536 above the lowest, `low`.
+fn are_whole(data: &[f32], low: f32) -> bool {
+    data.iter().all(|&value| value.fract() == 0.0 && value - low <= f32::from(u16::MAX))
+}
+
+/// The values themselves, for reading single voxels out: what they are above the low end of
+/// the range in 16 bits where that is exact, else 32-bit floats. `None` where these would be
+/// too many bytes.
+pub fn values(data: &[f32], low: f32) -> Option<ArrayBuffer> {
+    let whole = are_whole(data, low);
+    let bytes = data.len() * if whole { size_of::<u16>() } else { size_of::<f32>() };
+    if bytes > MOST_VALUE_BYTES {
+        return None;
+    }
+    if !whole {
+        return Some(Float32Array::from(data).buffer());
+    }
+    Some(converted(data, |value| (value - low) as u16).buffer())
 }
 
 #[cfg(test)]
@@ -74,6 +103,16 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(half_bits(value), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn whole_numbers_are_told_from_others() {
+        assert!(are_whole(&[-1024.0, 0.0, 64511.0], -1024.0));
+        assert!(!are_whole(&[-1024.0, 0.0, 64512.0], -1024.0), "65536 above the lowest");
+        assert!(!are_whole(&[0.0, 0.5], 0.0));
+        assert!(!are_whole(&[0.0, f32::NAN], 0.0));
+        assert!(!are_whole(&[0.0, f32::INFINITY], 0.0));
+        assert!(!are_whole(&[0.0, f32::NEG_INFINITY], 0.0));
     }
 
     #[test]

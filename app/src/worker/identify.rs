@@ -1,5 +1,6 @@
 //! What a scan shows: one pass of the first pack's encoder, and the heads on it. The pass is
-//! kept for the run that follows, after which the contrast between the tissues is known.
+//! kept for the run that follows, after which the contrast between the tissues is known; where
+//! none follows, the decoder goes on at once.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,8 +17,8 @@ use crate::facts::{DeviceChoice, PackCard};
 use crate::identify::Found;
 use crate::protocol::RequestId;
 
-/// Identifies the loaded scan. Beside the request: the pack whose encoder the heads read,
-/// and the heads.
+/// Identifies the loaded scan. Beside the request: the pack whose encoder the heads read, the
+/// heads, and `true` where no run follows.
 ///
 /// # Errors
 /// [`Failure`] in one sentence.
@@ -29,11 +30,17 @@ pub async fn answer(
 ) -> Result<Found, Failure> {
     let (scan, _) = the_scan(&holdings.scan)?;
     let heads = heads(parts.get(1)).await?;
+    let alone = parts.get(2).and_then(JsValue::as_bool).unwrap_or(false);
     let opened = holdings.engine.open(device, (None, parts.first())).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the scan");
-    let (identification, pooled) = seen(scan, &heads, opened, &mut watch).await?;
+    let (identification, pooled) = if alone {
+        by_tissues(scan, &heads, opened, &mut watch).await?
+    } else {
+        seen(scan, &heads, opened, &mut watch).await?
+    };
     holdings.engine.keep_pass(pooled.encoded);
-    let known = Known { heads, vectors: pooled.features };
+    let stated_years = scan.series.acquisition.age_years;
+    let known = Known { heads, vectors: pooled.features, stated_years };
     let found = known.found(identification)?;
     holdings.known = Some(known);
     Ok(found)
@@ -43,12 +50,16 @@ pub async fn answer(
 pub struct Known {
     heads: HeadsPack,
     vectors: Vec<PooledFeature>,
+    /// The person's age by the file.
+    stated_years: Option<f64>,
 }
 
 impl Known {
     fn found(&self, identification: Identification) -> Result<Found, Failure> {
-        let estimates = estimate::estimate(&self.heads, &named(&self.vectors), &identification)
-            .map_err(|error| input(&error))?;
+        let vectors = named(&self.vectors);
+        let estimates =
+            estimate::estimate(&self.heads, &vectors, &identification, self.stated_years)
+                .map_err(|error| input(&error))?;
         Ok(Found { identification, estimates })
     }
 
@@ -104,18 +115,28 @@ pub(super) async fn seen(
 pub(super) async fn seen_by_tissues(
     scan: &Scan,
     heads: &HeadsPack,
-    (pack, model): (&Pack, &Prism),
+    opened: (&Pack, &Prism),
     watch: &mut PageWatch,
 ) -> Result<Identification, Failure> {
-    let (found, Pooled { mut features, encoded, .. }) =
-        seen(scan, heads, (pack, model), watch).await?;
+    by_tissues(scan, heads, opened, watch).await.map(|(found, _)| found)
+}
+
+/// As [`seen_by_tissues`], with the vectors and the pass.
+async fn by_tissues(
+    scan: &Scan,
+    heads: &HeadsPack,
+    (pack, model): (&Pack, &Prism),
+    watch: &mut PageWatch,
+) -> Result<(Identification, Pooled), Failure> {
+    let (found, mut pooled) = seen(scan, heads, (pack, model), watch).await?;
     if !found.is_whole_head() {
-        return Ok(found);
+        return Ok((found, pooled));
     }
+    let encoded = pooled.encoded.clone();
     let tissues = pipeline::tissue_contrast(&scan.volume, encoded, model, pack, watch);
     let tissues = tissues.await.map_err(failed)?;
-    features.extend(tissues.map(|values| PooledFeature { name: TISSUES, values }));
-    shown(scan, heads, &features)
+    pooled.features.extend(tissues.map(|values| PooledFeature { name: TISSUES, values }));
+    Ok((shown(scan, heads, &pooled.features)?, pooled))
 }
 
 fn failed(error: PipelineError) -> Failure {

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use prism_core::formats::{self, InputFile, Scan, Selection, Series, nifti};
-use prism_core::lesions::{LesionError, Placed, find, place};
+use prism_core::formats::{self, InputFile, Scan, Selection, Series, Study, nifti};
+use prism_core::identify::{Fits, Route};
+use prism_core::lesions::{LesionError, Placed, find, finest_first, left_by_header, place, taken};
 use prism_core::pipeline::{self, PipelineError};
 use prism_core::registration::RegistrationError;
 use prism_core::volume::{Label, LabelMap, LabelTable, Volume};
@@ -39,7 +40,10 @@ pub async fn answer(
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<(FromWorker, Vec<JsValue>), Failure> {
     let (answer, bytes) = match ask {
-        Ask::Add { key } => (add(holdings, device, key, parts, (id, ending)).await?, None),
+        Ask::Add { key, beside, fits } => {
+            holdings.lesions.placed.retain(|(key, _)| beside.contains(key));
+            (add(holdings, device, (key, fits.as_ref()), parts, (id, ending)).await?, None)
+        }
         Ask::Again { key, series } => {
             let mut watch = PageWatch::new(id, Rc::clone(ending), "Reading the sequences again");
             let files = files(parts, id).await?;
@@ -90,68 +94,102 @@ fn load(files: &[InputFile], series: &str) -> Result<Scan, Failure> {
     formats::load(files, &selection).map_err(|error| Failure::input(error.to_string()))
 }
 
-/// Reads, identifies and places every series of the files.
+/// Reads, identifies and places the series of the files that lesions are looked for in.
 async fn add(
     holdings: &mut Holdings,
     device: DeviceChoice,
-    key: u32,
+    (key, fits): (u32, Option<&Fits>),
     parts: &[JsValue],
     (id, ending): (RequestId, &Rc<Cell<bool>>),
 ) -> Result<Answer, Failure> {
     let files = files(parts.get(2..).unwrap_or_default(), id).await?;
-    let study = formats::list(&files).map_err(|error| Failure::input(error.to_string()))?;
-    if study.len() > MOST_SEQUENCES as usize {
-        return Err(Failure::input(format!(
-            "these files hold {} scans, and a study takes {MOST_SEQUENCES} at once: choose T1w, \
-             T1w after contrast, T2w and FLAIR of one visit",
-            study.len()
-        )));
-    }
+    let study = Study::open(&files).map_err(|error| Failure::input(error.to_string()))?;
+    let all = finest_first(study.series());
     let heads = identify::heads(parts.get(1)).await?;
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Identifying the sequence");
-    let (mut sequences, mut refused) = (Vec::new(), Vec::new());
-    for (key, series) in (key..).zip(&study) {
-        let scan = match load(&files, &series.key) {
+    let (mut sequences, mut left_out) = (Vec::new(), Vec::new());
+    // The study's own folder holds the scan that is shown.
+    let mut shown_again = None;
+    for series in &all {
+        let key = key + sequences.len() as u32;
+        if sequences.len() >= MOST_SEQUENCES as usize {
+            let why = format!("at most {MOST_SEQUENCES} are taken at once");
+            left_out.push(left(series, &why));
+            continue;
+        }
+        if let Some(why) = left_by_header(series).filter(|_| all.len() > 1) {
+            left_out.push(left(series, &why));
+            continue;
+        }
+        let selection = Selection { series: Some(series.key.clone()), volume: 0 };
+        let scan = match study.load(&selection) {
             Ok(scan) => scan,
             Err(error) => {
-                refused.push(refusal(series, error)?);
+                left_out.push(left(series, &error.to_string()));
+                continue;
+            }
+        };
+        let (own, _) = the_scan(&holdings.scan)?;
+        if scan.volume.dims == own.volume.dims && scan.volume.data == own.volume.data {
+            shown_again = Some(left(series, "this is the scan that is shown"));
+            continue;
+        }
+        let opened = holdings.engine.open(device, (None, parts.first())).await?;
+        let shown = match identify::seen_by_tissues(&scan, &heads, opened, &mut watch).await {
+            Ok(shown) => shown,
+            Err(error) => {
+                left_out.push(refusal(series, error)?);
+                continue;
+            }
+        };
+        let doubt = match taken(fits, &shown, &scan.series.acquisition) {
+            Route::Fits => None,
+            Route::Unsure(why) => Some(why),
+            Route::No(why) => {
+                left_out.push(left(series, &why));
                 continue;
             }
         };
         let first = first(holdings)?;
-        if scan.volume.dims == first.dims && scan.volume.data == first.data {
-            refused.push(format!("{}: this is the scan that is shown", series.title));
-            continue;
-        }
         let Placed { volume, moved_mm } =
             match place(first, &scan.volume, &mut watch).await.map_err(failure) {
                 Ok(placed) => placed,
                 Err(error) => {
-                    refused.push(refusal(series, error)?);
+                    left_out.push(refusal(series, error)?);
                     continue;
                 }
             };
-        let opened = holdings.engine.open(device, (None, parts.first())).await?;
-        let shown = identify::seen_by_tissues(&scan, &heads, opened, &mut watch).await?;
+        // It would count twice and say nothing new.
+        if holdings.lesions.placed.iter().any(|(_, placed)| placed.data == volume.data) {
+            left_out.push(left(series, "it is among the sequences already"));
+            continue;
+        }
         holdings.lesions.placed.push((key, volume));
         sequences.push(Sequence {
             key,
             series: series.key.clone(),
             title: series.title.clone(),
-            shows: shown.sequence.given,
+            shows: shown.sequence_by_file.or(shown.sequence.given),
+            doubt,
             moved_mm,
         });
     }
     if sequences.is_empty() {
-        return Err(Failure::input(refused.join(". ")));
+        let all: Vec<String> = shown_again.into_iter().chain(left_out).collect();
+        return Err(Failure::input(format!("nothing was added: {}", all.join("; "))));
     }
-    Ok(Answer::Added { sequences, refused })
+    Ok(Answer::Added { sequences, left_out })
+}
+
+/// A series that is not taken, and why.
+fn left(series: &Series, why: &str) -> String {
+    format!("{} ({why})", series.title)
 }
 
 /// What is wrong with one of several sequences; other failures end the request.
 fn refusal(series: &Series, error: Failure) -> Result<String, Failure> {
     match error {
-        Failure::Failed(FailureKind::Input, words) => Ok(format!("{}: {words}", series.title)),
+        Failure::Failed(FailureKind::Input, words) => Ok(left(series, &words)),
         other => Err(other),
     }
 }

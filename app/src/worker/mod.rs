@@ -7,7 +7,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `read` | files to a scan |
-//! | `half` | scan values for display |
+//! | `half` | scan values for display, and to be read out |
 //! | `adapter` | the name of the GPU |
 //! | `run` | device, pack, segmentation, measures, report |
 //! | `packs` | models that are kept on the device |
@@ -296,8 +296,10 @@ async fn read(
     match outcome {
         Outcome::Several(series) => Ok((FromWorker::Listed { series }, Vec::new())),
         Outcome::Loaded(loaded) => {
-            let parts = if display {
-                vec![half::display(&loaded.scan.volume.data, loaded.facts.range).buffer().into()]
+            let parts: Vec<JsValue> = if display {
+                let (data, range) = (&loaded.scan.volume.data, loaded.facts.range);
+                let shown = Some(half::display(data, range).buffer());
+                shown.into_iter().chain(half::values(data, range.0)).map(Into::into).collect()
             } else {
                 Vec::new()
             };

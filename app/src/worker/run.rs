@@ -30,8 +30,11 @@ pub struct Engine {
     pack: Option<OpenedPack>,
     /// The model on the device it was loaded to.
     model: Option<(DeviceKind, Prism)>,
-    /// The loaded scan's pass through this model's encoder, from identifying it until the run.
-    encoded: Option<Encoded>,
+    /// The loaded scan's pass through this model's encoder, from identifying it until the run,
+    /// and how many seconds opening device and pack took before it.
+    encoded: Option<(Encoded, f64)>,
+    /// Seconds that [`Engine::open`] took last.
+    opening: f64,
     /// A pack whose head was fitted here.
     fitted: Option<(Pack, PackCard)>,
 }
@@ -108,7 +111,7 @@ impl Engine {
             },
             &[],
         );
-        let open_seconds = (now_ms() - begin) / 1000.0;
+        let mut open_seconds = (now_ms() - begin) / 1000.0;
         let chosen = match (&built, &self.fitted) {
             (Some(model), Some((pack, _))) => Some((pack, model)),
             _ => self.pack.as_ref().zip(self.model.as_ref()).map(|(p, (_, m))| (&p.pack, m)),
@@ -122,7 +125,7 @@ impl Engine {
                 .map_err(|error| Failure::input(error.to_string()))?;
         }
         let given = (&scan.volume, scan.series.unit_stated);
-        let encoded = self.encoded.take();
+        let (encoded, opening) = self.encoded.take().unzip();
         let run = pipeline::segment_encoded(given, encoded, model, pack, &mut watch)
             .await
             .map_err(|error| match error {
@@ -144,6 +147,9 @@ impl Engine {
         watch.end()?;
         let measured = now_ms();
         let timings = run.timings;
+        // The run began when the scan was identified, where it went on from there.
+        let opening = opening.filter(|_| timings.earlier_seconds > 0.0).unwrap_or_default();
+        open_seconds += opening;
         let input = Run {
             scan,
             volume,
@@ -170,7 +176,7 @@ impl Engine {
                 network: timings.network_seconds,
                 labels: timings.labels_seconds,
                 measure: measure_seconds,
-                total: (now_ms() - begin) / 1000.0,
+                total: (now_ms() - begin) / 1000.0 + opening + timings.earlier_seconds,
                 windows: timings.windows,
             },
             memory_bytes: memory_bytes(),
@@ -188,7 +194,9 @@ impl Engine {
         choice: DeviceChoice,
         wanted: WantedPack<'_>,
     ) -> Result<(&Pack, &Prism), Failure> {
+        let begin = now_ms();
         self.prepare(choice, wanted).await?;
+        self.opening = (now_ms() - begin) / 1000.0;
         match (&self.pack, &self.model) {
             (Some(opened), Some((_, model))) => Ok((&opened.pack, model)),
             _ => Err(Failure::missing("the model could not be loaded; reload the page")),
@@ -197,7 +205,7 @@ impl Engine {
 
     /// Keeps the loaded scan's pass through the open model's encoder for the next run.
     pub fn keep_pass(&mut self, encoded: Option<Encoded>) {
-        self.encoded = encoded;
+        self.encoded = encoded.map(|encoded| (encoded, self.opening));
     }
 
     /// Forgets what belongs to a scan that is replaced.

@@ -114,6 +114,15 @@ impl Entry {
         }
     }
 
+    /// Whether two tensors hold the same values in the same form.
+    ///
+    /// # Errors
+    /// [`ConvertError`] when one cannot be read.
+    pub fn same_as(&self, other: &Self, name: &str) -> Result<bool, ConvertError> {
+        let alike = self.shape == other.shape && self.element() == other.element();
+        Ok(alike && self.bytes(name)? == other.bytes(name)?)
+    }
+
     fn bytes(&self, name: &str) -> Result<Vec<u8>, ConvertError> {
         let unreadable = |why: String| ConvertError::Tensor { name: name.to_owned(), why };
         match &self.data {

@@ -96,8 +96,18 @@ pub fn head(words: &str, checkpoint: &Checkpoint) -> Result<HeadConfig, ConvertE
         return Ok(HeadConfig::Segmentation { name: "segmentation".into(), classes });
     }
     let needs = |key: &str| ConvertError::Words(format!("head {kind} says no {key}"));
+    let name = get("name").ok_or_else(|| needs("name"))?;
+    // Those of the pretraining, part and meta.
+    for layer in [format!("{name}_head"), name.to_owned()] {
+        if checkpoint.tensors.contains_key(&format!("{layer}.weight")) {
+            return Err(ConvertError::Words(format!(
+                "the checkpoint's {layer} is one linear layer, a kind of head that packs do not \
+                 have; leave it out (--allow-extra '{layer}.*')"
+            )));
+        }
+    }
     let pooled = PooledHeadConfig {
-        name: get("name").ok_or_else(|| needs("name"))?.to_owned(),
+        name: name.to_owned(),
         outputs: get("outputs")
             .ok_or_else(|| needs("outputs"))?
             .split('/')

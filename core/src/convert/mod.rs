@@ -9,6 +9,8 @@ mod checkpoint;
 mod compare;
 mod derived;
 mod geometry;
+mod grid;
+mod names;
 
 use std::collections::BTreeSet;
 
@@ -17,11 +19,12 @@ use serde_json::json;
 pub use checkpoint::{Checkpoint, Entry};
 pub use compare::{cosine, middle};
 pub use geometry::{encoder, guess, head};
+pub use grid::{Grid, described};
 
-use crate::model::pack::{NamedTensor, Precision, SCHEMA, TensorSource, is_quantised};
+use crate::model::pack::{LARGEST, NamedTensor, Precision, SCHEMA, TensorSource, is_quantised};
 use crate::model::{Architecture, EncoderConfig, HeadConfig, Pack, PackError, PackInfo};
-use crate::model::{Orientation, Preprocessing, Prism, RendererConfig};
-use crate::volume::{IntensityRule, Label, LabelTable};
+use crate::model::{Prism, RendererConfig};
+use crate::volume::{Label, LabelTable};
 
 /// A checkpoint that cannot become a pack.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -58,6 +61,13 @@ pub enum ConvertError {
     /// Other tensors than the architecture has.
     #[error("{0}")]
     Mismatch(Box<Mismatch>),
+    /// More bytes than packs may have.
+    #[error(
+        "the pack would have {:.2} GB, and at most {:.2} GB are read: take a smaller network, or leave \
+         the decoder out (no --head segmentation)",
+        gigabytes(.0), gigabytes(&LARGEST)
+    )]
+    TooLarge(usize),
     /// The pack cannot be built.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -106,6 +116,8 @@ pub struct Wanted<'a> {
     pub renderer: bool,
     /// Labels of the segmentation head; numbered ones without.
     pub labels: Option<LabelTable>,
+    /// How scans become the network's input.
+    pub grid: Grid<'a>,
     /// Short name of the pack.
     pub name: &'a str,
     /// Name for people.
@@ -168,7 +180,10 @@ pub struct LayerError {
 /// [`ConvertError`].
 pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted, ConvertError> {
     let encoder = encoder(wanted.arch)?;
-    complete_names(checkpoint, &encoder);
+    if let EncoderConfig::Swin(_) = encoder {
+        names::complete(checkpoint)?;
+    }
+    let preprocessing = grid::preprocessing(&encoder, &wanted.grid)?;
     let heads =
         wanted.heads.iter().map(|words| head(words, checkpoint)).collect::<Result<Vec<_>, _>>()?;
     // The compact network always has its branches; an encoder of others may not.
@@ -177,14 +192,16 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
     let renderer = wanted.renderer.then_some(RendererConfig::Modulated);
     let architecture = Architecture { encoder, branches, heads, renderer };
     let derived = derived::take(checkpoint)?;
-    let (tensors, filled, left) = matched(checkpoint, &architecture, wanted)?;
+    let wanted_tensors = Prism::tensors(&architecture)?;
+    fits(&wanted_tensors)?;
+    let (tensors, filled, left) = matched(checkpoint, &architecture, wanted_tensors, wanted)?;
     let labels = labels(&architecture, wanted)?;
     let info = PackInfo {
         schema: SCHEMA,
         name: wanted.name.to_owned(),
         title: wanted.title.to_owned(),
         version: checkpoint.sha256.chars().take(8).collect(),
-        preprocessing: preprocessing(&architecture.encoder),
+        preprocessing,
         architecture,
         labels,
         fits: None,
@@ -220,15 +237,25 @@ fn left_out(left: &[String], patterns: &[String]) -> Vec<String> {
     patterns.iter().map(|pattern| format!("{pattern} ({} tensors)", count(pattern))).collect()
 }
 
-/// A Swin encoder saved on its own has no `swinViT.` before its names.
-fn complete_names(checkpoint: &mut Checkpoint, encoder: &EncoderConfig) {
-    let alone = checkpoint.tensors.contains_key("patch_embed.proj.weight");
-    if matches!(encoder, EncoderConfig::Swin(_)) && alone {
-        checkpoint.tensors = std::mem::take(&mut checkpoint.tensors)
-            .into_iter()
-            .map(|(name, entry)| (format!("swinViT.{name}"), entry))
-            .collect();
+/// Bytes of the tensors in a pack, its header left out: int8 with a scale an output, or F32.
+fn packed(tensors: &[(String, Vec<usize>)]) -> usize {
+    let bytes = |(name, shape): &(String, Vec<usize>)| {
+        let values = shape.iter().product::<usize>();
+        if is_quantised(name, shape) { values + 4 * shape[0] } else { 4 * values }
+    };
+    tensors.iter().map(bytes).sum()
+}
+
+/// Refuses what could not be read again before any weight is read: rounding takes minutes.
+fn fits(tensors: &[(String, Vec<usize>)]) -> Result<(), ConvertError> {
+    match packed(tensors) {
+        bytes if bytes > LARGEST => Err(ConvertError::TooLarge(bytes)),
+        _ => Ok(()),
     }
+}
+
+fn gigabytes(bytes: &usize) -> f64 {
+    *bytes as f64 / 1e9
 }
 
 type Matched = (Vec<NamedTensor>, Vec<String>, Vec<String>);
@@ -237,12 +264,12 @@ type Matched = (Vec<NamedTensor>, Vec<String>, Vec<String>);
 fn matched(
     checkpoint: &Checkpoint,
     architecture: &Architecture,
+    wanted_tensors: Vec<(String, Vec<usize>)>,
     wanted: &Wanted,
 ) -> Result<Matched, ConvertError> {
     let mut unused: BTreeSet<&str> = checkpoint.tensors.keys().map(String::as_str).collect();
     let mut mismatch = Mismatch::default();
     let (mut tensors, mut filled) = (Vec::new(), Vec::new());
-    let wanted_tensors = Prism::tensors(architecture)?;
     let own: BTreeSet<String> = wanted_tensors.iter().map(|(name, _)| family(name)).collect();
     for (name, shape) in wanted_tensors {
         let published = geometry::published_names(&name).into_iter();
@@ -321,25 +348,6 @@ pub fn matches_pattern(pattern: &str, name: &str) -> bool {
         .any(|at| matches_pattern(rest, &name[at..]))
 }
 
-/// What the network was trained on: PRISM's 96-voxel crops at 1 mm, z-scored, or the
-/// compact network's 2 mm grid.
-fn preprocessing(encoder: &EncoderConfig) -> Preprocessing {
-    let (spacing, intensity, window) = match encoder {
-        EncoderConfig::Swin(_) => (1.0, IntensityRule::ZscoreNonzero, [96, 96, 96]),
-        EncoderConfig::ResidualPyramid { .. } => {
-            (2.0, IntensityRule::Percentile { low: 0.5, high: 99.5 }, [96, 112, 96])
-        }
-    };
-    Preprocessing {
-        orientation: Orientation::Ras,
-        spacing_mm: [Some(spacing); 3],
-        field_mm: None,
-        intensity,
-        window,
-        overlap: 0.5,
-    }
-}
-
 /// The user's labels, or as many numbered ones as the segmentation head has classes.
 fn labels(architecture: &Architecture, wanted: &Wanted) -> Result<LabelTable, ConvertError> {
     let classes = architecture.heads.iter().find_map(|head| match head {
@@ -395,4 +403,25 @@ fn rounding(pack: &Pack, tensors: &[NamedTensor]) -> Result<Vec<LayerError>, Con
         layers.push(LayerError { name, shape, relative, largest });
     }
     Ok(layers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_is_known_before_weights_are_read() {
+        // 512 * 512 * 27 in int8 with 512 scales, a bias of 512 and a head in F32.
+        let tensors = [
+            ("decoder1.0.weight".to_owned(), vec![512, 512, 3, 3, 3]),
+            ("decoder1.0.projector.bias".to_owned(), vec![512]),
+            ("out.conv.conv.weight".to_owned(), vec![3, 512, 1, 1, 1]),
+        ];
+        assert_eq!(packed(&tensors), 7_077_888 + 2_048 + 2_048 + 6_144);
+        assert_eq!(fits(&tensors), Ok(()));
+        // Nine times the largest convolution of the largest network's decoder, 127 million weights.
+        let large = [("decoder5.weight".to_owned(), vec![9 * 1536, 3072, 3, 3, 3])];
+        let refused = fits(&large).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("would have 1.15 GB, and at most 1.07 GB"), "{refused}");
+    }
 }

@@ -6,7 +6,7 @@
 //! multiples of the coarsest stride, so that every map has one grid.
 
 use super::FeatureError;
-use crate::model::{MapShape, Pack, Prism};
+use crate::model::{Features, MapShape, Pack, Prism};
 use crate::pipeline::preprocess::{FOREGROUND, Prepared, conform};
 use crate::pipeline::{
     Blended, Layout, Pacer, PipelineError, Watch, Windows, input_affine, prepare_for,
@@ -117,6 +117,28 @@ pub async fn extract<W: Watch>(
     pack: &Pack,
     watch: &mut W,
 ) -> Result<DenseFeatures, FeatureError> {
+    maps_of(scan, (model, pack), false, watch).await
+}
+
+/// As [`extract`], the structure branch in place of the deepest map where the encoder has one.
+///
+/// # Errors
+/// [`FeatureError`].
+pub async fn extract_anatomy<W: Watch>(
+    scan: &Volume,
+    model: &Prism,
+    pack: &Pack,
+    watch: &mut W,
+) -> Result<DenseFeatures, FeatureError> {
+    maps_of(scan, (model, pack), true, watch).await
+}
+
+async fn maps_of<W: Watch>(
+    scan: &Volume,
+    (model, pack): (&Prism, &Pack),
+    anatomy: bool,
+    watch: &mut W,
+) -> Result<DenseFeatures, FeatureError> {
     let prepared = prepare_for(scan, pack).map_err(PipelineError::from)?;
     let foreground = foreground(scan, pack, &prepared)?;
     let encoder = &pack.info.architecture.encoder;
@@ -126,9 +148,12 @@ pub async fn extract<W: Watch>(
     let mut sums = kept(&encoder.maps(), prepared.dims)?;
     for index in windows.indices() {
         let input = windows.input(&prepared, index, model.device());
-        let features =
+        let Features { mut maps, deepest, .. } =
             model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
-        for (map, tensor) in features.maps.into_iter().enumerate() {
+        if let (true, Some(last), Some(structure)) = (anatomy, maps.last_mut(), deepest.structure) {
+            *last = structure;
+        }
+        for (map, tensor) in maps.into_iter().enumerate() {
             if let Some(sum) = sums.iter_mut().find(|sum| sum.level.map == map) {
                 sum.blended.add(windows.start(index), tensor, count == 1).await?;
             }

@@ -8,6 +8,7 @@
 //! | `dense` | the encoder's maps over a whole scan, each at its own resolution |
 //! | `readout` | linear functions of the maps, summed on the network's grid |
 //! | [`principal`] | the three directions in which features vary most, as colours |
+//! | `shared` | the components of two scans together, each scan's own contrast taken off |
 //! | [`similarity`] | where in this or another scan it looks like here |
 //! | `samples` | features at labelled or painted voxels, drawn by strata |
 //! | `ridge` | linear classifiers and regressions in closed form |
@@ -36,16 +37,18 @@ mod readout;
 mod ridge;
 mod samples;
 mod scores;
+mod shared;
 pub mod similarity;
 
 pub use classifier::{Taught, teach};
-pub use dense::{DenseFeatures, Level, extract};
+pub use dense::{DenseFeatures, Level, extract, extract_anatomy};
 pub use few_shot::{Fitted, Labelled, fit_scans};
 pub use fitted::Naming;
 pub use painted::{Painted, fit_painted};
 pub use principal::{Principal, principal_components};
 pub use readout::Readout;
 pub use scores::{LeftOut, Metric, Scores};
+pub(crate) use shared::shared_components;
 pub use similarity::{Query, Similarity, query, similarity};
 
 use crate::identify::HeadsError;

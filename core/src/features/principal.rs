@@ -33,19 +33,8 @@ pub struct Principal {
 /// # Errors
 /// [`FeatureError::Foreground`] when fewer than four voxels are foreground.
 pub fn principal_components(features: &DenseFeatures) -> Result<Principal, FeatureError> {
-    let inside: Vec<usize> =
-        (0..features.foreground.len()).filter(|&at| features.foreground[at]).collect();
-    if inside.len() < 4 {
-        return Err(FeatureError::Foreground(inside.len()));
-    }
     let channels = features.channels();
-    let sampler = Sampler::new(features);
-    let count = inside.len().min(SAMPLES);
-    let mut rows = vec![0.0_f32; count * channels];
-    for (at, row) in rows.chunks_exact_mut(channels).enumerate() {
-        sampler.read(features.voxel(inside[at * inside.len() / count]), row);
-    }
-    let (mean, covariance) = covariance(&rows, channels);
+    let (mean, covariance) = moments(features)?;
     let scale = level_scales(features, &covariance);
     let scaled: Vec<f64> = (0..channels * channels)
         .map(|at| covariance[at] * scale[at / channels] * scale[at % channels])
@@ -68,6 +57,27 @@ pub fn principal_components(features: &DenseFeatures) -> Result<Principal, Featu
         affine: features.affine,
         explained,
     })
+}
+
+/// Mean and covariance of the stacked feature over the foreground, from at most [`SAMPLES`]
+/// of its voxels.
+///
+/// # Errors
+/// [`FeatureError::Foreground`] when fewer than four voxels are foreground.
+pub(super) fn moments(features: &DenseFeatures) -> Result<(Vec<f64>, Vec<f64>), FeatureError> {
+    let inside: Vec<usize> =
+        (0..features.foreground.len()).filter(|&at| features.foreground[at]).collect();
+    if inside.len() < 4 {
+        return Err(FeatureError::Foreground(inside.len()));
+    }
+    let channels = features.channels();
+    let sampler = Sampler::new(features);
+    let count = inside.len().min(SAMPLES);
+    let mut rows = vec![0.0_f32; count * channels];
+    for (at, row) in rows.chunks_exact_mut(channels).enumerate() {
+        sampler.read(features.voxel(inside[at * inside.len() / count]), row);
+    }
+    Ok(covariance(&rows, channels))
 }
 
 /// Mean and covariance of rows.

@@ -3,7 +3,7 @@
 
 use super::readout::Sampler;
 use super::{DenseFeatures, FeatureError};
-use crate::pipeline::postprocess::pieces;
+use crate::volume::pieces::pieces;
 use crate::volume::{LabelMap, offset};
 
 /// Most voxels drawn from each class of a scan.

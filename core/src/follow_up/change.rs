@@ -12,6 +12,10 @@ const ERROR: f64 = 0.05;
 /// know nothing of scanners, positions and water.
 const LEAST_SHARE: f64 = 0.01;
 
+/// What is to be known of every interval.
+pub const LIMITS: &str = "The intervals ignore another scanner, protocol or hydration; changes \
+                          smaller than their interval are not seen.";
+
 /// The change of one structure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
@@ -95,6 +99,11 @@ pub fn changes_csv(changes: &[Change]) -> String {
 /// The interval is Student's t times the scatter of one measurement at each time; t is
 /// chosen so that over all structures together a false change comes in one of twenty
 /// comparisons (Bonferroni). The intervals of the two times add as independent ones do.
+///
+/// Not the standard error of the means, which would be the root of the number of repeats
+/// smaller: repeats of one scan share its noise, its artefacts and its slices, so what they
+/// scatter is only a part of what another scan of the same head would show, and their mean
+/// does not come nearer to the truth by being taken of more of them.
 pub fn changes(
     table: &LabelTable,
     volumes: &[Vec<Vec<f64>>; 2],

@@ -1,6 +1,7 @@
 //! Two scans of one person, half-way, each measured several times.
 
 use super::alike::{self, LEAST_OVERLAP};
+use super::bright::Unsuited;
 use super::change::{Change, changes};
 use super::repeat::{self, Halfway, noise};
 use crate::identify::HeadsPack;
@@ -23,6 +24,9 @@ pub enum FollowUpError {
     /// They could not be segmented.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// Scans in which changed lesions are not looked for.
+    #[error(transparent)]
+    Unsuited(#[from] Unsuited),
     /// Aligned, they do not overlap.
     #[error("the two scans show different places: once aligned, they do not overlap")]
     Apart,

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::lesions::{Fate, Lesion, Lesions};
 use crate::volume::{Affine, LabelMap};
 
+/// What is to be known of every search for changed lesions.
+pub const MISSED: &str = "Most small changes of lesions are missed, and so are lesions that are \
+                          darker than what is around them.";
+
 /// A change of a lesion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -83,7 +87,7 @@ impl ChangedLesions {
     }
 }
 
-/// What may be said, in words.
+/// What may be said, in words, with [`MISSED`].
 pub fn words(findings: &[Finding], largest_null_ml: f64) -> String {
     let ChangedLesions { changed, smaller, .. } = ChangedLesions::of(findings, largest_null_ml);
     let rest = if smaller == 0 {
@@ -97,9 +101,9 @@ pub fn words(findings: &[Finding], largest_null_ml: f64) -> String {
     };
     let parts: Vec<String> = changed.iter().map(part).collect();
     if parts.is_empty() {
-        return format!("lesions: none changed outside what repeats show{rest}");
+        return format!("lesions: none changed outside what repeats show{rest}. {MISSED}");
     }
-    format!("lesions: {}{rest}", parts.join(", "))
+    format!("lesions: {}{rest}. {MISSED}", parts.join(", "))
 }
 
 #[cfg(test)]
@@ -125,10 +129,12 @@ mod tests {
         assert_eq!(found.mask.data, [1, 1, 0, 0]);
         assert_eq!(
             found.words(),
-            "lesions: 1 new (0.30 mL); 1 more no larger than what repeats show (0.10 mL)"
+            "lesions: 1 new (0.30 mL); 1 more no larger than what repeats show (0.10 mL). Most small \
+             changes of lesions are missed, and so are lesions that are darker than what is around them."
         );
         let none = LesionChange::judged(lesions(), 0.5, &[Affine::IDENTITY, shift]);
         assert!(none.words().starts_with("lesions: none changed outside what repeats show"));
+        assert!(none.words().ends_with(MISSED), "{}", none.words());
         assert!(none.mask.data.iter().all(|&value| value == 0));
     }
 }

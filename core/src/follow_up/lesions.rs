@@ -4,8 +4,9 @@
 //! from what lay there, and close by, at the first: either alone is wrong too often. Greys
 //! are counted in standard deviations of normal white matter, both scans are blurred to one
 //! slice thickness, and what rises smoothly everywhere is taken for a bias field. What was
-//! there before within reach is an enlarged lesion. The numbers were chosen on lesions
-//! painted into scans (training/lesions/change.py).
+//! there before within reach is an enlarged lesion. What is dark, as lesions are in T1w scans,
+//! is not looked for (`bright`). The numbers were chosen on lesions painted into scans
+//! (training/lesions/change.py).
 
 use serde::{Deserialize, Serialize};
 

@@ -5,18 +5,19 @@ use super::compare::{FollowUpError, meet};
 use super::repeat::{Halfway, noise};
 use crate::identify::HeadsPack;
 use crate::model::{Pack, Prism};
-use crate::pipeline::{Watch, segment};
+use crate::pipeline::Watch;
 use crate::registration::{
     Aligned, Deformation, Kind, Plan, RegistrationError, Subject, Transform, align,
 };
-use crate::volume::{Affine, Volume, percentile};
+use crate::volume::{Affine, LabelMap, Volume, percentile};
 
 /// Share of the places of a scan against its own repeat whose change counts as noise, percent.
 const NOISE_PERCENTILE: f64 = 99.0;
 
-/// Repeats of the baseline; the noise is the largest of what they show, as one alone is often
-/// lucky. Each costs a pass through the network and a deformable alignment.
-const REPEATS: usize = 3;
+/// Repeats of each scan; the noise is the largest of what they show, as one alone is often
+/// lucky, and either scan may be the noisier one. Each costs a pass through the network and a
+/// deformable alignment.
+const REPEATS: usize = 2;
 
 /// A map of local change.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,14 +25,14 @@ pub struct LocalChange {
     /// Above 1 where a place grew, below where it shrank; 1 where nothing was aligned. On the
     /// baseline's own grid.
     pub map: Volume,
-    /// What the baseline against each of its own repeats stays below in 99 of 100 places, as
+    /// What each scan against each of its own repeats stays below in 99 of 100 places, as
     /// a factor above 1. A smaller change, or one nearer to 1 than its inverse, is none.
     pub noise: f64,
 }
 
 /// How much each place of the baseline grew (above 1) or shrank until the follow-up:
-/// determinant of the Jacobian of a deformable alignment half-way. The same alignment of the
-/// baseline with its own repeats says how much of it is noise. `maps` are those of
+/// determinant of the Jacobian of a deformable alignment half-way. The same alignment of
+/// either scan with its own repeats says how much of it is noise. `maps` are those of
 /// [`super::FollowUp`], where it was made; where not, the same pairs of scans are refused as
 /// there: two people, or, with `heads`, two sequences.
 ///
@@ -51,22 +52,25 @@ pub async fn local_change<W: Watch>(
     };
     let halfway = Halfway::of(scans, &maps).ok_or(FollowUpError::Apart)?;
     let shown = [halfway.shown(scans[0], &maps[0])?, halfway.shown(scans[1], &maps[1])?];
+    let (onto, before) = Subject::with_labels(&shown[0], model, pack, watch).await?;
+    let (from, after) = Subject::with_labels(&shown[1], model, pack, watch).await?;
     if !compared {
-        let before = segment(&shown[0], model, pack, watch).await?.labels;
-        let after = segment(&shown[1], model, pack, watch).await?.labels;
-        alike::check(&shown, &[before, after], pack, heads)?;
+        let labels = [on_grid(&before, &shown[0])?, on_grid(&after, &shown[1])?];
+        alike::check(&shown, &labels, pack, heads)?;
     }
-    let [baseline, later] = &shown;
-    let onto = Subject::through(baseline, model, pack, watch).await?;
-    let deformation = deformation(&onto, later, (model, pack), watch).await?;
+    let deformation = deformation(&onto, &from, watch).await?;
     let back = maps[0].inverse().map_err(RegistrationError::from)?;
     let map = on_baseline(&deformation, back, scans[0])?;
 
-    let grey = noise(scans[0]);
-    let mut nulls = Vec::with_capacity(REPEATS);
-    for turn in 1..=REPEATS {
-        let again = halfway.again(scans[0], &maps[0], turn, grey)?;
-        nulls.push(self::deformation(&onto, &again, (model, pack), watch).await?);
+    drop(shown);
+    let mut nulls = Vec::with_capacity(2 * REPEATS);
+    for (time, onto) in [onto, from].into_iter().enumerate() {
+        let grey = noise(scans[time]);
+        for turn in 1..=REPEATS {
+            let again = halfway.again(scans[time], &maps[time], turn, grey)?;
+            let again = Subject::through(&again, model, pack, watch).await?;
+            nulls.push(self::deformation(&onto, &again, watch).await?);
+        }
     }
     Ok(LocalChange { map, noise: shown_by(&nulls) })
 }
@@ -81,16 +85,20 @@ fn shown_by(nulls: &[Deformation]) -> f64 {
     })
 }
 
-/// Where places of a subject are in a scan that lies on it but for what changed.
+/// Labels of the network's grid on that of the scan, which they lie on already.
+fn on_grid(labels: &LabelMap, scan: &Volume) -> Result<LabelMap, RegistrationError> {
+    let stay = Transform { affine: Affine::IDENTITY, deformation: None };
+    stay.warp_labels(labels, scan.dims, &scan.affine)
+}
+
+/// Where places of a subject are in another that lies on it but for what changed.
 async fn deformation<W: Watch>(
     onto: &Subject,
-    scan: &Volume,
-    (model, pack): (&Prism, &Pack),
+    from: &Subject,
     watch: &mut W,
 ) -> Result<Deformation, FollowUpError> {
-    let from = Subject::through(scan, model, pack, watch).await?;
     let plan = Plan { kind: Kind::Deformable, start: Some(Affine::IDENTITY) };
-    let Aligned { transform, .. } = align(onto, &from, plan, watch).await?;
+    let Aligned { transform, .. } = align(onto, from, plan, watch).await?;
     transform.deformation.ok_or(FollowUpError::Apart)
 }
 

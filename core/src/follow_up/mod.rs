@@ -11,6 +11,7 @@
 //! | `compare` | two scans half-way, measured (feature `network`) |
 //! | `repeat` | a scan measured again: motion, noise, half-way grid (feature `network`) |
 //! | `alike` | whether two scans may be compared at all (feature `network`) |
+//! | `bright` | whether changed lesions may be looked for in them (feature `network`) |
 //! | [`change`] | volumes at two times to a change with its interval |
 //! | `search` | the lesion pack at both times, and where nothing changed (feature `network`) |
 //! | [`lesions`] | new, larger and shrunken lesions |
@@ -19,6 +20,8 @@
 
 #[cfg(feature = "network")]
 mod alike;
+#[cfg(feature = "network")]
+mod bright;
 pub mod change;
 #[cfg(feature = "network")]
 mod compare;
@@ -33,6 +36,8 @@ mod search;
 
 #[cfg(feature = "network")]
 pub use alike::{LEAST_OVERLAP, overlap};
+#[cfg(feature = "network")]
+pub use bright::Unsuited;
 pub use change::{Change, changes, changes_csv};
 #[cfg(feature = "network")]
 pub use compare::{FollowUp, FollowUpError, REPEATS, follow_up};

@@ -1,5 +1,6 @@
 //! Lesions at two times, through the lesion pack, and what is found where nothing changed.
 
+use super::bright;
 use super::compare::{FollowUp, FollowUpError};
 use super::finding::LesionChange;
 use super::lesions::{Slices, Time, lesion_changes};
@@ -12,7 +13,8 @@ use crate::volume::{Affine, LabelMap, LabelTable, Volume};
 const NULLS: usize = 2;
 
 /// Looks for lesions that came, grew or went between the scans of a follow-up. `table` is
-/// that of its labels, the network and pack are those of lesions.
+/// that of its labels, the network and pack are those of lesions. Scans in which lesions are
+/// not bright (T1w) are refused.
 ///
 /// # Errors
 /// [`FollowUpError`].
@@ -23,6 +25,9 @@ pub async fn find_lesion_change<W: Watch>(
     (model, pack): (&Prism, &Pack),
     watch: &mut W,
 ) -> Result<LesionChange, FollowUpError> {
+    for (scan, labels) in compared.scans.iter().zip(&compared.labels) {
+        bright::check(scan, labels, table)?;
+    }
     let maps = &compared.maps;
     let halfway = Halfway::of(scans, maps).ok_or(FollowUpError::Apart)?;
     let [before, after] = &compared.labels;

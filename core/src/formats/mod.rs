@@ -108,6 +108,12 @@ pub struct Acquisition {
     /// Day of the study. For the time between two scans: see `date`.
     #[serde(default)]
     pub study_date: Option<Date>,
+    /// Diffusion weighting in s/mm², the largest that is stated; above 0 it is a diffusion scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b_value: Option<f64>,
+    /// Age of the person in years. It says whether an estimate applies and is never written.
+    #[serde(skip)]
+    pub age_years: Option<f64>,
 }
 
 /// One thing to choose: a NIfTI file or a DICOM series.

@@ -74,9 +74,15 @@ impl Identification {
             most_distance: None,
         };
         (self.sequence, self.body_part) = (unknown(), unknown());
-        (self.sequence_note, self.skull) = (None, None);
+        (self.sequence_note, self.sequence_by_file, self.skull) = (None, None, None);
         self.warnings = vec![map.words().into()];
         self
+    }
+
+    /// What [`Self::unless_computed`] found the voxels to be, if no scan.
+    pub fn computed(&self) -> Option<Computed> {
+        let said = |map: &Computed| self.warnings.iter().any(|warning| warning == map.words());
+        [Computed::Labels, Computed::Shares].into_iter().find(said)
     }
 }
 
@@ -206,6 +212,7 @@ mod tests {
         let found = Identification {
             sequence: answer("T1w"),
             sequence_note: Some("the file states a contrast agent".into()),
+            sequence_by_file: Some("T1w post-contrast".into()),
             body_part: answer("head"),
             skull: Some(answer("whole")),
             plane: Plane { direction: Direction::Isotropic, tilt_degrees: 0.0 },
@@ -215,9 +222,10 @@ mod tests {
         };
         let scan = volume(|[x, y, z]| (x * y + z) as f32 + 0.5);
         assert_eq!(found.clone().unless_computed(&scan), found);
-        let map = found.unless_computed(&labels());
+        let map = found.clone().unless_computed(&labels());
         assert!(map.sequence.given.is_none() && map.body_part.given.is_none());
         assert!(!map.is_whole_head() && map.sequence_words() == "unknown");
+        assert_eq!((map.computed(), found.computed()), (Some(Computed::Labels), None));
         assert_eq!(
             map.warnings,
             ["This looks like a map computed from a scan (labels), not a scan."]

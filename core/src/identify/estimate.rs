@@ -71,7 +71,7 @@ pub struct Estimates {
     pub refused: Option<String>,
 }
 
-/// Estimates age and sex.
+/// Estimates age and sex. `stated_years`: the age by the file, where it states one.
 ///
 /// # Errors
 /// [`HeadsError`] when the pack has no such heads or the encoder gives other vectors.
@@ -79,6 +79,7 @@ pub fn estimate(
     heads: &HeadsPack,
     vectors: &[NamedVector<'_>],
     scan: &Identification,
+    stated_years: Option<f64>,
 ) -> Result<Estimates, HeadsError> {
     let nothing =
         |why: String| Estimates { age: None, sex: None, sex_caution: None, refused: Some(why) };
@@ -87,21 +88,39 @@ pub fn estimate(
             "Age and sex are estimated from T1w scans of the whole brain without skull only: {why}."
         )));
     }
+    let ages = match heads.head(names::AGE)?.info.kind {
+        HeadKind::Regression { range, .. } => Some(range),
+        HeadKind::Classification { .. } => None,
+    };
+    if let Some(why) = ages.zip(stated_years).and_then(|(ages, years)| of_other_age(ages, years)) {
+        return Ok(nothing(why));
+    }
     let (age, refused) = age_of(heads.head(names::AGE)?, vectors)?;
     if age.is_none() && heads.head(names::AGE)?.reads_the_scan() {
         // Unlike the people that were learnt from, in sex as in age.
         return Ok(Estimates { age, sex: None, sex_caution: None, refused });
     }
     let sex_head = heads.head(names::SEX)?;
-    let sex = Some(sex_head.answer(vectors)?);
-    // One group of people was learnt from, and the head of the age says how old they were.
-    let sex_caution = match heads.head(names::AGE)?.info.kind {
-        HeadKind::Regression { range, .. } => {
-            Some(with_ages(sex_head.info.caution.as_deref(), range))
-        }
-        HeadKind::Classification { .. } => sex_head.info.caution.clone(),
-    };
-    Ok(Estimates { age, sex, sex_caution, refused })
+    let sex = sex_head.answer(vectors)?;
+    let sex_caution = caution_of(&sex, sex_head.info.caution.as_deref(), ages);
+    Ok(Estimates { age, sex: Some(sex), sex_caution, refused })
+}
+
+/// Why nothing is estimated of a person whose stated age lies where nobody was trained on.
+fn of_other_age([youngest, oldest]: [f64; 2], years: f64) -> Option<String> {
+    // Files state whole years: whoever is "55" may be nearly 56.
+    (years < youngest.floor() || years >= oldest.floor() + 1.0).then(|| {
+        format!(
+            "Age and sex are not estimated: the file states an age outside {youngest:.0} to {oldest:.0} years, the ages that were trained on."
+        )
+    })
+}
+
+/// What is to be known of a sex that is given; nothing of one that is not. One group of people
+/// was learnt from, and the head of the age says how old they were.
+fn caution_of(sex: &Answer, caution: Option<&str>, ages: Option<[f64; 2]>) -> Option<String> {
+    sex.given.as_ref()?;
+    ages.map(|ages| with_ages(caution, ages)).or_else(|| caution.map(Into::into))
 }
 
 /// A caution that says of which ages an answer holds.
@@ -194,6 +213,32 @@ mod tests {
         assert!(with_ages(None, range).contains("19 to 55 years"));
         let own = "Learnt from people of 19 to 55 years.";
         assert_eq!(with_ages(Some(own), range), own);
+    }
+
+    #[test]
+    fn a_caution_stands_beside_a_sex_that_is_given_alone() {
+        let sex = |given: Option<&str>| Answer {
+            given: given.map(Into::into),
+            probabilities: vec![("female".into(), 0.6), ("male".into(), 0.4)],
+            distance: None,
+            most_distance: None,
+        };
+        let of = |given, ages| caution_of(&sex(given), Some("41 of 48 were right."), ages);
+        assert_eq!(of(None, Some([19.0, 55.0])), None);
+        let said = of(Some("female"), Some([19.0, 55.0])).unwrap_or_default();
+        assert!(said.starts_with("41 of 48 were right. It holds for people of 19"), "{said}");
+        assert_eq!(of(Some("female"), None).as_deref(), Some("41 of 48 were right."));
+    }
+
+    #[test]
+    fn a_stated_age_outside_the_trained_ones_is_refused() {
+        for inside in [19.0, 19.4, 45.0, 55.0, 55.9] {
+            assert_eq!(of_other_age([19.2, 55.0], inside), None, "{inside}");
+        }
+        for outside in [0.5, 8.0, 18.9, 56.0, 81.0] {
+            let why = of_other_age([19.2, 55.0], outside).unwrap_or_default();
+            assert!(why.contains("outside 19 to 55 years"), "{outside}: {why}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a file says of its acquisition, held against what the image shows.
+//! What a file says of its acquisition, held against what the image shows; and what only it can
+//! say: sequences that no head knows, and contrast agent.
 //!
 //! Rules of thumb of clinical spin-echo and gradient-echo imaging (for example McRobbie et
 //! al., MRI from Picture to Proton, ch. 3): T1 weighting has echoes under 30 ms, T2
@@ -31,6 +32,14 @@ const SHORTEST_FLAIR_REPETITION: f64 = 3500.0;
 /// From this repetition time on, in ms, a short echo means proton density.
 const LONG_REPETITION: f64 = 1500.0;
 
+const DENSITY: &str = "PD";
+const DIFFUSION: &str = "diffusion";
+/// Susceptibility-weighted and functional imaging, too.
+const STAR: &str = "T2*";
+
+/// Sequences that no head knows: only a file can name them.
+const FOREIGN: [&str; 3] = [DENSITY, DIFFUSION, STAR];
+
 /// From this tilt on, in degrees, a stack has no plane that its name could contradict.
 const TILTED: f64 = 35.0;
 
@@ -59,13 +68,42 @@ pub fn contradictions(
     found
 }
 
-/// Why the sequence that a scan looks like is withheld: "it looks T2w, but ..."; `None` where the
-/// file leaves it standing. Names and times are often wrong: both have to deny it, but for
-/// proton density, of which one is enough.
-pub fn withheld(acquisition: &Acquisition, looks: &str) -> Option<String> {
-    let density = proton_density(acquisition).filter(|_| looks == "T2w");
-    let why = density.or_else(|| denied(acquisition, looks))?;
-    Some(format!("it looks {looks}, but {why}"))
+/// Why the sequence that a scan looks like is not answered, and what the file calls it instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// "it looks T2w, but ...".
+    pub why: String,
+    /// The sequence by the file, where no head knows it.
+    pub by_file: Option<&'static str>,
+}
+
+/// Whether the sequence that a scan looks like is withheld; `None` where the file leaves it
+/// standing. Names and times are often wrong: both have to deny it. But a sequence that no
+/// head knows looks like one of theirs: of it the name alone is enough, and of proton density
+/// the times.
+pub fn withheld(acquisition: &Acquisition, looks: &str) -> Option<Withheld> {
+    let foreign = foreign(acquisition).map(|(name, why)| (Some(name), why));
+    let density = || proton_density(acquisition).filter(|_| looks == "T2w");
+    let denied = || denied(acquisition, looks).map(|why| (None, why));
+    let (by_file, why) = foreign.or_else(density).or_else(denied)?;
+    Some(Withheld { why: format!("it looks {looks}, but {why}"), by_file })
+}
+
+/// The sequence that the file names, for a scan of which the image says none; `None` where its
+/// times deny the name.
+pub fn by_file(acquisition: &Acquisition) -> Option<&'static str> {
+    foreign(acquisition).map(|(name, _)| name).or_else(|| {
+        stated_sequence(acquisition).filter(|name| impossible_times(acquisition, name).is_none())
+    })
+}
+
+/// The sequence of a file that names one which no head knows, and what says so.
+fn foreign(acquisition: &Acquisition) -> Option<(&'static str, String)> {
+    if let Some(b) = positive(acquisition.b_value) {
+        return Some((DIFFUSION, format!("the file states a b-value of {b:.0} s/mm²")));
+    }
+    let named = stated_sequence(acquisition).filter(|named| FOREIGN.contains(named))?;
+    Some((named, format!("the file names it {named}")))
 }
 
 /// That the file names another sequence and states times that this one cannot have.
@@ -75,28 +113,82 @@ fn denied(acquisition: &Acquisition, looks: &str) -> Option<String> {
     Some(format!("the file names it {named} and states {times}"))
 }
 
-/// Why a scan that looks T2-weighted is of proton density by its file; `None` where the file
-/// does not say so. The heads know no class of proton density, and a scan of it looks
-/// T2-weighted to them.
-fn proton_density(acquisition: &Acquisition) -> Option<String> {
-    if stated_sequence(acquisition) == Some("PD") {
-        return Some("the file names it PD".into());
-    }
+/// Why a scan that looks T2-weighted is none by its times, and what it is where the pulse
+/// sequence is a spin echo: without one, echo-planar functional imaging has the same times.
+fn proton_density(acquisition: &Acquisition) -> Option<(Option<&'static str>, String)> {
     let echo = positive(acquisition.echo_time_ms).filter(|&time| time < SHORTEST_T2)?;
     let repetition =
         positive(acquisition.repetition_time_ms).filter(|&time| time >= LONG_REPETITION)?;
-    Some(format!(
-        "the file states an echo time of {echo:.0} ms at a repetition time of {repetition:.0} ms, as proton density has"
-    ))
+    let (name, have) = if names(acquisition).any(spin_echo) {
+        (Some(DENSITY), "proton density has")
+    } else {
+        (None, "proton density or functional imaging has")
+    };
+    let why = format!(
+        "the file states an echo time of {echo:.0} ms at a repetition time of {repetition:.0} ms, as {have}"
+    );
+    Some((name, why))
 }
 
-/// What stands beside the answer T1w: that the file states a contrast agent, which no head
-/// can tell.
-pub fn contrast_agent(acquisition: &Acquisition) -> Option<String> {
-    let agent = acquisition.contrast_agent.as_deref()?.trim().to_lowercase();
-    // What scanners write where none was given.
-    let none = ["", "no", "none", "n", "n/a", "without", "0"].contains(&agent.as_str());
-    (!none).then(|| "the file states a contrast agent".into())
+/// Whether a name is that of a spin echo: "*tse2d1_5", "FSE", "se2d".
+fn spin_echo(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    words(&lower).any(|word| {
+        word == "se"
+            || ["tse", "fse", "frfse", "se2d", "se3d"].iter().any(|mark| word.starts_with(mark))
+    })
+}
+
+/// Why a T1-weighted scan is one after contrast agent, which no head can tell: the file states
+/// an agent, or is named so. A name that says "without" decides against both: the agent is
+/// often stated for all series of a study.
+pub fn after_contrast(acquisition: &Acquisition) -> Option<&'static str> {
+    let Acquisition { description, protocol_name, .. } = acquisition;
+    let mut texts = [description, protocol_name].into_iter().filter_map(|text| text.as_deref());
+    match texts.find_map(named_contrast) {
+        Some(false) => None,
+        _ if states_agent(acquisition) => Some("the file states a contrast agent"),
+        Some(true) => Some("the file names it after contrast agent"),
+        None => None,
+    }
+}
+
+/// Whether a contrast agent is stated, other than what scanners write where none was given.
+fn states_agent(acquisition: &Acquisition) -> bool {
+    let Some(agent) = &acquisition.contrast_agent else { return false };
+    let agent = agent.trim().to_lowercase();
+    let dose = agent.trim_end_matches("ml").trim_end().parse::<f64>();
+    let none = ["", "n", "na", "n/a", "nil", "non", "not applicable", "unknown"];
+    dose != Ok(0.0)
+        && !none.contains(&agent.as_str())
+        && words(&agent).next().is_none_or(|first| !["no", "none", "without"].contains(&first))
+}
+
+/// Whether a name says that the scan was taken after contrast agent (`true`) or without
+/// (`false`); `None` where it says neither, or both: "W/WO".
+fn named_contrast(text: &str) -> Option<bool> {
+    let lower = text.to_lowercase().replace("w/o", "without");
+    let says = |any: &[&str]| words(&lower).any(|word| any.contains(&word));
+    if says(&["pre", "precontrast", "no", "non", "noncontrast", "without", "wo", "native", "nativ"])
+    {
+        return (!says(&["w", "with", "mit", "post"])).then_some(false);
+    }
+    // "T1 +C" and "C+", but not "T1+cor".
+    let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let plus = lower.match_indices("+c").any(|(at, _)| edge(lower[at + 2..].chars().next()))
+        || lower.match_indices("c+").any(|(at, _)| edge(lower[..at].chars().next_back()));
+    let marks = ["post", "gd", "gad", "ce", "contrast", "postcontrast", "postgad", "postgd"];
+    // "post op", after an operation.
+    let other = ["op", "operative", "surgery", "treatment", "therapy", "rt", "tx", "processed"];
+    let following = words(&lower).skip(1).map(Some).chain([None]);
+    let marked = words(&lower).zip(following).any(|(word, next)| {
+        // "T1post", "t1wce", "T1c".
+        let bare = word.strip_prefix("t1w").or_else(|| word.strip_prefix("t1"));
+        let rest = bare.unwrap_or(word);
+        let mark = marks.contains(&rest) || rest.starts_with("gado") || bare == Some("c");
+        mark && !(rest == "post" && next.is_some_and(|next| other.contains(&next)))
+    });
+    (plus || marked).then_some(true)
 }
 
 /// The sequence that the file's fields name: description, protocol, pulse sequence, the
@@ -153,8 +245,8 @@ fn impossible_times(acquisition: &Acquisition, given: &str) -> Option<String> {
     (!said.is_empty()).then(|| format!("{}{as_flair}", said.join(" and ")))
 }
 
-/// The sequence that a name states, if it states one clearly: T1w, T2w, FLAIR, PD, DWI, T2*
-/// or cine.
+/// The sequence that a name states, if it states one clearly: T1w, T2w, FLAIR, PD, diffusion,
+/// T2* or cine.
 pub fn named_sequence(text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();
     let has = |word: &str| lower.contains(word);
@@ -169,14 +261,26 @@ pub fn named_sequence(text: &str) -> Option<&'static str> {
         // T1-weighted FLAIR is another contrast altogether.
         return if weighted("t1") { None } else { Some("FLAIR") };
     }
-    let star = has("t2*") || has("t2star") || has("t2_star") || is("swi") || is("swan");
-    let diffusion = ["dwi", "dti", "adc", "diff"].into_iter().any(is) || has("diffusion");
+    // Functional imaging ("bold") is weighted by T2*; "*epfid2d1_64" is its pulse sequence.
+    let star =
+        ["t2*", "t2star", "t2_star", "t2 star", "fmri", "epfid", "suscept"].into_iter().any(has)
+            || ["swi", "swan", "bold"].into_iter().any(is);
+    // "b1000", and "*ep_b1000#3" of a pulse sequence.
+    let b_value = words(&lower).any(|word| {
+        word.strip_prefix('b').is_some_and(|b| {
+            (3..=4).contains(&b.len()) && b.ends_with('0') && b.chars().all(|c| c.is_ascii_digit())
+        })
+    });
+    let diffusion = ["dwi", "dti", "adc", "diff"].into_iter().any(is)
+        || has("diffusion")
+        || has("ep_b0")
+        || b_value;
     let named = [
         ("T1w", weighted("t1") || has("mprage")),
         ("T2w", weighted("t2") && !star),
-        ("PD", is("pd") || is("pdw") || has("proton")),
-        ("DWI", diffusion),
-        ("T2*", star),
+        (DENSITY, ["pd", "pdw", "pdfs"].into_iter().any(is) || has("proton")),
+        (DIFFUSION, diffusion),
+        (STAR, star),
         ("cine", has("cine")),
     ];
     let mut named = named.into_iter().filter_map(|(name, is)| is.then_some(name));
@@ -215,17 +319,36 @@ fn other_plane(acquisition: &Acquisition, plane: &Plane) -> Option<String> {
     })
 }
 
-/// A body part of DICOM in the head's terms, if it is one of them.
+/// A body part of DICOM (PS3.16, annex L) or of an operator in the head's terms, if it is one
+/// of them.
 fn named_part(text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();
-    match lower.trim() {
-        "brain" | "head" | "skull" | "headneck" => Some("head"),
-        "heart" | "cardiac" => Some("heart"),
-        "knee" | "abdomen" | "pelvis" | "neck" | "hip" | "shoulder" | "breast" | "liver"
-        | "cspine" | "lspine" | "tspine" | "spine" | "prostate" | "ankle" | "foot" | "hand"
-        | "wrist" | "elbow" => Some("other"),
-        _ => None,
+    let parts: Vec<&str> = words(&lower).collect();
+    let any = |of: &[&str]| parts.iter().any(|part| of.contains(part));
+    if any(&["brain", "head", "skull", "headneck", "cranium"]) {
+        Some("head")
+    } else if any(&["heart", "cardiac"]) {
+        Some("heart")
+    } else if parts.iter().any(|part| is_other(part)) {
+        Some("other")
+    } else {
+        None
     }
+}
+
+/// Whether a word is a part of the body beside head and heart, alone or run together with
+/// others: "abdomenpelvis", "cspine".
+fn is_other(word: &str) -> bool {
+    const PARTS: &str = "abd abdomen ankle aorta arm bladder breast calf cervix chest clavicle \
+        elbow extremities extremity feet femur finger foot forearm hand hip humerus kidney knee \
+        leg liver lung neck ovary pancreas pelvis prostate rectum sacrum scrotum shoulder spine \
+        spleen thigh thorax tibia toe uterus wrist";
+    let parts = || PARTS.split_whitespace();
+    let one = word.strip_suffix('s').filter(|one| parts().any(|part| part == *one));
+    let word = one.unwrap_or(word);
+    let rest = |part: &'static str| word.strip_prefix(part);
+    word.ends_with("spine")
+        || parts().filter_map(rest).any(|rest| rest.is_empty() || is_other(rest))
 }
 
 #[cfg(test)]
@@ -321,13 +444,18 @@ mod tests {
             repetition_time_ms: Some(2300.0),
             ..Acquisition::default()
         };
-        let why = proton_density(&by_times).unwrap();
+        let (name, why) = proton_density(&by_times).unwrap();
         assert!(why.contains("22 ms") && why.contains("2300 ms"), "{why}");
+        // Echo-planar functional imaging has these times, too; a spin echo tells.
+        assert!(name.is_none() && why.ends_with("as proton density or functional imaging has"));
+        let spin_echo = Acquisition { sequence_name: Some("*tse2d1_5".into()), ..by_times };
+        let (name, why) = proton_density(&spin_echo).unwrap();
+        assert!(name == Some("PD") && why.ends_with("as proton density has"), "{why}");
         let named = Acquisition {
             protocol_name: Some("FSE PD AXIAL OBL".into()),
             ..Acquisition::default()
         };
-        assert_eq!(proton_density(&named).as_deref(), Some("the file names it PD"));
+        assert_eq!(foreign(&named), Some(("PD", "the file names it PD".into())));
         // A T2 weighting, a T1 weighting, a dual echo's name, a silent file.
         assert_eq!(proton_density(&stated(90.0, 4000.0, None, "T2 TSE")), None);
         assert_eq!(proton_density(&stated(10.0, 650.0, None, "T1post")), None);
@@ -338,14 +466,19 @@ mod tests {
     #[test]
     fn a_sequence_is_withheld_where_name_and_times_both_deny_it() {
         let flair = stated(127.764, 9000.0, Some(2250.0), "FLAIR_reg");
+        let why = |acquisition: &Acquisition, looks: &str| {
+            let found = withheld(acquisition, looks)?;
+            assert_eq!(found.by_file, None, "{found:?}");
+            Some(found.why)
+        };
         assert_eq!(
-            withheld(&flair, "T1w").as_deref(),
+            why(&flair, "T1w").as_deref(),
             Some(
                 "it looks T1w, but the file names it FLAIR and states an echo time of 128 ms and a repetition time of 9000 ms"
             )
         );
-        let why = withheld(&flair, "T2w").unwrap_or_default();
-        assert!(why.ends_with("states an inversion time of 2250 ms, as FLAIR has"), "{why}");
+        let said = why(&flair, "T2w").unwrap_or_default();
+        assert!(said.ends_with("states an inversion time of 2250 ms, as FLAIR has"), "{said}");
         assert_eq!(withheld(&flair, "FLAIR"), None);
         // One of both alone: a warning says so.
         let unnamed = Acquisition { description: Some("series 3".into()), ..flair };
@@ -353,25 +486,126 @@ mod tests {
         let misnamed = stated(10.0, 650.0, None, "FLAIR_reg");
         assert_eq!(withheld(&misnamed, "T1w"), None);
         assert_eq!(withheld(&Acquisition::default(), "T1w"), None);
-        // Proton density needs one of both, and is asked where the image looks T2-weighted.
+        // The times of proton density are asked where the image looks T2-weighted.
         let density = stated(22.0, 2300.0, None, "series 3");
-        let why = withheld(&density, "T2w").unwrap_or_default();
+        let said = why(&density, "T2w").unwrap_or_default();
         assert!(
-            why.starts_with("it looks T2w, but the file states an echo time of 22 ms"),
-            "{why}"
+            said.starts_with("it looks T2w, but the file states an echo time of 22 ms"),
+            "{said}"
         );
         assert_eq!(withheld(&density, "FLAIR"), None);
     }
 
     #[test]
+    fn a_sequence_that_no_head_knows_is_named_by_the_file_whatever_the_image_looks_like() {
+        let named = |file: &Acquisition, looks: &str| withheld(file, looks).and_then(|w| w.by_file);
+        for looks in ["T1w", "T2w", "FLAIR", "cine"] {
+            // The times are those of T2 weighting.
+            let diffusion = stated(90.0, 5000.0, None, "DWI");
+            assert_eq!(named(&diffusion, looks), Some("diffusion"));
+            let star = stated(25.0, 700.0, None, "SWI_Images");
+            assert_eq!(named(&star, looks), Some("T2*"));
+            let density = stated(90.0, 5000.0, None, "AX PD FS");
+            assert_eq!(named(&density, looks), Some("PD"));
+            let functional = stated(30.0, 2000.0, None, "ep2d_bold_moco");
+            assert_eq!(named(&functional, looks), Some("T2*"));
+            let weighted = Acquisition { b_value: Some(1000.0), ..stated(90.0, 5000.0, None, "") };
+            let found = withheld(&weighted, looks).unwrap();
+            assert_eq!(found.by_file, Some("diffusion"));
+            assert!(found.why.ends_with("the file states a b-value of 1000 s/mm²"), "{found:?}");
+        }
+        let plain = Acquisition { b_value: Some(0.0), ..stated(90.0, 5000.0, None, "T2 TSE") };
+        assert_eq!(withheld(&plain, "T2w"), None);
+    }
+
+    #[test]
+    fn of_an_unknown_image_the_file_speaks_where_its_times_allow_the_name() {
+        assert_eq!(by_file(&stated(127.0, 9000.0, Some(2250.0), "FLAIR_reg")), Some("FLAIR"));
+        assert_eq!(by_file(&stated(10.0, 650.0, None, "FLAIR_reg")), None);
+        assert_eq!(by_file(&stated(90.0, 5000.0, None, "AX DWI")), Some("diffusion"));
+        assert_eq!(by_file(&Acquisition::default()), None);
+    }
+
+    #[test]
     fn a_contrast_agent_counts_where_one_was_given() {
-        let with = |agent: &str| Acquisition {
+        let with = |agent: &str, description: &str| Acquisition {
             contrast_agent: Some(agent.into()),
+            description: Some(description.into()),
             ..Acquisition::default()
         };
-        assert!(contrast_agent(&with("Gadovist")).is_some());
-        assert_eq!(contrast_agent(&with("NONE ")), None);
-        assert_eq!(contrast_agent(&Acquisition::default()), None);
+        let stated = Some("the file states a contrast agent");
+        assert_eq!(after_contrast(&with("Gadovist", "AX T1")), stated);
+        assert_eq!(after_contrast(&with("10 ML GADAVIST", "BRAIN W/WO CONTRAST")), stated);
+        // Stated for the whole study, but not of this series.
+        for without in ["T1 pre", "AX T1 W/O", "T1 without contrast", "T1 nativ"] {
+            assert_eq!(after_contrast(&with("Gadovist", without)), None, "{without}");
+        }
+        for none in ["NONE ", "no contrast", "na", "N/A", "Unknown", "0 ml", "0.0ML", "without", ""]
+        {
+            assert_eq!(after_contrast(&with(none, "AX T1")), None, "{none}");
+        }
+        assert_eq!(after_contrast(&Acquisition::default()), None);
+    }
+
+    #[test]
+    fn names_say_that_a_scan_was_taken_after_contrast_agent() {
+        let named = |text: &str| {
+            let file = Acquisition { description: Some(text.into()), ..Acquisition::default() };
+            after_contrast(&file).is_some()
+        };
+        for text in [
+            "T1post",
+            "AX T1 POST",
+            "t1_mprage_gd",
+            "T1 +C",
+            "SAG T1 C+",
+            "t1wce",
+            "t1c",
+            "T1 Gadovist",
+            "T1 with contrast",
+            "AX T1 GAD FS",
+        ] {
+            assert!(named(text), "{text}");
+        }
+        for text in [
+            "AX T1",
+            "T1 +COR",
+            "T1 post op",
+            "T1 posterior",
+            "T1 non contrast",
+            "T1 w/o contrast",
+            "T1 pre Gd",
+            "t1 pre and post",
+            "T1cor",
+            "space",
+        ] {
+            assert!(!named(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn body_parts_have_many_names() {
+        for (text, part) in [
+            ("BRAIN", Some("head")),
+            ("HEADNECK", Some("head")),
+            ("HEART", Some("heart")),
+            ("Chest, heart", Some("heart")),
+            ("CHEST", Some("other")),
+            ("THORAX", Some("other")),
+            ("UTERUS", Some("other")),
+            ("KIDNEYS", Some("other")),
+            ("FOREARM", Some("other")),
+            ("LEG", Some("other")),
+            ("UP_EXM EXTREMITY", Some("other")),
+            ("C SPINE", Some("other")),
+            ("LSSPINE", Some("other")),
+            ("ABDOMENPELVIS", Some("other")),
+            ("WHOLEBODY", None),
+            ("FOREHEAD", None),
+            ("", None),
+        ] {
+            assert_eq!(named_part(text), part, "{text}");
+        }
     }
 
     #[test]
@@ -429,8 +663,12 @@ mod tests {
     #[test]
     fn other_sequences_have_names_too() {
         assert_eq!(named_sequence("FSE PD AXIAL OBL"), Some("PD"));
-        assert_eq!(named_sequence("ep2d_diff_3scan_trace"), Some("DWI"));
-        assert_eq!(named_sequence("AX DWI b1000"), Some("DWI"));
+        assert_eq!(named_sequence("ep2d_diff_3scan_trace"), Some("diffusion"));
+        assert_eq!(named_sequence("AX DWI b1000"), Some("diffusion"));
+        assert_eq!(named_sequence("*ep_b0"), Some("diffusion"));
+        assert_eq!(named_sequence("*ep_b800#2"), Some("diffusion"));
+        assert_eq!(named_sequence("lab1000"), None);
+        assert_eq!(named_sequence("*epfid2d1_64"), Some("T2*"));
         assert_eq!(named_sequence("t2*_fl2d_tra"), Some("T2*"));
         assert_eq!(named_sequence("SWI_Images"), Some("T2*"));
         assert_eq!(named_sequence("cine_trufi_sax"), Some("cine"));

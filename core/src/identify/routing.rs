@@ -43,6 +43,9 @@ pub enum Route {
 pub struct Routing {
     /// Title of each pack in the order given, and whether it fits.
     pub packs: Vec<(String, Route)>,
+    /// Why none can fit, whatever the packs are for: the voxels are those of no scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 impl Routing {
@@ -58,7 +61,10 @@ impl Routing {
             };
             (title.to_owned(), route)
         };
-        Self { packs: packs.into_iter().map(ask).collect() }
+        Self {
+            packs: packs.into_iter().map(ask).collect(),
+            cause: identification.computed().map(|map| map.words().into()),
+        }
     }
 
     /// The first pack that fits.
@@ -66,10 +72,13 @@ impl Routing {
         self.packs.iter().position(|(_, route)| *route == Route::Fits)
     }
 
-    /// One sentence: which pack fits, or that none does and why.
+    /// Which pack fits, or that none does and why, the cause first.
     pub fn words(&self) -> String {
         if let Some((title, _)) = self.best().and_then(|at| self.packs.get(at)) {
             return format!("{title} fits this scan.");
+        }
+        if let Some(cause) = &self.cause {
+            return format!("{cause} No model fits it.");
         }
         let reasons = self.packs.iter().filter_map(|(title, route)| match route {
             Route::Fits => None,
@@ -173,6 +182,7 @@ fn judged<'a>(wanted: &[String], answer: &'a Answer) -> Judged<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Computed;
     use super::super::geometry::{Direction, Plane};
     use super::*;
 
@@ -189,6 +199,7 @@ mod tests {
         Identification {
             sequence: answer(sequence),
             sequence_note: None,
+            sequence_by_file: None,
             body_part: answer(part),
             skull: None,
             plane: Plane { direction: Direction::Isotropic, tilt_degrees: 0.0 },
@@ -243,6 +254,16 @@ mod tests {
         assert!(routing.words().starts_with("No model fits this scan. brain: it is for head"));
         assert_eq!(best(&scan(None, None, 240.0)), None);
         assert_eq!(best(&scan(Some("head"), Some("T2w"), 52.0)), None);
+    }
+
+    #[test]
+    fn of_a_map_the_cause_is_said_and_not_that_its_body_part_is_unknown() {
+        let map = Identification {
+            warnings: vec![Computed::Labels.words().into()],
+            ..scan(None, None, 240.0)
+        };
+        let words = ask(&map, &packs()).words();
+        assert_eq!(words, format!("{} No model fits it.", Computed::Labels.words()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`alignment`] | whether sequences lie on each other, and one onto the other's grid |
+//! | `sequences` | which series of a study are taken |
 //! | `place` | a sequence onto the first one's grid, registered where it has moved (feature `network`) |
 //! | `find` | the pack over all sequences, lesions inside the brain (feature `network`) |
 //! | `abnormality` | a scan against its own rendering, without any label (feature `network`) |
@@ -26,6 +27,7 @@ mod find;
 mod place;
 #[cfg(feature = "network")]
 mod rows;
+mod sequences;
 #[cfg(feature = "network")]
 mod signal;
 mod table;
@@ -38,4 +40,9 @@ pub use csv::lesions_csv;
 pub use find::{Found, LesionError, find};
 #[cfg(feature = "network")]
 pub use place::{Placed, place};
+pub use sequences::{MOST_SEQUENCES, finest_first, left_by_header, taken};
 pub use table::{Lesion, Place, SMALLEST_ML, Signal, Summary};
+
+/// Motions from here on are larger than a head moves between the sequences of one visit, in
+/// millimetres: it lay anew, or it is another head.
+pub const FAR_MM: f64 = 20.0;

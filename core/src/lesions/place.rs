@@ -4,8 +4,8 @@
 //! A sequence that lies where its header says is only resampled; one that does not is
 //! registered rigidly by normalised mutual information, and refused where that fails, too.
 
-use super::LesionError;
 use super::alignment::{check, onto};
+use super::{FAR_MM, LesionError};
 use crate::model::Stopped;
 use crate::pipeline::{PipelineError, Stage, Watch};
 use crate::registration::intensity::Intensities;
@@ -26,6 +26,13 @@ pub struct Placed {
     pub volume: Volume,
     /// How far it was moved, in millimetres; `None` where its header was right.
     pub moved_mm: Option<f64>,
+}
+
+impl Placed {
+    /// Whether it was moved further than a head moves within one visit ([`FAR_MM`]).
+    pub fn is_far(&self) -> bool {
+        self.moved_mm.is_some_and(|mm| mm >= FAR_MM)
+    }
 }
 
 /// Brings a sequence onto the grid of the first scan.
@@ -54,7 +61,11 @@ pub async fn place<W: Watch>(
     if lies && moved_mm < LEAST_MM {
         return Ok(Placed { volume: there, moved_mm: None });
     }
-    let volume = onto(first, scan, Some(&motion))?;
+    settled(first, onto(first, scan, Some(&motion))?, moved_mm)
+}
+
+/// A sequence that was moved onto the first scan, unless another position still fits better.
+fn settled(first: &Volume, volume: Volume, moved_mm: f64) -> Result<Placed, LesionError> {
     if !check(first, &volume).holds() {
         return Err(LesionError::NotAligned);
     }
@@ -129,6 +140,43 @@ mod tests {
         let there = placed([0.0; 3]);
         assert_eq!(there.moved_mm, None);
         assert_eq!(there.volume.data, blobs(true).data);
+    }
+
+    #[test]
+    fn a_turned_sequence_is_turned_back() {
+        let (fixed, mut scan) = (blobs(false), blobs(true));
+        // 8 degrees about the middle of the grid, along z.
+        let (sin, cos) = 8.0_f64.to_radians().sin_cos();
+        let middle = fixed.affine.apply(fixed.dims.map(|side| (side as f64 - 1.0) / 2.0));
+        let [x, y, _] = scan.affine.0;
+        for column in 0..4 {
+            let from = if column == 3 { [middle[0], middle[1]] } else { [0.0; 2] };
+            let (u, v) = (x[column] - from[0], y[column] - from[1]);
+            scan.affine.0[0][column] = cos * u - sin * v + from[0];
+            scan.affine.0[1][column] = sin * u + cos * v + from[1];
+        }
+        let there = pollster::block_on(place(&fixed, &scan, &mut Quiet)).unwrap();
+        // Corners of the middle half lie 34.7 mm from the axis: 2 * 34.7 * sin(4 degrees).
+        let moved = there.moved_mm.unwrap();
+        assert!((moved - 4.84).abs() < 1.0, "{moved}");
+        let error = |volume: &Volume| {
+            let pairs = volume.data.iter().zip(&scan.data);
+            pairs.map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / scan.data.len() as f64
+        };
+        let before = onto(&fixed, &scan, None).unwrap();
+        assert!(error(&there.volume) < 0.5 * error(&before), "{}", error(&there.volume));
+    }
+
+    #[test]
+    fn a_sequence_that_fits_better_elsewhere_is_refused() {
+        let fixed = blobs(false);
+        let mut scan = blobs(true);
+        scan.affine.0[0][3] += 8.0;
+        let elsewhere = onto(&fixed, &scan, None).unwrap();
+        assert!(matches!(settled(&fixed, elsewhere, 3.0), Err(LesionError::NotAligned)));
+        let there = settled(&fixed, blobs(true), FAR_MM).unwrap();
+        assert!(there.is_far());
+        assert!(!settled(&fixed, blobs(true), 3.0).unwrap().is_far());
     }
 
     #[test]

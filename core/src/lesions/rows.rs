@@ -1,9 +1,10 @@
-//! Rows from labels: connected voxels of any lesion class, measured and placed.
+//! Rows from labels: connected voxels of one lesion class, measured and placed. A mass in its
+//! oedema is two rows, each with a volume and a diameter of its own.
 
 use super::signal::signal;
 use super::table::{Lesion, Place, SMALLEST_ML};
 use crate::measure::display_name;
-use crate::pipeline::postprocess::pieces;
+use crate::volume::pieces::pieces;
 use crate::volume::{Affine, LabelMap, LabelTable, offset};
 
 /// How near a lesion is to what it "touches", in millimetres.
@@ -26,19 +27,12 @@ pub(super) fn lesions(
     (brain, table): (&LabelMap, &LabelTable),
     grey: &[f32],
 ) -> Vec<Lesion> {
-    let dims = classes.dims;
     let any: Vec<u8> = classes.data.iter().map(|&class| u8::from(class != 0)).collect();
-    let (of, list) = pieces(&any, dims);
-    let mut voxels: Vec<Vec<u32>> = vec![Vec::new(); list.len()];
-    for (at, &piece) in of.iter().enumerate() {
-        if list[piece as usize] != 0 {
-            voxels[piece as usize].push(at as u32);
-        }
-    }
-    let hull = Hull::of(brain);
     let voxel_ml = classes.affine.determinant().abs() / 1000.0;
+    join_crumbs(classes, voxel_ml);
+    let hull = Hull::of(brain);
     let mut rows = Vec::new();
-    for voxels in voxels.into_iter().filter(|voxels| !voxels.is_empty()) {
+    for voxels in voxels_of_pieces(classes) {
         let millilitres = voxels.len() as f64 * voxel_ml;
         let inside = voxels.iter().filter(|&&at| hull.holds(at as usize)).count();
         if millilitres < SMALLEST_ML || 2 * inside < voxels.len() {
@@ -54,6 +48,51 @@ pub(super) fn lesions(
         row.number = number + 1;
     }
     rows
+}
+
+/// Voxels of each connected piece of one class, in the order of the grid.
+fn voxels_of_pieces(classes: &LabelMap) -> Vec<Vec<u32>> {
+    let (of, list) = pieces(&classes.data, classes.dims);
+    let mut voxels: Vec<Vec<u32>> = vec![Vec::new(); list.len()];
+    for (at, &piece) in of.iter().enumerate() {
+        if list[piece as usize] != 0 {
+            voxels[piece as usize].push(at as u32);
+        }
+    }
+    voxels.retain(|voxels| !voxels.is_empty());
+    voxels
+}
+
+/// Pieces too small for a row that touch another class become part of it, the smallest first:
+/// a few voxels of another kind in a mass are no hole in it. Of several classes the one with
+/// most faces in common.
+fn join_crumbs(classes: &mut LabelMap, voxel_ml: f64) {
+    let mut crumbs = voxels_of_pieces(classes);
+    crumbs.retain(|voxels| (voxels.len() as f64) * voxel_ml < SMALLEST_ML);
+    crumbs.sort_by_key(Vec::len);
+    let dims = classes.dims;
+    for voxels in crumbs {
+        let Some(&first) = voxels.first() else { continue };
+        let own = classes.data[first as usize];
+        let mut faces = [0_usize; 256];
+        for &at in &voxels {
+            let place = place_of(dims, at);
+            for axis in 0..3 {
+                for step in [-1, 1] {
+                    let Some(moved) = place[axis].checked_add_signed(step) else { continue };
+                    if moved < dims[axis] {
+                        let mut there = place;
+                        there[axis] = moved;
+                        faces[usize::from(classes.data[offset(dims, there)])] += 1;
+                    }
+                }
+            }
+        }
+        let others = (1..=255_u8).filter(|&class| class != own && faces[usize::from(class)] > 0);
+        if let Some(class) = others.max_by_key(|&class| faces[usize::from(class)]) {
+            voxels.iter().for_each(|&at| classes.data[at as usize] = class);
+        }
+    }
 }
 
 pub(super) fn place_of(dims: [usize; 3], at: u32) -> [usize; 3] {
@@ -73,19 +112,17 @@ fn row(
 ) -> Lesion {
     let (dims, affine) = (classes.dims, &classes.affine);
     let count = voxels.len() as f64;
-    let mut votes = [0_usize; 256];
     let mut structures = [0_usize; 256];
     let mut mean = [0.0; 3];
     let mut sure = 0.0;
     for &at in voxels {
-        votes[usize::from(classes.data[at as usize])] += 1;
         structures[usize::from(brain.data[at as usize])] += 1;
         sure += f64::from(probability[at as usize]);
         let place = place_of(dims, at);
         (0..3).for_each(|axis| mean[axis] += place[axis] as f64 / count);
     }
     let most = |votes: &[usize; 256]| (1..=255_u8).max_by_key(|&l| votes[usize::from(l)]);
-    let class = most(&votes).unwrap_or(0);
+    let class = voxels.first().map_or(0, |&at| classes.data[at as usize]);
     let around = surroundings(voxels, brain, table);
     // A lesion the brain pack took for nothing is named after what lies around it.
     let labelled = structures[1..].iter().any(|&votes| votes > 0);

@@ -36,10 +36,14 @@ fn brain() -> (LabelMap, LabelTable) {
 }
 
 fn paint(map: &mut LabelMap, low: [usize; 3], high: [usize; 3]) {
+    paint_as(1, map, low, high);
+}
+
+fn paint_as(class: u8, map: &mut LabelMap, low: [usize; 3], high: [usize; 3]) {
     for z in low[2]..high[2] {
         for y in low[1]..high[1] {
             for x in low[0]..high[0] {
-                map.data[offset(map.dims, [x, y, z])] = 1;
+                map.data[offset(map.dims, [x, y, z])] = class;
             }
         }
     }
@@ -84,4 +88,27 @@ fn lesions_are_measured_and_placed() {
     assert_eq!(rows[1].side, Some(Side::Left));
     // What is no lesion is gone from the map.
     assert_eq!(map.data.iter().filter(|&&class| class != 0).count(), 63);
+}
+
+#[test]
+fn a_mass_in_its_oedema_is_a_row_of_its_own() {
+    let (brain, table) = brain();
+    let kind = |index, name: &str| Label { index, name: name.into(), ..table.labels[0].clone() };
+    let kinds = LabelTable {
+        labels: vec![kind(1, "White-Matter-Lesion"), kind(2, "Mass"), kind(3, "Oedema")],
+    };
+    let mut map = LabelMap { data: vec![0; 64_000], ..brain.clone() };
+    paint_as(3, &mut map, [5, 5, 5], [17, 17, 17]); // oedema, 12^3 voxels around
+    paint_as(2, &mut map, [8, 8, 8], [13, 12, 12]); // a core of 5 x 4 x 4
+    paint_as(1, &mut map, [9, 9, 9], [10, 10, 11]); // two voxels of another kind in the core
+    let rows =
+        lesions(&mut map, &vec![0.75; 64_000], &kinds, (&brain, &table), &vec![100.0; 64_000]);
+    let seen: Vec<(&str, u8)> = rows.iter().map(|row| (row.kind.as_str(), row.class)).collect();
+    assert_eq!(seen, [("oedema", 3), ("mass", 2)]);
+    assert!((rows[0].millilitres - 1.648).abs() < 1e-9, "{}", rows[0].millilitres);
+    // The two voxels are part of the core, which is 5 x 4 x 4 mm: sqrt(16 + 9 + 9).
+    assert!((rows[1].millilitres - 0.080).abs() < 1e-9, "{}", rows[1].millilitres);
+    assert!((rows[1].diameter_mm - 34.0_f64.sqrt()).abs() < 1e-9, "{}", rows[1].diameter_mm);
+    // Rows and map agree kind by kind.
+    assert_eq!([1, 2, 3].map(|class| map.counts()[class]), [0, 80, 1648]);
 }

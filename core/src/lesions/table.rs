@@ -70,7 +70,7 @@ impl Signal {
 pub struct Lesion {
     /// From 1, the largest first.
     pub number: usize,
-    /// Name of the class that most of its voxels have.
+    /// Name of the class that all of its voxels have.
     pub kind: String,
     /// Index of that class.
     pub class: u8,

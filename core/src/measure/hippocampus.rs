@@ -11,11 +11,16 @@
 //! | a part in its largest piece | 0.996 or more | 0.8 |
 //! | contact of the parts | 58 mm2 or more | 14 mm2 |
 //! | way between the parts' centres, along the axis to the front | cosine of 0.78 or more | 0.4 |
+//! | spread along the axis to the front, of the spread in all directions | 0.48 to 0.85 | 0.34 |
+//! | volume, of the ellipsoid's with the same spread | 0.55 to 0.77 | 0.45 |
 //! | voxels along each axis | 14 or more | 4 |
 //! | outermost layer of the grid, against the fullest layer | 0 | 0.5 |
 
+use std::f64::consts::PI;
+
 use crate::volume::neighbours::faces;
-use crate::volume::{LabelMap, LabelTable, offset};
+use crate::volume::pieces::Pieces;
+use crate::volume::{LabelMap, LabelTable};
 
 /// Volume of both parts together, mL: half of the smallest and one and a half times the
 /// largest in training.
@@ -30,6 +35,14 @@ const LEAST_CONTACT: f64 = 14.0;
 /// Least cosine between the way from the posterior to the anterior part and the front: half
 /// of the smallest in training.
 const LEAST_FORWARD: f64 = 0.4;
+
+/// Least share of the spread (variance) that lies along the axis to the front: crops turned by
+/// 37 degrees still have 0.38, turned by 90 degrees 0.17 to 0.30.
+const LEAST_ALONG: f64 = 0.34;
+
+/// Least volume against that of an ellipsoid with the same spread. What the network makes of
+/// crops turned by 180 degrees has 0.27 to 0.38 in four of five.
+const LEAST_COMPACT: f64 = 0.45;
 
 /// Fewest voxels along each axis.
 const FEWEST_SLICES: usize = 4;
@@ -98,6 +111,28 @@ pub enum Implausible {
          orientation, and give a crop around one hippocampus"
     )]
     Turned,
+    /// It lies across.
+    #[error(
+        "what the network outlined does not lie like a hippocampus: only {percent:.0} % of its \
+         spread is from back to front (at least {:.0} % are needed). Nothing is given for it; \
+         check the scan's orientation, and give a crop around one hippocampus",
+        100.0 * LEAST_ALONG
+    )]
+    Across {
+        /// Percent of the variance along the axis to the front.
+        percent: f64,
+    },
+    /// It is ragged or bent.
+    #[error(
+        "what the network outlined is not built like a hippocampus: it fills only {percent:.0} % \
+         of an ellipsoid as long, wide and high (at least {:.0} % are needed). Nothing is given \
+         for it; check the scan's orientation, and give a crop around one hippocampus",
+        100.0 * LEAST_COMPACT
+    )]
+    Ragged {
+        /// Percent of the ellipsoid's volume.
+        percent: f64,
+    },
     /// Too small or too large.
     #[error(
         "what the network outlined is not of the size of a hippocampus: {millilitres:.2} mL, \
@@ -138,8 +173,9 @@ pub fn check_labels(labels: &LabelMap, parts: Parts) -> Result<(), Implausible> 
             return Err(Implausible::Missing(name));
         }
     }
+    let pieces = Pieces::find(&labels.data, labels.dims);
     for (index, part) in named {
-        let share = largest_piece(labels, index) as f64 / counts[usize::from(index)] as f64;
+        let share = pieces.largest(index) as f64 / counts[usize::from(index)] as f64;
         if share < LEAST_PIECE {
             return Err(Implausible::Scattered { part, percent: 100.0 * share });
         }
@@ -156,6 +192,17 @@ pub fn check_labels(labels: &LabelMap, parts: Parts) -> Result<(), Implausible> 
     if !(MILLILITRES[0]..=MILLILITRES[1]).contains(&millilitres) {
         return Err(Implausible::Size { millilitres });
     }
+    let spread = spread(labels, parts);
+    let along = spread[1][1] / (0..3).map(|axis| spread[axis][axis]).sum::<f64>();
+    if along < LEAST_ALONG {
+        return Err(Implausible::Across { percent: 100.0 * along });
+    }
+    // A solid ellipsoid's semi-axes are sqrt(5) times the standard deviations along them.
+    let ellipsoid = 4.0 / 3.0 * PI * 5.0_f64.powf(1.5) * determinant(&spread).sqrt();
+    let compact = 1000.0 * millilitres / ellipsoid;
+    if compact < LEAST_COMPACT {
+        return Err(Implausible::Ragged { percent: 100.0 * compact });
+    }
     for layers in layers(labels, parts) {
         let slices = layers.iter().filter(|&&count| count > 0).count();
         if slices < FEWEST_SLICES {
@@ -168,29 +215,6 @@ pub fn check_labels(labels: &LabelMap, parts: Parts) -> Result<(), Implausible> 
         }
     }
     Ok(())
-}
-
-/// Voxels of the largest 6-connected piece of a label.
-fn largest_piece(labels: &LabelMap, index: u8) -> usize {
-    let mut left: Vec<bool> = labels.data.iter().map(|&label| label == index).collect();
-    let mut largest = 0;
-    for start in 0..left.len() {
-        if !left[start] {
-            continue;
-        }
-        left[start] = false;
-        let (mut open, mut size) = (vec![start], 0);
-        while let Some(at) = open.pop() {
-            size += 1;
-            for next in faces(at, labels.dims).into_iter().flatten() {
-                if std::mem::take(&mut left[next]) {
-                    open.push(next);
-                }
-            }
-        }
-        largest = largest.max(size);
-    }
-    largest
 }
 
 /// Area of the voxel faces between the parts, mm2.
@@ -217,41 +241,47 @@ fn forward(labels: &LabelMap, parts: Parts) -> f64 {
 /// Centre of a label in world millimetres.
 fn centre(labels: &LabelMap, index: u8) -> [f64; 3] {
     let (mut sum, mut count) = ([0.0; 3], 0_usize);
-    for_each(labels, |label, place| {
-        if label == index {
-            (0..3).for_each(|axis| sum[axis] += place[axis] as f64);
-            count += 1;
-        }
-    });
+    for place in labels.places(index) {
+        (0..3).for_each(|axis| sum[axis] += place[axis] as f64);
+        count += 1;
+    }
     labels.affine.apply(sum.map(|sum| sum / count.max(1) as f64))
+}
+
+/// Covariance of the places of both parts' voxels, world mm2.
+fn spread(labels: &LabelMap, parts: Parts) -> [[f64; 3]; 3] {
+    let (mut sum, mut products, mut count) = ([0.0; 3], [[0.0; 3]; 3], 0.0);
+    for place in [parts.anterior, parts.posterior].into_iter().flat_map(|i| labels.places(i)) {
+        let world = labels.affine.apply(place.map(|at| at as f64));
+        for row in 0..3 {
+            sum[row] += world[row];
+            (0..3).for_each(|column| products[row][column] += world[row] * world[column]);
+        }
+        count += 1.0;
+    }
+    let mean = sum.map(|sum| sum / count);
+    [0, 1, 2]
+        .map(|row| [0, 1, 2].map(|column| products[row][column] / count - mean[row] * mean[column]))
+}
+
+fn determinant(m: &[[f64; 3]; 3]) -> f64 {
+    let minor = |a: usize, b: usize| m[1][a] * m[2][b] - m[1][b] * m[2][a];
+    m[0][0] * minor(1, 2) - m[0][1] * minor(0, 2) + m[0][2] * minor(0, 1)
 }
 
 /// Voxels of both parts in each layer along each axis.
 fn layers(labels: &LabelMap, parts: Parts) -> [Vec<usize>; 3] {
     let mut layers = labels.dims.map(|side| vec![0; side]);
-    for_each(labels, |label, place| {
-        if label == parts.anterior || label == parts.posterior {
-            (0..3).for_each(|axis| layers[axis][place[axis]] += 1);
-        }
-    });
-    layers
-}
-
-fn for_each(labels: &LabelMap, mut visit: impl FnMut(u8, [usize; 3])) {
-    let [nx, ny, nz] = labels.dims;
-    for z in 0..nz {
-        for y in 0..ny {
-            for x in 0..nx {
-                visit(labels.data[offset(labels.dims, [x, y, z])], [x, y, z]);
-            }
-        }
+    for place in [parts.anterior, parts.posterior].into_iter().flat_map(|i| labels.places(i)) {
+        (0..3).for_each(|axis| layers[axis][place[axis]] += 1);
     }
+    layers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::{Affine, Label};
+    use crate::volume::{Affine, Label, offset};
 
     const PARTS: Parts = Parts { anterior: 1, posterior: 2 };
 
@@ -314,6 +344,27 @@ mod tests {
         assert_eq!(check(&labels), Err(Implausible::Turned));
         let swapped = Parts { anterior: 2, posterior: 1 };
         assert_eq!(check_labels(&labels, swapped), Ok(()));
+    }
+
+    #[test]
+    fn it_runs_from_back_to_front_and_is_compact() {
+        // One behind the other, but wide: 30 mm across, 2 x 7 mm to the front.
+        let mut labels = parts_in([40, 60, 40]);
+        labels.data.fill(0);
+        fill(&mut labels, 2, [5, 20, 15], [30, 7, 8]);
+        fill(&mut labels, 1, [5, 27, 15], [30, 7, 8]);
+        // Variances of a box are (side^2 - 1) / 12.
+        let [wide, long, high] = [30.0, 14.0, 8.0].map(|side: f64| (side * side - 1.0) / 12.0);
+        let Err(Implausible::Across { percent }) = check(&labels) else { panic!("not across") };
+        assert!((percent - 100.0 * long / (wide + long + high)).abs() < 1e-6, "{percent}");
+        // Two plates at a right angle fill little of their ellipsoid.
+        let mut labels = parts_in([40, 60, 40]);
+        labels.data.fill(0);
+        for (index, from) in [(2, 14), (1, 30)] {
+            fill(&mut labels, index, [8, from, 8], [3, 16, 24]);
+            fill(&mut labels, index, [8, from, 8], [24, 16, 3]);
+        }
+        assert!(matches!(check(&labels), Err(Implausible::Ragged { percent }) if percent < 45.0));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The encoder alone: pooled features of a scan, its maps, and what the heads on the features say.
 
 use burn::tensor::Tensor;
+use web_time::Instant;
 
 use super::answers::{Answer, Answers};
 use super::blended::{Blended, Layout};
 use super::encoded::{Encoded, Keeper, LARGEST};
 use super::preprocess::Prepared;
-use super::run::{Pacer, PipelineError, Watch, prepare_for};
+use super::run::{Pacer, PipelineError, Timings, Watch, prepare_for};
 use super::sliding::{Windows, read};
 use crate::model::disentangle::Disentangled;
 use crate::model::{Features, MapShape, Pack, PooledInput, Prism};
@@ -167,7 +168,10 @@ pub async fn pooled<W: Watch>(
     pack: &Pack,
     watch: &mut W,
 ) -> Result<Pooled, PipelineError> {
+    let begin = Instant::now();
     let prepared = prepare_for(scan, pack)?;
+    let prepare_seconds = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
     let windows = Windows::new(&prepared, pack);
     let total = windows.count() * model.encoder_steps();
     let mut pacer = Pacer::new(watch, total);
@@ -183,7 +187,13 @@ pub async fn pooled<W: Watch>(
         keeper.add(features);
     }
     let sha256 = pack.info.sha256.clone();
-    let encoded = keeper.finish().map(|windows| Encoded::new(sha256, prepared, windows));
+    let timings = Timings {
+        prepare_seconds,
+        network_seconds: begin.elapsed().as_secs_f64(),
+        windows: windows.count(),
+        ..Timings::default()
+    };
+    let encoded = keeper.finish().map(|maps| Encoded::new(sha256, prepared, maps, timings));
     Ok(Pooled { features: sums, answers: answers.finish(), encoded })
 }
 

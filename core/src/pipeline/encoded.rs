@@ -8,6 +8,7 @@
 use burn::tensor::Tensor;
 
 use super::preprocess::Prepared;
+use super::run::Timings;
 use crate::model::{Features, Pack, Prism};
 
 /// Most bytes of feature maps that are kept: what the compact network has of the largest
@@ -21,12 +22,24 @@ pub struct Encoded {
     pack: String,
     prepared: Prepared,
     windows: Vec<Features>,
+    timings: Timings,
 }
 
 impl Encoded {
-    /// Of a prepared scan and all its windows in their order.
-    pub(super) const fn new(pack: String, prepared: Prepared, windows: Vec<Features>) -> Self {
-        Self { pack, prepared, windows }
+    /// Of a prepared scan and all its windows in their order, with what preparing and the
+    /// encoder took.
+    pub(super) const fn new(
+        pack: String,
+        prepared: Prepared,
+        windows: Vec<Features>,
+        timings: Timings,
+    ) -> Self {
+        Self { pack, prepared, windows, timings }
+    }
+
+    /// Seconds that preparing and the encoder took; a run that goes on from here counts them.
+    pub const fn timings(&self) -> Timings {
+        self.timings
     }
 
     /// Whether a network can go on from here: its pack and device are those of the pass.

@@ -20,6 +20,7 @@ mod run_on;
 mod self_test;
 mod sinks;
 mod sliding;
+mod structure_maps;
 mod study;
 mod to_scan;
 pub mod windows;

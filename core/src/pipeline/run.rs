@@ -14,6 +14,7 @@ use super::postprocess::keep_largest;
 use super::preprocess::{Prepared, PreprocessError, at_usual_field, prepare};
 use super::sinks::{LabelSink, LogitSink};
 use super::sliding::{Windows, infer, infer_over, read};
+use super::structure_maps::structure_maps;
 use super::to_scan::to_scan;
 use crate::model::{Pace, Pack, PackError, Prism, Stopped};
 use crate::volume::{LabelMap, Volume, foreground_box};
@@ -63,6 +64,9 @@ pub struct Timings {
     pub network_seconds: f64,
     /// Islands, back to the scan's grid.
     pub labels_seconds: f64,
+    /// How much of the first two went by before the run: an earlier pass through the encoder
+    /// that it went on from.
+    pub earlier_seconds: f64,
     /// Windows the network ran over.
     pub windows: usize,
 }
@@ -81,6 +85,9 @@ pub struct Segmentation {
     /// Borders lie where the pack's grid has them: the scan did not go through in one pass,
     /// so that no features were at hand to decide them on the scan's own grid.
     pub coarse_borders: bool,
+    /// Means of the encoder's two deepest maps inside each label, as the network's grid has it;
+    /// `None` where the scan did not go through in one pass or the maps are large.
+    pub structure_maps: Option<Vec<(u8, Vec<f32>)>>,
     /// Seconds of each stage.
     pub timings: Timings,
 }
@@ -225,9 +232,13 @@ async fn labels_of<W: Watch>(
     };
 
     watch.progress(Stage::Prepare, 0, 1);
-    let (mut prepared, encoded) = match encoded.and_then(|encoded| encoded.parts(model, pack)) {
-        Some(parts) => parts,
-        None => (prepare_for(scan, pack)?, Vec::new()),
+    let pass = encoded.and_then(|encoded| {
+        let timings = encoded.timings();
+        Some((timings, encoded.parts(model, pack)?))
+    });
+    let (earlier, (mut prepared, encoded)) = match pass {
+        Some(pass) => pass,
+        None => (Timings::default(), (prepare_for(scan, pack)?, Vec::new())),
     };
     watch.progress(Stage::Prepare, 1, 1);
     watch.breathe().await;
@@ -258,11 +269,24 @@ async fn labels_of<W: Watch>(
 
     let tissues = contrast(&prepared.input, &sink.labels, &pack.info.labels);
     let coarse_borders = sink.features.is_none();
+    let deepest = core::mem::take(&mut sink.deepest);
+    let structure_maps = structure_maps(deepest, &sink.labels, prepared.dims).await?;
     watch.progress(Stage::Labels, 0, 1);
     let (labels, island_voxels) = to_scan(scan, &prepared, pack, sink, watch).await?;
     watch.progress(Stage::Labels, 1, 1);
     lap(&mut timings.labels_seconds);
-    Ok(Segmentation { labels, answers, tissues, island_voxels, coarse_borders, timings })
+    timings.prepare_seconds += earlier.prepare_seconds;
+    timings.network_seconds += earlier.network_seconds;
+    timings.earlier_seconds = earlier.prepare_seconds + earlier.network_seconds;
+    Ok(Segmentation {
+        labels,
+        answers,
+        tissues,
+        island_voxels,
+        coarse_borders,
+        structure_maps,
+        timings,
+    })
 }
 
 /// Segments a scan whose file states its unit of length or does not: then the network is

@@ -4,6 +4,8 @@ use burn::tensor::{Int, Tensor};
 
 use super::run::PipelineError;
 use super::sliding::{Sink, read};
+use super::structure_maps::DEEPEST;
+use crate::model::Features;
 use crate::model::heads::SegmentationHead;
 use crate::volume::offset;
 
@@ -14,12 +16,15 @@ pub(super) struct LabelSink<'a> {
     pub(super) labels: Vec<u8>,
     pub(super) dims: [usize; 3],
     pub(super) features: Option<Tensor<5>>,
+    /// The encoder's deepest maps, finer first, where they come in one piece; else none.
+    pub(super) deepest: Vec<Tensor<5>>,
 }
 
 impl<'a> LabelSink<'a> {
     /// For a grid of `dims` voxels.
     pub(super) fn new(head: &'a SegmentationHead, dims: [usize; 3]) -> Self {
-        Self { head, labels: vec![0; dims.iter().product()], dims, features: None }
+        let labels = vec![0; dims.iter().product()];
+        Self { head, labels, dims, features: None, deepest: Vec::new() }
     }
 }
 
@@ -53,6 +58,15 @@ impl Sink for LabelSink<'_> {
         let [_, _, nx, ny, nz] = features.dims();
         self.features = ([nx, ny, nz] == self.dims).then_some(features);
         Ok(())
+    }
+
+    fn encoded(&mut self, features: &Features) {
+        let [_, _, nx, ny, nz] = features.input.dims();
+        let maps = &features.maps;
+        self.deepest.clear();
+        if [nx, ny, nz] == self.dims {
+            self.deepest.extend(maps.iter().skip(maps.len().saturating_sub(DEEPEST)).cloned());
+        }
     }
 }
 

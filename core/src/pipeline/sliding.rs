@@ -25,6 +25,9 @@ pub(super) trait Sink {
         start: [usize; 3],
         features: Tensor<5>,
     ) -> impl Future<Output = Result<(), PipelineError>>;
+
+    /// What the encoder gives for a window of a single scan, before it is decoded.
+    fn encoded(&mut self, _features: &Features) {}
 }
 
 /// Runs the network over a prepared scan, or over the sequences of one study, of whose
@@ -80,6 +83,7 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
                 };
                 if sequences.len() == 1 && view == 0 {
                     answers.add(model.answers(&features)).await?;
+                    sink.encoded(&features);
                 }
                 let decoded = model.decode(features, &mut pacer).await;
                 let decoded = decoded.map_err(|stopped| pacer.reason(stopped))?;

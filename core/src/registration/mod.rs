@@ -2,12 +2,13 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `subject` | a scan's features: structures of a network, or MIND-SSC ([`mind`]) |
+//! | `subject` | a scan's features: structures of a network, components of its encoder, or MIND-SSC ([`mind`]) |
 //! | [`motion`] | rigid and affine maps, half of a motion |
 //! | `linear` | rigid and affine alignment of features |
 //! | [`intensity`] | the same by normalised mutual information |
 //! | `discrete` | large displacements, all tried |
 //! | `instance`, [`velocity`] | the rest: Adam on a velocity field, whose flow never folds space |
+//! | `agreement` | whether two scans fit once they are aligned |
 //! | `warp` | what a transform does to scans, labels, points |
 //! | [`itk`] | affine maps as ITK writes them |
 //!
@@ -20,6 +21,7 @@
 // Formulas over axes and nodes name their index.
 #![allow(clippy::needless_range_loop)]
 
+mod agreement;
 mod discrete;
 mod grid;
 mod instance;
@@ -34,12 +36,14 @@ mod warp;
 
 use serde::{Deserialize, Serialize};
 
+pub use agreement::{Agreement, Measure};
 pub use grid::FeatureGrid;
 pub use instance::Settings;
 pub use motion::Freedom;
-pub use subject::{Source, Subject, intensities};
+pub use subject::{Kept, Source, Subject, intensities};
 pub use warp::{Deformation, Mapper, Transform};
 
+use crate::features::FeatureError;
 use crate::model::Stopped;
 use crate::pipeline::{PipelineError, Stage, Watch};
 use crate::volume::{Affine, AffineError};
@@ -74,6 +78,15 @@ pub enum RegistrationError {
         "the network finds none of its structures in a scan; align by intensities (MIND) instead"
     )]
     NothingFound,
+    /// A scan that the encoder cannot read.
+    #[error("the encoder cannot read a scan: {0}")]
+    Encoder(String),
+    /// Nothing that lies in the space of an atlas of heads.
+    #[error(
+        "this does not look like a head: MNI coordinates are given for scans in which the network \
+         finds its structures and that fit the template; align it with another scan instead"
+    )]
+    NoHead,
     /// Nothing to align.
     #[error("a scan has no foreground to align")]
     Empty,
@@ -94,6 +107,15 @@ impl From<Stopped> for RegistrationError {
     }
 }
 
+impl From<FeatureError> for RegistrationError {
+    fn from(error: FeatureError) -> Self {
+        match error {
+            FeatureError::Pipeline(error) => Self::Pipeline(error),
+            other => Self::Encoder(other.to_string()),
+        }
+    }
+}
+
 /// How an alignment is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
@@ -111,6 +133,8 @@ pub struct Aligned {
     pub transform: Transform,
     /// Mean squared difference of the features: after the affine part, and in the end.
     pub differences: (f64, f64),
+    /// How well the two fit in the end.
+    pub agreement: Agreement,
 }
 
 /// Steps of Adam and their settings. The features' variances add up to one over the fixed
@@ -157,11 +181,14 @@ pub async fn align<W: Watch>(
     let before = difference(&mine, &there);
     if plan.kind != Kind::Deformable {
         let transform = Transform { affine, deformation: None };
-        return Ok(Aligned { transform, differences: (before, before) });
+        let agreement = agreement::measured(fixed, moving, &transform)?;
+        return Ok(Aligned { transform, differences: (before, before), agreement });
     }
     let (deformation, after) = deform(&mine, &there, &mut steps).await?;
+    drop((mine, there));
     let transform = Transform { affine, deformation: Some(deformation) };
-    Ok(Aligned { transform, differences: (before, after) })
+    let agreement = agreement::measured(fixed, moving, &transform)?;
+    Ok(Aligned { transform, differences: (before, after), agreement })
 }
 
 /// Counts steps and lets a cancel through.
@@ -204,7 +231,13 @@ async fn affine<W: Watch>(
     let scales = scales(&fixed.features, fixed.structures, 0.0);
     let (mine, other) = (scaled(&fixed.features, &scales), scaled(&moving.features, &scales));
     for &freedom in freedoms {
-        if fixed.source != Source::Network {
+        // Components turn with the head less well than they move with it.
+        let by_features = match fixed.source {
+            Source::Network => true,
+            Source::Encoder => freedom == Freedom::Affine,
+            Source::Mind | Source::Greys => false,
+        };
+        if !by_features {
             current = intensities.climb(current, freedom, 4.0, 0.1);
             steps.step().await?;
             continue;

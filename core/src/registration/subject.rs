@@ -5,18 +5,24 @@
 //! tells them apart). Of all maps these answer least to the sequence
 //! (training/results/brain.json: the labels of one head in T1w, T2w and FLAIR). Inside a
 //! structure they say nothing; there MIND-SSC goes on.
+//!
+//! The encoder's own maps can drive it instead: [`COMPONENTS`] principal components of all
+//! maps that are coarser than the scan, the structure branch in place of the deepest one.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::RegistrationError;
 use super::grid::{FeatureGrid, LANES, MOST_CHANNELS, grown};
 use super::mind;
+use crate::features::{DenseFeatures, extract_anatomy, shared_components};
 use crate::model::Preprocessing;
 use crate::model::config::Orientation;
 use crate::model::{Pack, Prism};
-use crate::pipeline::preprocess::{FOREGROUND, prepare};
-use crate::pipeline::{PipelineError, Watch, input_affine, logits, prepare_for};
-use crate::volume::{IntensityRule, LabelTable, Volume};
+use crate::pipeline::preprocess::{FOREGROUND, Prepared, prepare};
+use crate::pipeline::{Device, PipelineError, Watch, input_affine, logits, prepare_for};
+use crate::volume::{IntensityRule, LabelMap, LabelTable, Volume, offset};
 
 /// Fewest voxels of structures that count as found.
 const FEWEST_VOXELS: usize = 200;
@@ -27,12 +33,17 @@ const MARGIN: usize = 3;
 /// Spacing of the grid without a network, mm: that of the brain pack.
 const SPACING_MM: [f64; 3] = [2.0; 3];
 
+/// Channels that the encoder's maps are reduced to; the 12 of MIND-SSC lie beside them.
+const COMPONENTS: usize = 24;
+
 /// What drives the alignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A network's structures, and MIND-SSC inside them.
     Network,
+    /// Components of a network's encoder.
+    Encoder,
     /// MIND-SSC of the intensities.
     Mind,
     /// The intensities themselves.
@@ -43,11 +54,22 @@ impl Source {
     /// What is to be said where the network was wanted and this was used.
     pub const fn note(self) -> Option<&'static str> {
         match self {
-            Self::Network | Self::Greys => None,
+            Self::Network | Self::Encoder | Self::Greys => None,
             Self::Mind => Some(
                 "the network finds none of its structures in one of the scans, so they were aligned \
                  by their intensities (MIND): look whether they fit",
             ),
+        }
+    }
+
+    /// Checks that points may be read in the space of an atlas of heads: a network has looked.
+    ///
+    /// # Errors
+    /// [`RegistrationError::NoHead`].
+    pub fn check_atlas(self) -> Result<(), RegistrationError> {
+        match self {
+            Self::Network | Self::Encoder => Ok(()),
+            Self::Mind | Self::Greys => Err(RegistrationError::NoHead),
         }
     }
 }
@@ -57,9 +79,9 @@ impl Source {
 pub struct Subject {
     /// Where the features come from.
     pub source: Source,
-    /// Features on the network's grid: structures, then MIND-SSC.
+    /// Features on the network's grid: structures or components, then MIND-SSC.
     pub features: FeatureGrid,
-    /// How many channels are structures.
+    /// How many channels are structures or components.
     pub structures: usize,
     /// Intensities in 0..1 on the same grid.
     pub intensity: Volume,
@@ -78,11 +100,34 @@ impl Subject {
         pack: &Pack,
         watch: &mut W,
     ) -> Result<Self, RegistrationError> {
+        Ok(Self::with_labels(scan, model, pack, watch).await?.0)
+    }
+
+    /// As [`Subject::through`], with the labels of the same pass: the likeliest class of each
+    /// voxel of the network's grid, islands not removed.
+    ///
+    /// # Errors
+    /// As [`Subject::through`].
+    pub async fn with_labels<W: Watch>(
+        scan: &Volume,
+        model: &Prism,
+        pack: &Pack,
+        watch: &mut W,
+    ) -> Result<(Self, LabelMap), RegistrationError> {
         let (logits, [classes, ..]) = logits(scan, model, pack, watch).await?;
         let prepared = prepare_for(scan, pack).map_err(PipelineError::from)?;
+        Self::from_logits(prepared, (&logits, classes), &pack.info.labels)
+    }
+
+    /// From logits `[classes, x, y, z]` (z fastest) on the grid of the prepared scan.
+    fn from_logits(
+        prepared: Prepared,
+        (logits, classes): (&[f32], usize),
+        table: &LabelTable,
+    ) -> Result<(Self, LabelMap), RegistrationError> {
         let affine = input_affine(&prepared);
         let dims = prepared.dims;
-        let merged = merged(&pack.info.labels, classes);
+        let merged = merged(table, classes);
         let structures = merged.iter().max().map_or(0, |&most| most + 1);
         let channels = (structures + mind::DESCRIPTORS).next_multiple_of(LANES);
         if channels > MOST_CHANNELS {
@@ -94,6 +139,7 @@ impl Subject {
         let mut inside = vec![false; voxels];
         let mut sums = vec![[0.0_f64; 4]; classes];
         let mut row = vec![0.0_f32; classes];
+        let mut labels = vec![0_u8; voxels];
         for voxel in 0..voxels {
             let [x, y, z] =
                 [voxel % dims[0], voxel / dims[0] % dims[1], voxel / (dims[0] * dims[1])];
@@ -101,6 +147,8 @@ impl Subject {
             let at = (x * dims[1] + y) * dims[2] + z;
             (0..classes).for_each(|class| row[class] = logits[class * voxels + at]);
             softmax(&mut row);
+            let likeliest = row.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+            labels[voxel] = likeliest.and_then(|(class, _)| u8::try_from(class).ok()).unwrap_or(0);
             inside[voxel] = row[0] < 0.5;
             let pattern = &patterns[voxel * mind::CHANNELS..][..mind::DESCRIPTORS];
             values[voxel * channels + structures..][..mind::DESCRIPTORS].copy_from_slice(pattern);
@@ -127,7 +175,8 @@ impl Subject {
         let mask = grown(&inside, dims, MARGIN);
         let features = FeatureGrid { values, channels, dims, affine, mask };
         let intensity = Volume { data: prepared.input, dims, affine };
-        Ok(Self { source: Source::Network, features, structures, intensity, landmarks })
+        let labels = LabelMap { data: labels, dims, affine };
+        Ok((Self { source: Source::Network, features, structures, intensity, landmarks }, labels))
     }
 
     /// Two scans through a network; both without it where it finds nothing in one of them,
@@ -154,7 +203,61 @@ impl Subject {
         }
     }
 
-    /// Without the patterns inside structures, for comparison; a subject without structures
+    /// Two scans by a network's encoder alone, without its decoder: at most 24 principal
+    /// components of its maps, fitted on both scans together, each scan's channels brought to
+    /// mean 0 and variance 1 over its foreground before; then MIND-SSC. Beyond the foreground
+    /// and a margin nothing is aligned.
+    ///
+    /// # Errors
+    /// [`RegistrationError`]: a scan that the encoder cannot read.
+    pub async fn by_encoder<W: Watch>(
+        scans: [&Volume; 2],
+        model: &Prism,
+        pack: &Pack,
+        watch: &mut W,
+    ) -> Result<[Self; 2], RegistrationError> {
+        let first = extract_anatomy(scans[0], model, pack, watch).await?;
+        let second = extract_anatomy(scans[1], model, pack, watch).await?;
+        let [a, b] = shared_components([&first, &second], COMPONENTS)?;
+        let first = Self::from_components(scans[0], pack, &first, &a)?;
+        drop(a);
+        Ok([first, Self::from_components(scans[1], pack, &second, &b)?])
+    }
+
+    /// From components `[components, x, y, z]` (z fastest) on the network's grid.
+    fn from_components(
+        scan: &Volume,
+        pack: &Pack,
+        maps: &DenseFeatures,
+        components: &[f32],
+    ) -> Result<Self, RegistrationError> {
+        let prepared = prepare_for(scan, pack).map_err(PipelineError::from)?;
+        let (dims, affine) = (prepared.dims, input_affine(&prepared));
+        let voxels = prepared.input.len();
+        let structures = components.len() / voxels.max(1);
+        let channels = (structures + mind::DESCRIPTORS).next_multiple_of(LANES);
+        let patterns = mind::mind_ssc(&prepared.input, dims);
+        let mut values = vec![0.0; voxels * channels];
+        let mut inside = vec![false; voxels];
+        for at in 0..voxels {
+            let [x, y, z] = [at / (dims[1] * dims[2]), at / dims[2] % dims[1], at % dims[2]];
+            let voxel = offset(dims, [x, y, z]);
+            inside[voxel] = maps.foreground[at];
+            let row = &mut values[voxel * channels..][..channels];
+            for (component, value) in row[..structures].iter_mut().enumerate() {
+                *value = components[component * voxels + at];
+            }
+            row[structures..][..mind::DESCRIPTORS]
+                .copy_from_slice(&patterns[voxel * mind::CHANNELS..][..mind::DESCRIPTORS]);
+        }
+        let mask = grown(&inside, dims, MARGIN);
+        let features = FeatureGrid { values, channels, dims, affine, mask };
+        let intensity = Volume { data: prepared.input, dims, affine };
+        let landmarks = Vec::new();
+        Ok(Self { source: Source::Encoder, features, structures, intensity, landmarks })
+    }
+
+    /// Without MIND-SSC, for comparison; a subject without structures or components
     /// stays as it is.
     #[must_use]
     pub fn structures_alone(mut self) -> Self {
@@ -194,6 +297,58 @@ impl Subject {
         let features = FeatureGrid { values, channels: mind::CHANNELS, dims, affine, mask };
         let landmarks = Vec::new();
         Ok(Self { source: Source::Mind, features, structures: 0, intensity, landmarks })
+    }
+}
+
+/// The subject of the last scan that went through a network, for scans that are aligned with it
+/// one after the other. Whoever replaces the scan drops it.
+#[derive(Debug, Default)]
+pub struct Kept(Option<(String, Device, Arc<Subject>)>);
+
+impl Kept {
+    /// As [`Subject::pair`]; the first scan goes through the network once for each pack and
+    /// device.
+    ///
+    /// # Errors
+    /// As [`Subject::pair`].
+    pub async fn pair<W: Watch>(
+        &mut self,
+        [first, second]: [&Volume; 2],
+        model: &Prism,
+        pack: &Pack,
+        watch: &mut W,
+    ) -> Result<[Arc<Subject>; 2], RegistrationError> {
+        let through = async {
+            let first = self.through(first, model, pack, watch).await?;
+            let second = Subject::through(second, model, pack, watch).await?;
+            Ok::<_, RegistrationError>([first, Arc::new(second)])
+        };
+        match through.await {
+            Err(RegistrationError::NothingFound) => Ok([
+                Arc::new(Subject::by_intensity(first)?),
+                Arc::new(Subject::by_intensity(second)?),
+            ]),
+            found => found,
+        }
+    }
+
+    async fn through<W: Watch>(
+        &mut self,
+        scan: &Volume,
+        model: &Prism,
+        pack: &Pack,
+        watch: &mut W,
+    ) -> Result<Arc<Subject>, RegistrationError> {
+        match &self.0 {
+            Some((of, on, subject)) if *of == pack.info.sha256 && on == model.device() => {
+                return Ok(Arc::clone(subject));
+            }
+            // The old one first: two would be hundreds of megabytes.
+            _ => self.0 = None,
+        }
+        let subject = Arc::new(Subject::through(scan, model, pack, watch).await?);
+        self.0 = Some((pack.info.sha256.clone(), model.device().clone(), Arc::clone(&subject)));
+        Ok(subject)
     }
 }
 

@@ -184,7 +184,7 @@ impl Deformation {
 }
 
 /// Half a voxel beyond the outermost centres, space ends.
-fn outside(place: [f64; 3], dims: [usize; 3]) -> bool {
+pub(super) fn outside(place: [f64; 3], dims: [usize; 3]) -> bool {
     (0..3).any(|axis| place[axis] < -0.5 || place[axis] > dims[axis] as f64 - 0.5)
 }
 

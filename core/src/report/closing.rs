@@ -166,11 +166,11 @@ fn found(totals: &Totals) -> Sentence {
 }
 
 /// Pairs beyond the limit, the largest difference first, or that there is none; and how many differ
-/// by no more than the pack's error allows.
+/// by no more than the pack's error allows, or where that is not known.
 fn sides(
     rows: &[StructureVolume],
     errors: Option<&SideErrors>,
-) -> (Option<Sentence>, Option<Sentence>) {
+) -> (Option<Sentence>, Vec<Sentence>) {
     let mut pairs: Vec<(&StructureVolume, &StructureVolume, f64, Difference)> = rows
         .iter()
         .filter(|row| row.side == Some(Side::Left))
@@ -182,11 +182,16 @@ fn sides(
         })
         .collect();
     if pairs.is_empty() {
-        return (None, None);
+        return (None, Vec::new());
     }
     let compared = pairs.len();
-    let unsure = pairs.iter().filter(|pair| pair.3 == Difference::Unsure).count();
-    let beyond = if unsure > 0 { " beyond the error of this model" } else { "" };
+    let (within, unknown): (Vec<&_>, Vec<&_>) = pairs
+        .iter()
+        .filter(|pair| pair.3 == Difference::Unsure)
+        .partition(|pair| SideErrors::limit(errors, pair.0).is_some());
+    let rest = [within_error(within.len()), unknown_error(unknown.len())];
+    let rest: Vec<Sentence> = rest.into_iter().flatten().collect();
+    let beyond = if rest.is_empty() { "" } else { " beyond the error of this model" };
     pairs.retain(|pair| pair.3 == Difference::Named);
     pairs.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
     let limit =
@@ -199,7 +204,7 @@ fn sides(
             .say(plural(compared, " pair", " pairs"))
             .say(" of structures differs between the sides by ");
         let sentence = limit(sentence).say(" or more").say(beyond).say(".");
-        return (Some(sentence), within_error(unsure));
+        return (Some(sentence), rest);
     };
     let larger = if asymmetry > 0.0 { left } else { right };
     let sentence = Sentence::new()
@@ -218,7 +223,7 @@ fn sides(
         .say(" right)");
     let others: Vec<&str> =
         pairs[1..].iter().map(|pair| crate::measure::base_name(&pair.0.display_name)).collect();
-    let sentence = match (others.is_empty(), unsure > 0) {
+    let sentence = match (others.is_empty(), !rest.is_empty()) {
         (true, true) => sentence.say("; no other pair is beyond it."),
         (true, false) => limit(sentence.say("; no other pair reaches the limit of ")).say("."),
         (false, true) => sentence.say("; beyond it are also: ").say(&list(&others)).say("."),
@@ -227,7 +232,7 @@ fn sides(
             sentence.say(" is also reached by: ").say(&list(&others)).say(".")
         }
     };
-    (Some(sentence), within_error(unsure))
+    (Some(sentence), rest)
 }
 
 /// How many pairs differ by no more than the pack's error allows; a sentence of its own, which stays
@@ -238,6 +243,21 @@ fn within_error(pairs: usize) -> Option<Sentence> {
     let sentence = sentence.say(plural(pairs, " pair differs", " pairs differ")).say(" by ");
     let sentence = sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
     (pairs > 0).then(|| sentence.say(" or more, but within the error of this model."))
+}
+
+/// As [`within_error`], of pairs in which the pack's error was not measured.
+fn unknown_error(pairs: usize) -> Option<Sentence> {
+    let sentence = Sentence::new().leads_to(Source::Structures);
+    let sentence = sentence.count("pairs in which the model's error is not known", pairs);
+    let sentence = sentence.say(plural(pairs, " pair differs", " pairs differ")).say(" by ");
+    let sentence = sentence.number("limit", ASYMMETRY_NAMED_PERCENT, ("%", 0), None);
+    let there = plural(pairs, "that structure", "those structures");
+    (pairs > 0).then(|| {
+        sentence
+            .say(" or more, but the error of this model in ")
+            .say(there)
+            .say(" is not known, so that no difference is named.")
+    })
 }
 
 /// How often what [`sides`] names was there.
@@ -384,7 +404,8 @@ fn definitions(totals: &Totals, errors: Option<&SideErrors>) -> Vec<Sentence> {
         Sentence::new()
             .say("To that limit, twice the mean error of this model in the structure is added, against outlines drawn by hand in ")
             .count("scans with outlines", errors.scans)
-            .say(plural(errors.scans, " scan.", " scans."))
+            .say(plural(errors.scans, " scan", " scans"))
+            .say("; where its error is not known, no difference is named.")
     }));
     sentences
 }

@@ -2,9 +2,8 @@
 
 use super::sentence::{Sentence, Source, plural, separator};
 use super::{ChangeFacts, ComparisonFacts, LesionChangeFacts, ReportInput, Section};
-
-/// What is to be known of every comparison of lesions.
-pub(super) const MISSED: &str = "Most small changes of lesions are missed.";
+use crate::follow_up::change::LIMITS;
+pub(super) use crate::follow_up::finding::MISSED;
 
 /// The second scan, or that there is none.
 pub(super) fn comparison(input: &ReportInput) -> Section {
@@ -56,6 +55,7 @@ fn changes(facts: &ComparisonFacts, changes: &[ChangeFacts]) -> Vec<Sentence> {
             ),
     ];
     sentences.extend(changed.into_iter().map(|change| one(facts, change)));
+    sentences.push(Sentence::plain(LIMITS));
     sentences
 }
 

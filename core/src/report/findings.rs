@@ -186,19 +186,23 @@ fn pair(left: &StructureVolume, right: &StructureVolume, errors: Option<&SideErr
     let sentence = sentence
         .say(if asymmetry > 0.0 { "; the left is larger by " } else { "; the right is larger by " })
         .percent("asymmetry index", asymmetry, Some(larger.index));
-    let limit = SideErrors::limit(errors, left);
-    let decimals = usize::from(limit.fract() != 0.0);
-    match difference {
-        Difference::Even | Difference::Cut => sentence.say("."),
-        Difference::Tiny => sentence.say(", which says little in a structure this small."),
-        Difference::Unsure => sentence
-            .say(", within the error of this model in this structure, in which it names a difference from ")
-            .number("limit from which a difference is named", limit, ("%", decimals), None)
-            .say("."),
-        Difference::Named => sentence
-            .attention()
-            .say(", beyond the ")
-            .number("limit from which a difference is named", limit, ("%", decimals), None)
+    let from = |sentence: Sentence, limit: f64| {
+        let decimals = usize::from(limit.fract() != 0.0);
+        sentence.number("limit from which a difference is named", limit, ("%", decimals), None)
+    };
+    match (difference, SideErrors::limit(errors, left)) {
+        (Difference::Even | Difference::Cut, _) => sentence.say("."),
+        (Difference::Tiny, _) => sentence.say(", which says little in a structure this small."),
+        (Difference::Unsure | Difference::Named, None) => sentence.say(
+            "; the error of this model in this structure is not known, so that this report names \
+             no difference.",
+        ),
+        (Difference::Unsure, Some(limit)) => {
+            let within = ", within the error of this model in this structure, in which it names a \
+                          difference from ";
+            from(sentence.say(within), limit).say(".")
+        }
+        (Difference::Named, Some(limit)) => from(sentence.attention().say(", beyond the "), limit)
             .say(" from which this report names a difference."),
     }
 }

@@ -34,6 +34,7 @@ p{margin:.35rem 0}.lead{color:#56616b;margin:0 0 1rem}\
 .notice{border:1px solid #cfd6dc;border-left:4px solid #7a5b00;padding:.4rem .7rem;margin:1rem 0}\
 .attention{font-weight:600}.beyond b{color:#8a1c13}.warning{border-left:4px solid #b3261e;padding-left:.6rem}\
 .edited{border-left:4px dashed #56616b;padding-left:.6rem}.edited b{font-size:.85em;color:#56616b}\
+.edited.warning{border-left-color:#b3261e}\
 a{color:inherit;text-decoration:underline;text-decoration-color:#9aa7b2;text-underline-offset:2px}\
 tr:target td{background:#fff3cd}\
 figure{margin:0;break-inside:avoid}figcaption{color:#56616b;font-size:.85rem}\
@@ -95,20 +96,22 @@ impl Report {
                 escape(&section.title)
             ));
             for sentence in &section.sentences {
+                let there = |source: &Source| self.has(source);
+                let words = linked(sentence, &there);
                 let class = match sentence.kind {
                     SentenceKind::Plain => "",
-                    SentenceKind::Attention => " class=\"attention\"",
-                    SentenceKind::Warning => " class=\"warning\"",
+                    SentenceKind::Attention => "attention",
+                    SentenceKind::Warning => "warning",
                 };
-                if sentence.edited.is_some() {
-                    html.push_str(&format!(
-                        "<p class=\"edited\"><b>{EDITED}</b> {}</p>\n",
-                        escape(sentence.shown())
-                    ));
-                    continue;
-                }
-                let there = |source: &Source| self.has(source);
-                html.push_str(&format!("<p{class}>{}</p>\n", linked(sentence, &there)));
+                let line = match (sentence.edited.is_some(), class) {
+                    (true, "") => format!("<p class=\"edited\"><b>{EDITED}</b> {words}</p>\n"),
+                    (true, _) => {
+                        format!("<p class=\"edited {class}\"><b>{EDITED}</b> {words}</p>\n")
+                    }
+                    (false, "") => format!("<p>{words}</p>\n"),
+                    (false, _) => format!("<p class=\"{class}\">{words}</p>\n"),
+                };
+                html.push_str(&line);
             }
             html.push_str("</section>\n");
         }
@@ -357,7 +360,8 @@ fn structure_row(row: &StructureVolume) -> String {
 }
 
 /// The sentence with every number linked to its row, or its name as a tooltip; a sentence
-/// without numbers is itself the link. `there` says whether the page has a place.
+/// without numbers, or in the reader's words, is itself the link. `there` says whether the page
+/// has a place.
 fn linked(sentence: &Sentence, there: &dyn Fn(&Source) -> bool) -> String {
     let link = |source: Option<Source>, title: &str, words: &str| {
         let title = if title.is_empty() { String::new() } else { format!(" title=\"{title}\"") };
@@ -367,8 +371,8 @@ fn linked(sentence: &Sentence, there: &dyn Fn(&Source) -> bool) -> String {
             None => format!("<span{title}>{}</span>", escape(words)),
         }
     };
-    if sentence.values.is_empty() {
-        return link(sentence.origin(), "", &sentence.text);
+    if sentence.values.is_empty() || sentence.edited.is_some() {
+        return link(sentence.origin(), "", sentence.shown());
     }
     let mut html = String::new();
     let mut done = 0;

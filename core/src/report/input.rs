@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CineReport, SideErrors};
+use super::{CineReport, SideErrors, StructureMaps};
 use crate::follow_up::{Change, ChangedLesions, Fate};
 use crate::identify::Identification;
 use crate::lesions::{FalseAlarms, Lesion, Summary};
@@ -37,6 +37,10 @@ pub struct ReportInput {
     /// The second scan; `None` where there is none.
     #[serde(default)]
     pub comparison: Option<ComparisonFacts>,
+    /// The encoder's maps inside each structure, for another wording; `None` where they were not
+    /// kept.
+    #[serde(default)]
+    pub maps: Option<StructureMaps>,
     /// The weights.
     pub pack: PackFacts,
     /// What computed.

@@ -58,7 +58,7 @@ pub use sentence::{Sentence, SentenceKind, Source, Value};
 pub use sides::SideErrors;
 pub use sums::Sum;
 pub use timeline::{Course, Timeline};
-pub use wording::{Wording, WordingCount};
+pub use wording::{StructureMaps, Wording, WordingCount};
 
 use crate::measure::{Quality, StructureVolume, Totals};
 use crate::volume::Side;
@@ -112,6 +112,9 @@ pub struct Report {
     /// How far the pack's differences between the sides are off.
     #[serde(default)]
     pub side_errors: Option<SideErrors>,
+    /// The encoder's maps inside each structure, for [`Wording`]; not written to files.
+    #[serde(skip)]
+    pub maps: Option<StructureMaps>,
     /// What worded findings and impression, where that was not the program itself.
     #[serde(default)]
     pub worded_by: Option<PackFacts>,
@@ -156,6 +159,7 @@ impl Report {
             heart: input.heart.clone(),
             comparison: input.comparison.clone(),
             side_errors: input.pack.side_errors.clone(),
+            maps: input.maps.clone(),
             worded_by: None,
         }
     }

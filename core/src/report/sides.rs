@@ -9,7 +9,7 @@ use super::findings::comparable;
 use crate::measure::{StructureVolume, base_name};
 
 /// How many of a pack's mean absolute errors a difference must exceed the limit by: of a normal
-/// error, 2.06 of them (1.645 standard deviations) leave one in twenty to chance.
+/// error, 1.6 standard deviations, which leave one in nine to chance, as either side is named.
 const ERRORS: f64 = 2.0;
 
 /// How far a pack's asymmetry indices are from those of outlines drawn by hand.
@@ -28,12 +28,16 @@ impl SideErrors {
         serde_json::from_value(scores.get("side_errors")?.clone()).ok()
     }
 
-    /// Asymmetry index in percent from which a difference of this structure is named.
-    pub(super) fn limit(errors: Option<&Self>, row: &StructureVolume) -> f64 {
-        let points = errors.and_then(|errors| errors.points.get(base_name(&row.display_name)));
-        let limit = ASYMMETRY_NAMED_PERCENT + ERRORS * points.copied().unwrap_or(0.0).max(0.0);
+    /// Asymmetry index in percent from which a difference of this structure is named; `None`
+    /// where the pack's errors were measured, but not in this structure.
+    pub(super) fn limit(errors: Option<&Self>, row: &StructureVolume) -> Option<f64> {
+        let points = match errors {
+            Some(errors) => *errors.points.get(base_name(&row.display_name))?,
+            None => 0.0,
+        };
+        let limit = ASYMMETRY_NAMED_PERCENT + ERRORS * points.max(0.0);
         // As it is printed.
-        (10.0 * limit).round() / 10.0
+        Some((10.0 * limit).round() / 10.0)
     }
 }
 
@@ -46,7 +50,7 @@ pub(super) enum Difference {
     Even,
     /// In a structure that is too small to be compared ([`comparable`]).
     Tiny,
-    /// Below the limit that the pack's error sets.
+    /// Below the limit that the pack's error sets, or in a structure whose error is not known.
     Unsure,
     /// Named.
     Named,
@@ -65,9 +69,9 @@ pub(super) fn difference(
         Difference::Even
     } else if !comparable(left, right) {
         Difference::Tiny
-    } else if percent < SideErrors::limit(errors, left) {
-        Difference::Unsure
-    } else {
+    } else if SideErrors::limit(errors, left).is_some_and(|limit| percent >= limit) {
         Difference::Named
+    } else {
+        Difference::Unsure
     })
 }

@@ -307,11 +307,12 @@ fn the_comparison_says_what_was_compared() {
          year (interval 5.0%)."
     );
     assert_eq!(
-        all[2],
+        all[3],
         "Lesions that changed: 2 new (0.75 mL); 3 more no larger than what repeats show (0.03 mL). Most \
-         small changes of lesions are missed."
+         small changes of lesions are missed, and so are lesions that are darker than what is around them."
     );
-    assert_eq!(all.len(), 3);
+    assert_eq!(all[2], crate::follow_up::change::LIMITS);
+    assert_eq!(all.len(), 4);
     let none = LesionChangeFacts::default();
     let only = told(Some(ComparisonFacts { lesions: Some(none), ..ComparisonFacts::default() }));
     assert!(only[0].contains("change between them was not measured"));
@@ -383,6 +384,30 @@ fn a_difference_within_the_pack_s_error_is_not_named() {
     assert!(temporal.iter().any(|text| text.contains("22.2%, beyond the 20% from which")));
     let impression = texts(&report, "impression");
     assert!(impression[1].starts_with("The largest difference between the sides"));
+}
+
+#[test]
+fn a_difference_is_not_named_where_the_pack_s_error_is_not_known() {
+    let mut given = input();
+    // Errors were measured, but not in the hippocampus.
+    given.pack.side_errors = SideErrors::of(&serde_json::json!({ "side_errors": {
+        "scans": 8, "points": { "cerebral white matter": 1.0 },
+    } }));
+    let report = Report::write(&given);
+    let temporal = texts(&report, "findings_medial_temporal_lobe");
+    let told = "22.2%; the error of this model in this structure is not known, so that this report \
+                names no difference.";
+    assert!(temporal.iter().any(|text| text.ends_with(told)), "{temporal:?}");
+    let impression = texts(&report, "impression");
+    assert!(impression[1].starts_with("None of 2 pairs"), "{impression:?}");
+    assert_eq!(
+        impression[2],
+        "1 pair differs by 10% or more, but the error of this model in that structure is not known, \
+         so that no difference is named."
+    );
+    assert!(!impression.join(" ").contains("within the error of this model"), "{impression:?}");
+    let method = texts(&report, "method").join(" ");
+    assert!(method.contains("where its error is not known, no difference is named."), "{method}");
 }
 
 #[test]
@@ -591,20 +616,28 @@ fn a_readers_sentences_are_told_apart_in_every_file() {
     edits.set("impression", &second, "");
     edits.set("comparison", &third, "Something else.");
     edits.set("comparison", &third, &third);
-    edits.set("method", "A sentence that no report has.", "x");
-    assert_eq!(edits.without_place(&report), 1);
+    // The line that no report goes without stays.
+    edits.set("impression", NOT_A_DEVICE, "");
+    edits.set("method", NOT_A_DEVICE, "Fit for use.");
     let edited = edits.apply(&report);
     let text = edited.to_text();
+    assert_eq!(text.matches(NOT_A_DEVICE).count(), 2, "{text}");
     assert!(text.contains("- [edited] Small <b>brain</b>.\n"), "{text}");
     assert!(text.contains("! [edited] (sentence taken out)\n"));
     assert!(text.contains("2 of "));
     assert!(text.contains("This report compares with no other scan."));
     assert!(!text.contains(&first));
     let html = edited.to_html(&[]);
-    assert!(
-        html.contains("<p class=\"edited\"><b>[edited]</b> Small &lt;b&gt;brain&lt;/b&gt;.</p>")
-    );
-    assert_eq!(html.matches("class=\"edited\"").count(), 2);
+    // Each leads where the program's sentence led, and still stands out where that did.
+    assert!(html.contains(
+        "<p class=\"edited\"><b>[edited]</b> <a href=\"#structures\">Small \
+         &lt;b&gt;brain&lt;/b&gt;.</a></p>"
+    ));
+    assert!(html.contains(
+        "<p class=\"edited attention\"><b>[edited]</b> <a href=\"#structure-3\">(sentence taken \
+         out)</a></p>"
+    ));
+    assert_eq!(html.matches("<b>[edited]</b>").count(), 2);
     round_trips(&edited);
     // A sentence of the reader's own stands at the end of its section, and is counted.
     let own = edits.next("impression");
@@ -613,7 +646,6 @@ fn a_readers_sentences_are_told_apart_in_every_file() {
     assert!(own < second_own);
     edits.set("impression", &second_own, "");
     assert_eq!(edits.added("impression").count(), 1);
-    assert_eq!(edits.without_place(&report), 1);
     let edited = edits.apply(&report);
     let last = edited.section("impression").and_then(|section| section.sentences.last());
     assert_eq!(last.map(Sentence::marked).as_deref(), Some("[edited] Seen with Dr. & Co."));
@@ -626,6 +658,45 @@ fn a_readers_sentences_are_told_apart_in_every_file() {
     edits.reset("impression", &second);
     assert_eq!(edits.apply(&report), report);
     assert!(edits.apply(&report).note_on_edits().is_none());
+}
+
+#[test]
+fn a_readers_words_stay_where_the_program_s_sentence_is_gone() {
+    let mut edits = Edits::default();
+    let none = texts(&Report::write(&input()), "findings_lesions")[0].clone();
+    edits.set("findings_lesions", &none, "A mass in the pons.");
+    edits.set("comparison", "This report compares with no other scan.", "");
+    let own = edits.next("findings_heart");
+    edits.set("findings_heart", &own, "The heart beats.");
+    // Lesions and a second scan were measured meanwhile; there is no section of the heart.
+    let report = Report::write(&full_input());
+    let displaced: Vec<_> =
+        edits.displaced(&report).map(|(section, _, words)| (section, words)).collect();
+    assert_eq!(
+        displaced,
+        [
+            ("comparison", ""),
+            ("findings_heart", "The heart beats."),
+            ("findings_lesions", "A mass in the pons."),
+        ]
+    );
+    let edited = edits.apply(&report);
+    let last = edited.sections.last().map(|section| section.key.as_str());
+    assert_eq!(last, Some("displaced"));
+    assert!(edited.note_on_edits().is_some_and(|note| note.starts_with("2 of ")));
+    let fhir = edited.to_fhir(&RunManifest::of(&full_input())).unwrap_or_default();
+    for file in [edited.to_text(), edited.to_html(&[]), fhir] {
+        assert!(
+            file.contains("A mass in the pons.") && file.contains("The heart beats."),
+            "{file}"
+        );
+        assert!(file.contains("no longer has the sentences"), "{file}");
+    }
+    // Where the sentences are back, so are the words.
+    edits.reset("findings_heart", &own);
+    let report = Report::write(&input());
+    assert_eq!(edits.displaced(&report).count(), 0);
+    assert_eq!(edits.apply(&report).sections.len(), report.sections.len());
 }
 
 #[test]

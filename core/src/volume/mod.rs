@@ -9,6 +9,7 @@ mod intensity;
 mod labels;
 pub(crate) mod neighbours;
 mod orientation;
+pub mod pieces;
 mod resample;
 
 pub use affine::{Affine, AffineError};
@@ -99,6 +100,13 @@ impl LabelMap {
             counts[usize::from(label)] += 1;
         }
         counts
+    }
+
+    /// Voxels (x, y, z) of a label index, in the order of the data.
+    pub fn places(&self, index: u8) -> impl Iterator<Item = [usize; 3]> {
+        let [nx, ny, _] = self.dims;
+        let voxels = self.data.iter().enumerate().filter(move |(_, label)| **label == index);
+        voxels.map(move |(at, _)| [at % nx, at / nx % ny, at / (nx * ny)])
     }
 }
 

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prism_core::formats::nifti::write_volume;
+use prism_core::identify::Route;
 use prism_core::lesions::abnormality;
 use prism_core::pipeline::{self, Devices, PipelineError, Quiet};
 use serde_json::json;
 
 use crate::files::{self, BrainArguments, ScanArguments};
+use crate::identify;
 use crate::lesions::read;
 
 #[derive(Args)]
@@ -28,6 +30,9 @@ pub struct Arguments {
     /// Also write the rendering (.nii.gz or .nii), on the network's grid
     #[arg(long, value_parser = files::nifti_path())]
     rendered: Option<PathBuf>,
+    /// Compare a scan although it shows no head
+    #[arg(long)]
+    anyway: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -45,7 +50,31 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut devices = Devices::default();
     let opened = devices.open_for(arguments.brain.device, &brain).await?;
     let model = opened.load(&brain)?;
-    let structures = pipeline::segment_stated(given, &model, &brain, &mut Quiet).await?;
+    // The heads that identify a scan know the brain pack that ships alone.
+    let heads = identify::heads_for(&brain, None).ok();
+    let (mut pooled, mut encoded) = (Vec::new(), None);
+    if heads.is_some() {
+        let pass = pipeline::pooled(&scan.volume, &model, &brain, &mut Quiet).await?;
+        (pooled, encoded) = (pass.features, pass.encoded);
+    }
+    let structures = pipeline::segment_encoded(given, encoded, &model, &brain, &mut Quiet).await?;
+    // Compared are brains; the pack itself was taught every body part.
+    if let (Some(heads), Some(fits)) = (&heads, &brain.info.fits) {
+        let tissues = structures.tissues.clone();
+        match fits.route(&identify::shown_with(heads, &mut pooled, tissues, &scan)?) {
+            Route::Fits => {}
+            Route::No(why) if !arguments.anyway => {
+                return Err(format!(
+                    "this scan is not compared: {why}. `prism abnormality --anyway` does it all the same"
+                )
+                .into());
+            }
+            Route::No(why) => eprintln!("prism: note: do not trust this map: {why}"),
+            Route::Unsure(why) => {
+                eprintln!("prism: note: it is not known whether this scan shows a brain: {why}");
+            }
+        }
+    }
     let opened = devices.open_for(arguments.brain.device, &pack).await?;
     let model = opened.load(&pack)?;
     let found = abnormality(&scan.volume, &structures.labels, &model, &pack, &mut Quiet).await?;

@@ -72,6 +72,7 @@ impl Run<'_> {
                 &self.pack.info.scores,
             )),
             comparison: None,
+            maps: None,
             pack: facts::pack(&self.pack.info),
             device: facts::device(self.device),
             timings: vec![StageTime { stage: "phases".into(), seconds: self.seconds }],

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use prism_core::convert::{self, Checkpoint, ConvertError, Converted, Mismatch, Wanted};
+use prism_core::convert::{self, Checkpoint, ConvertError, Converted, Grid, Mismatch, Wanted};
 use prism_core::model::{Pack, Prism};
 use prism_core::pipeline::{self, DeviceChoice, Devices, Encoding, Quiet};
 use prism_core::volume::{LabelTable, Volume};
@@ -36,6 +36,23 @@ pub struct Arguments {
     /// JSON table of the segmentation's labels, in the form packs carry it [default: numbered]
     #[arg(long)]
     labels: Option<PathBuf>,
+    /// Millimetres along each axis (1.5,1.5,native; native where a scan keeps its own), or one for
+    /// all [default: 1 for swin, 2 for compact]
+    #[arg(long, value_name = "X,Y,Z")]
+    spacing: Option<String>,
+    /// Voxels of a window along each axis (192,192,32), or one for all [default: 96 for swin,
+    /// 96,112,96 for compact]
+    #[arg(long, value_name = "X,Y,Z")]
+    window: Option<String>,
+    /// RAS, or slices: in-plane axes as they are, the axis of the thickest slices last
+    /// [default: RAS]. What was trained with the slices first, as PRISM's example on ACDC, cannot
+    /// be a pack
+    #[arg(long)]
+    orientation: Option<String>,
+    /// zscore (of voxels that are not zero), or percentile:LOW-HIGH (become 0 and 1)
+    /// [default: zscore for swin, percentile:0.5-99.5 for compact]
+    #[arg(long)]
+    intensity: Option<String>,
     /// Short name of the pack [default: the output's]
     #[arg(long)]
     name: Option<String>,
@@ -82,6 +99,12 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         heads: &arguments.heads,
         renderer: arguments.renderer,
         labels,
+        grid: Grid {
+            spacing: arguments.spacing.as_deref(),
+            window: arguments.window.as_deref(),
+            orientation: arguments.orientation.as_deref(),
+            intensity: arguments.intensity.as_deref(),
+        },
         name: &name,
         title: &title,
         licence: arguments.licence.as_deref(),
@@ -94,6 +117,13 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     })?;
     summary(&converted);
+    if !arguments.heads.is_empty() && wanted.grid.assumes() {
+        eprintln!(
+            "prism: note: the heads are taken to be trained on scans with {}; another one gives wrong \
+             answers, and --spacing, --window, --orientation and --intensity say it",
+            convert::described(&converted.pack.info.preprocessing)
+        );
+    }
     if let Some(scan) = &arguments.check {
         compare(&mut converted, scan, arguments.device).await?;
     }
@@ -124,6 +154,13 @@ fn list(mismatch: &Mismatch) {
     }
     for (name, expected, actual) in &mismatch.reshaped {
         println!("reshaped   {name} {actual:?}, the architecture has {expected:?}");
+    }
+    for (tensors, head) in
+        [("out.conv.", "segmentation"), ("cls_head.", "classification:name=NAME,outputs=A/B/C")]
+    {
+        if mismatch.extra.iter().any(|(name, _)| name.starts_with(tensors)) {
+            eprintln!("to keep the {tensors}* head: --head {head}");
+        }
     }
     if !mismatch.allow.is_empty() {
         // In quotes, so that no shell takes the stars for files.

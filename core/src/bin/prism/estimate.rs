@@ -18,7 +18,8 @@ pub struct Arguments {
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let seen = arguments.known.see().await?;
-    let found = estimate::estimate(&seen.heads, &named(&seen.pooled), &seen.identification)?;
+    let vectors = named(&seen.pooled);
+    let found = estimate::estimate(&seen.heads, &vectors, &seen.identification, seen.stated_years)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
         return Ok(());

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use clap::Args;
 use prism_core::facts::Run;
+use prism_core::follow_up::change::LIMITS;
 use prism_core::follow_up::{
     Change, ChangedLesions, Fate, Finding, FollowUp, LesionChange, changes_csv, find_lesion_change,
     follow_up, local_change,
@@ -239,7 +240,8 @@ fn timeline(summary: &Summary) -> Timeline {
     Timeline { times, years: summary.years, courses: courses.collect() }
 }
 
-/// What is to be said in a terminal: only what lies outside its interval is a change.
+/// What is to be said in a terminal: only what lies outside its interval is a change, and of
+/// local change only what lies beyond its noise.
 fn words(summary: &Summary) -> String {
     let mut text = String::new();
     let changed: Vec<&Change> = summary.changes.iter().filter(|c| c.changed).collect();
@@ -252,7 +254,14 @@ fn words(summary: &Summary) -> String {
         );
     }
     let rest = summary.changes.len() - changed.len();
-    let _ = writeln!(text, "{rest} structures without a change outside their interval");
+    let _ = writeln!(text, "{rest} structures without a change outside their interval. {LIMITS}");
+    if let Some(noise) = summary.local_noise_percent {
+        let _ = writeln!(
+            text,
+            "local change: less than {noise:.1} % is noise; 99 of 100 places of the baseline against \
+             its own repeats stay below it"
+        );
+    }
     text
 }
 
@@ -299,9 +308,15 @@ mod tests {
             lesions: None,
             local_noise_percent: None,
         };
+        assert!(!words(&summary).contains("local change"));
         let facts = comparison(&summary, None, false);
         assert!(facts.earlier && facts.years == Some(2.0));
         let changes = facts.changes.unwrap_or_default();
         assert_eq!(changes[0].millilitres, [1.5, 2.0]);
+
+        let said = words(&Summary { local_noise_percent: Some(31.46), ..summary });
+        assert!(said.starts_with("left hippocampus: 2.00 to 1.50 mL, -0.50 ± 0.20 mL"), "{said}");
+        assert!(said.contains("0 structures without a change") && said.contains(LIMITS), "{said}");
+        assert!(said.contains("less than 31.5 % is noise"), "{said}");
     }
 }

@@ -50,6 +50,8 @@ pub struct Seen {
     pub heads: HeadsPack,
     pub pooled: Vec<PooledFeature>,
     pub identification: Identification,
+    /// The person's age by the file.
+    pub stated_years: Option<f64>,
 }
 
 impl Known {
@@ -69,7 +71,8 @@ impl Known {
                 pipeline::tissue_contrast(volume, encoded, &model, &pack, &mut Quiet).await?;
             identification = shown_with(&heads, &mut pooled, tissues, &scan)?;
         }
-        Ok(Seen { heads, pooled, identification })
+        let stated_years = scan.series.acquisition.age_years;
+        Ok(Seen { heads, pooled, identification, stated_years })
     }
 }
 
@@ -116,6 +119,8 @@ pub fn named(pooled: &[PooledFeature]) -> Vec<NamedVector<'_>> {
 
 #[derive(Serialize)]
 struct Printed<'a> {
+    /// The sequence in one name, and that it is by the file where it is.
+    sequence_name: String,
     #[serde(flatten)]
     identification: &'a Identification,
     routing: &'a Routing,
@@ -145,6 +150,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let best = routing.best().and_then(|at| packs.get(at));
     if arguments.json {
         let printed = Printed {
+            sequence_name: found.sequence_name(),
             identification: found,
             routing: &routing,
             fits: best.map(|pack| pack.name.as_str()),
@@ -160,16 +166,22 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What a scan shows and which pack fits, in lines.
+/// What a scan shows and which pack fits, in lines; of what is no scan first that it is none.
 pub fn print(found: &Identification, routing: &Routing) {
+    let cause = routing.cause.as_ref();
+    if cause.is_some() {
+        println!("{}", routing.words());
+    }
     println!("sequence     {}", found.sequence_words());
     println!("body part    {}", found.body_part.words());
     println!("plane        {}", found.plane.words());
     if let Some(skull) = &found.skull {
         println!("skull        {}", skull.words());
     }
-    println!("{}", routing.words());
-    for warning in &found.warnings {
+    if cause.is_none() {
+        println!("{}", routing.words());
+    }
+    for warning in found.warnings.iter().filter(|&warning| Some(warning) != cause) {
         println!("note: {warning}");
     }
 }

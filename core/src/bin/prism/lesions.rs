@@ -6,19 +6,27 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prism_core::formats::nifti::write_labels;
-use prism_core::lesions::{FalseAlarms, Placed, find, lesions_csv, place};
-use prism_core::model::Pack;
-use prism_core::pipeline::{self, Devices, Quiet};
+use prism_core::formats::{InputFile, Scan, Selection, Series, Study};
+use prism_core::identify::geometry::extent_mm;
+use prism_core::identify::{Fits, HeadsPack, Identification, Route};
+use prism_core::lesions::{
+    FalseAlarms, LesionError, MOST_SEQUENCES, Placed, find, finest_first, left_by_header,
+    lesions_csv, place, taken,
+};
+use prism_core::model::{Pack, Prism};
+use prism_core::pipeline::{self, Devices, Pooled, Quiet};
 use prism_core::report::lesion_caution;
-use prism_core::volume::Volume;
+use prism_core::volume::{LabelMap, Volume};
 use serde::Serialize;
 
 use crate::files::{self, BrainArguments, unreadable};
+use crate::identify;
 
 #[derive(Args)]
 pub struct Arguments {
     /// Sequences of one study, in any order, any of them missing: T1w, T1w after contrast,
-    /// T2w, FLAIR; those that do not lie on the first one are registered to it
+    /// T2w, FLAIR; those that do not lie on the first one are registered to it. Of a study with
+    /// several series those of a head are taken that are T1w, T2w, PD or FLAIR, the finest first
     #[arg(required = true)]
     scans: Vec<PathBuf>,
     /// Lesion pack (public/packs/lesions.safetensors)
@@ -32,35 +40,75 @@ pub struct Arguments {
     /// Also write the table
     #[arg(long)]
     csv: Option<PathBuf>,
+    /// Series of one study, as `prism info` lists them, instead of those that fit; the first one's
+    /// grid is that of the answer. Can be repeated
+    #[arg(long)]
+    series: Vec<String>,
+    /// Look in scans that were named although they are none for the pack
+    #[arg(long)]
+    anyway: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A scan that was given, and how far it was moved onto the first one.
+/// A scan that was taken, and how far it was moved onto the first one.
 #[derive(Serialize)]
 struct Sequence {
     file: String,
+    shows: Option<String>,
     moved_mm: Option<f64>,
+}
+
+/// A series that was not.
+#[derive(Serialize)]
+struct LeftOut {
+    file: String,
+    why: String,
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pack = read(&arguments.pack)?;
     let brain = arguments.brain.pack()?;
-    let (first, others) = arguments.scans.split_first().ok_or("no scan was given")?;
-    let mut scans = vec![files::load(first)?.volume];
-    let mut sequences = vec![Sequence { file: name(first), moved_mm: None }];
-    for (path, placed) in others.iter().zip(placed(&scans[0], others).await?) {
-        sequences.push(Sequence { file: name(path), moved_mm: placed.moved_mm });
-        scans.push(placed.volume);
+    let contents: Vec<Vec<InputFile>> = arguments
+        .scans
+        .iter()
+        .map(|path| files::whole_scan(path).files())
+        .collect::<Result<_, _>>()?;
+    let studies: Vec<Study<'_>> =
+        contents.iter().map(|files| Study::open(files)).collect::<Result<_, _>>()?;
+    let offers = offers(arguments, &studies)?;
+    // What is broken is said before a device is opened for it.
+    for offer in offers.iter().filter(|offer| offer.named) {
+        offer.study.load(&selection(&offer.series.key))?;
     }
     let mut devices = Devices::default();
     let opened = devices.open_for(arguments.brain.device, &brain).await?;
-    let model = opened.load(&brain)?;
-    let structures = pipeline::segment(&scans[0], &model, &brain, &mut Quiet).await?;
+    let mut taking = Taking {
+        // The heads that identify a scan know the brain pack that ships alone.
+        heads: identify::heads_for(&brain, None).ok(),
+        model: opened.load(&brain)?,
+        brain: &brain,
+        fits: pack.info.fits.as_ref(),
+        anyway: arguments.anyway,
+        structures: None,
+        scans: Vec::new(),
+        sequences: Vec::new(),
+        left_out: Vec::new(),
+    };
+    for offer in &offers {
+        taking.ask(offer).await?;
+    }
+    let Taking { structures, scans, sequences, left_out, .. } = taking;
+    let lines: Vec<String> =
+        left_out.iter().map(|LeftOut { file, why }| format!("{file} ({why})")).collect();
+    let Some(structures) = structures else {
+        return Err(format!("no series is one to look for lesions in: {}", lines.join("; ")).into());
+    };
+    lines.iter().for_each(|line| eprintln!("prism: note: left out: {line}"));
     let opened = devices.open_for(arguments.brain.device, &pack).await?;
     let model = opened.load(&pack)?;
-    let regions = (&structures.labels, &brain.info.labels);
+    let regions = (&structures, &brain.info.labels);
     let scans: Vec<&Volume> = scans.iter().collect();
     let found = find(&scans, regions, &model, &pack, &mut Quiet).await?;
     files::write(&arguments.output, &write_labels(&found.labels, &pack.info.labels)?)?;
@@ -71,6 +119,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if arguments.json {
         let all = serde_json::json!({
             "summary": found.summary, "lesions": found.lesions, "sequences": sequences,
+            "left_out": left_out,
             "false_alarms": false_alarms, "caution": lesion_caution(false_alarms).text,
         });
         println!("{}", serde_json::to_string_pretty(&all)?);
@@ -104,6 +153,214 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A series to look in.
+struct Offer<'a> {
+    study: &'a Study<'a>,
+    series: &'a Series,
+    name: String,
+    /// Whether it was named, by its file or by `--series`.
+    named: bool,
+}
+
+/// The series to ask, in the order in which they are taken.
+fn offers<'a>(
+    arguments: &Arguments,
+    studies: &'a [Study<'a>],
+) -> Result<Vec<Offer<'a>>, Box<dyn Error>> {
+    let mut offers = Vec::new();
+    if !arguments.series.is_empty() {
+        let [study] = studies else {
+            return Err("--series chooses among the series of one study: give one path".into());
+        };
+        for key in &arguments.series {
+            let series = study.chosen(&selection(key))?;
+            offers.push(Offer { study, series, name: series.title.clone(), named: true });
+        }
+        return Ok(offers);
+    }
+    for (path, study) in arguments.scans.iter().zip(studies) {
+        let series = finest_first(study.series());
+        let named = series.len() == 1;
+        offers.extend(series.into_iter().map(|series| {
+            let name = if named { name(path) } else { series.title.clone() };
+            Offer { study, series, name, named }
+        }));
+    }
+    Ok(offers)
+}
+
+fn selection(key: &str) -> Selection {
+    Selection { series: Some(key.to_owned()), volume: 0 }
+}
+
+/// Why a series is not taken.
+enum Refusal {
+    /// It is none for the pack.
+    Unfit(String),
+    /// Something else about it.
+    Other(String),
+    /// Nothing about it: no other would run.
+    Failed(Box<dyn Error>),
+}
+
+impl<E: Error + 'static> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+/// What was taken so far, and what it is judged by.
+struct Taking<'a> {
+    heads: Option<HeadsPack>,
+    model: Prism,
+    brain: &'a Pack,
+    fits: Option<&'a Fits>,
+    anyway: bool,
+    /// Of the first scan.
+    structures: Option<LabelMap>,
+    scans: Vec<Volume>,
+    sequences: Vec<Sequence>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Taking<'_> {
+    /// Takes a series, or leaves it out where nobody named it.
+    async fn ask(&mut self, offer: &Offer<'_>) -> Result<(), Box<dyn Error>> {
+        let name = &offer.name;
+        match self.take(offer).await {
+            Ok(()) => {}
+            Err(Refusal::Failed(error)) => return Err(error),
+            Err(Refusal::Unfit(why)) if offer.named => {
+                return Err(format!(
+                    "this scan is none for the pack: {why} ({name}). Leave it out, or use \
+                     `prism lesions --anyway` for marks that are not to be trusted"
+                )
+                .into());
+            }
+            Err(Refusal::Other(why)) if offer.named => return Err(format!("{why} ({name})").into()),
+            Err(Refusal::Unfit(why) | Refusal::Other(why)) => {
+                self.left_out.push(LeftOut { file: name.clone(), why });
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, offer: &Offer<'_>) -> Result<(), Refusal> {
+        let Offer { study, series, name, named } = offer;
+        if !named && self.scans.len() >= MOST_SEQUENCES {
+            return Err(Refusal::Other(format!("at most {MOST_SEQUENCES} are taken at once")));
+        }
+        if let Some(why) = left_by_header(series).filter(|_| !named) {
+            return Err(Refusal::Other(why));
+        }
+        let loaded = study.load(&selection(&series.key));
+        let scan = loaded.map_err(|error| Refusal::Other(error.to_string()))?;
+        // What is too small needs no network.
+        let extent = extent_mm(&scan.volume.affine, scan.volume.dims);
+        let wrong_size = self.fits.and_then(|fits| fits.wrong_size(extent));
+        self.judge(wrong_size.clone().map_or(Route::Fits, Route::No), offer)?;
+        let (found, structures) = self.see(&scan).await?;
+        if let Some(found) = &found {
+            let route = taken(self.fits, found, &scan.series.acquisition);
+            // What was told before is not told twice.
+            if wrong_size.is_none_or(|why| route != Route::No(why)) {
+                self.judge(route, offer)?;
+            }
+        }
+        let shows = found.and_then(|found| found.sequence_by_file.or(found.sequence.given));
+        let mut moved_mm = None;
+        let volume = match self.scans.first() {
+            None => scan.volume,
+            Some(first) => {
+                let placed = match place(first, &scan.volume, &mut Quiet).await {
+                    Ok(placed) => placed,
+                    Err(LesionError::Pipeline(error)) => return Err(error.into()),
+                    Err(error) => return Err(Refusal::Other(error.to_string())),
+                };
+                note_far(&placed, name);
+                moved_mm = placed.moved_mm;
+                placed.volume
+            }
+        };
+        if let Some(twin) = self.scans.iter().position(|taken| taken.data == volume.data) {
+            // It would count twice and say nothing new.
+            let why = format!("it is the same scan as {}", self.sequences[twin].file);
+            self.left_out.push(LeftOut { file: name.clone(), why });
+            return Ok(());
+        }
+        for warning in &scan.warnings {
+            eprintln!("prism: note: {warning}");
+        }
+        if structures.is_some() {
+            self.structures = structures;
+        }
+        self.scans.push(volume);
+        self.sequences.push(Sequence { file: name.clone(), shows, moved_mm });
+        Ok(())
+    }
+
+    /// What a scan shows, if that can be known; of the first one also its structures.
+    async fn see(
+        &self,
+        scan: &Scan,
+    ) -> Result<(Option<Identification>, Option<LabelMap>), Refusal> {
+        let (volume, model, brain) = (&scan.volume, &self.model, self.brain);
+        let Some(heads) = &self.heads else {
+            let given = (volume, scan.series.unit_stated);
+            let structures = if self.scans.is_empty() {
+                Some(pipeline::segment_stated(given, model, brain, &mut Quiet).await?.labels)
+            } else {
+                None
+            };
+            return Ok((None, structures));
+        };
+        let pass = pipeline::pooled(volume, model, brain, &mut Quiet).await?;
+        let Pooled { features: mut pooled, encoded, .. } = pass;
+        if self.scans.is_empty() {
+            let given = (volume, scan.series.unit_stated);
+            let segmented =
+                pipeline::segment_encoded(given, encoded, model, brain, &mut Quiet).await?;
+            let found = identify::shown_with(heads, &mut pooled, segmented.tissues, scan)?;
+            return Ok((Some(found), Some(segmented.labels)));
+        }
+        let mut found = identify::shown(heads, &pooled, scan)?;
+        if found.is_whole_head() {
+            let tissues =
+                pipeline::tissue_contrast(volume, encoded, model, brain, &mut Quiet).await?;
+            found = identify::shown_with(heads, &mut pooled, tissues, scan)?;
+        }
+        Ok((Some(found), None))
+    }
+
+    /// Refuses what is none for the pack, but what was named where it is wanted `anyway`.
+    fn judge(&self, route: Route, offer: &Offer<'_>) -> Result<(), Refusal> {
+        let name = &offer.name;
+        match route {
+            Route::Fits => {}
+            Route::Unsure(why) => {
+                eprintln!("prism: note: it is not known whether {name} is one for the pack: {why}");
+            }
+            Route::No(why) if offer.named && self.anyway => {
+                eprintln!(
+                    "prism: note: {name} is none for the pack, do not trust its marks: {why}"
+                );
+            }
+            Route::No(why) => return Err(Refusal::Unfit(why)),
+        }
+        Ok(())
+    }
+}
+
+/// Says where a sequence was moved further than a head moves within one visit.
+fn note_far(placed: &Placed, name: &str) {
+    if let Some(mm) = placed.moved_mm.filter(|_| placed.is_far()) {
+        eprintln!(
+            "prism: note: {name} was moved by {mm:.0} mm onto the first scan, further than a head \
+             moves within one visit: is it of the same person and day?"
+        );
+    }
+}
+
 /// Reads the lesion pack.
 pub fn read(path: &Path) -> Result<Pack, Box<dyn Error>> {
     Ok(Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?)
@@ -115,7 +372,9 @@ pub async fn placed(first: &Volume, paths: &[PathBuf]) -> Result<Vec<Placed>, Bo
     for path in paths {
         let scan = files::load(path)?.volume;
         let placed = place(first, &scan, &mut Quiet).await;
-        all.push(placed.map_err(|error| format!("{error} ({})", path.display()))?);
+        let placed = placed.map_err(|error| format!("{error} ({})", path.display()))?;
+        note_far(&placed, &name(path));
+        all.push(placed);
     }
     Ok(all)
 }

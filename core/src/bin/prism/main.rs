@@ -17,6 +17,7 @@ mod identify;
 mod info;
 mod lesions;
 mod register;
+mod render;
 mod report;
 mod segment;
 mod similarity;
@@ -52,6 +53,8 @@ enum Command {
     Lesions(lesions::Arguments),
     /// Map where a scan differs from what the pretrained decoder draws of it
     Abnormality(abnormality::Arguments),
+    /// Draw a scan again with a pack's renderer, as it was or in another style
+    Render(render::Arguments),
     /// Write the encoder's features of a scan
     Encode(encode::Arguments),
     /// Make a pack of a PyTorch or safetensors checkpoint
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Report(arguments) => pollster::block_on(report::run(&arguments)),
         Command::Lesions(arguments) => pollster::block_on(lesions::run(&arguments)),
         Command::Abnormality(arguments) => pollster::block_on(abnormality::run(&arguments)),
+        Command::Render(arguments) => pollster::block_on(render::run(&arguments)),
         Command::Encode(arguments) => pollster::block_on(encode::run(&arguments)),
         Command::Convert(arguments) => pollster::block_on(convert::run(&arguments)),
         Command::Similarity(arguments) => pollster::block_on(similarity::run(&arguments)),

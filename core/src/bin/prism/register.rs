@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use prism_core::formats::nifti::{write_displacement, write_labels, write_volume};
 use prism_core::formats::{self, InputFile, Selection};
 use prism_core::pipeline::{Devices, Quiet};
-use prism_core::registration::{Kind, Plan, Source, Subject, align, itk};
+use prism_core::registration::{
+    Agreement, Kind, Plan, RegistrationError, Source, Subject, align, itk,
+};
 use prism_core::volume::{Affine, Label, LabelMap, LabelTable, Volume};
 use serde::Serialize;
 
@@ -25,7 +27,7 @@ enum KindArgument {
     Deformable,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, ValueEnum)]
 enum FeaturesArgument {
     /// Structures the network finds: any sequence onto any other; as mind where it finds
     /// none
@@ -34,6 +36,11 @@ enum FeaturesArgument {
     Mind,
     /// As prism without MIND-SSC inside the structures, for comparison
     Structures,
+    /// The encoder's maps alone, as 24 principal components of both scans: any sequence onto
+    /// any other, without the decoder
+    Encoder,
+    /// As encoder, with MIND-SSC beside
+    EncoderMind,
     /// Squared difference of the greys after an affine part by mutual information, for
     /// comparison: scans of one sequence
     Greys,
@@ -89,7 +96,7 @@ pub struct Arguments {
     /// alignment takes it as its affine part
     #[arg(long)]
     initial: Option<PathBuf>,
-    /// Also write what came of it: seconds, differences, share of folded voxels
+    /// Also write what came of it: agreement, seconds, differences, share of folded voxels
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -105,6 +112,10 @@ struct Summary {
     differences: (f64, f64),
     /// Share of the aligned voxels with a Jacobian determinant not above zero.
     folded: Option<f64>,
+    /// How well the two fit in the end.
+    agreement: Agreement,
+    /// Whether that is too little for scans that show the same.
+    failed: bool,
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
@@ -120,6 +131,12 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let labels = arguments.labels.as_deref().map(|path| labels(path, &moving)).transpose()?;
     let [onto, from] = subjects(arguments, &fixed, &moving).await?;
+    if arguments.to.is_some() {
+        onto.source.check_atlas()?;
+    }
+    if let Some(note) = note(arguments, onto.source) {
+        eprintln!("prism: note: {note}");
+    }
     let prepare_seconds = clock.elapsed().as_secs_f64();
     let clock = Instant::now();
     let kind = match arguments.kind {
@@ -134,7 +151,15 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         align_seconds: clock.elapsed().as_secs_f64(),
         differences: aligned.differences,
         folded: aligned.transform.deformation.as_ref().map(|d| d.folded()),
+        agreement: aligned.agreement,
+        failed: aligned.agreement.failed(),
     };
+    if let Some(warning) = summary.agreement.warning() {
+        if arguments.to.is_some() {
+            return Err(RegistrationError::NoHead.into());
+        }
+        eprintln!("prism: warning: {warning}");
+    }
     let transform = &aligned.transform;
     let affine = &affine;
     files::write(&arguments.output, &write_volume(&transform.warp(&moving, dims, affine)?)?)?;
@@ -153,8 +178,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         files::write(path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
     }
     println!(
-        "{}: features differ by {:.3}, after the affine part {:.3}{}; prepare {:.1} s, align {:.1} s",
+        "{}: {}; features differ by {:.3}, after the affine part {:.3}{}; prepare {:.1} s, align \
+         {:.1} s",
         arguments.output.display(),
+        summary.agreement.words(),
         summary.differences.1,
         summary.differences.0,
         summary.folded.map_or(String::new(), |f| format!(", {:.3} % folded", 100.0 * f)),
@@ -188,7 +215,10 @@ async fn subjects(
     moving: &Volume,
 ) -> Result<[Subject; 2], Box<dyn Error>> {
     match arguments.features {
-        FeaturesArgument::Prism | FeaturesArgument::Structures => {}
+        FeaturesArgument::Prism
+        | FeaturesArgument::Structures
+        | FeaturesArgument::Encoder
+        | FeaturesArgument::EncoderMind => {}
         FeaturesArgument::Mind => {
             return Ok([Subject::by_intensity(fixed)?, Subject::by_intensity(moving)?]);
         }
@@ -199,14 +229,25 @@ async fn subjects(
     let pack = arguments.model.pack()?;
     let opened = Devices::default().open_for(arguments.model.device, &pack).await?;
     let model = opened.load(&pack)?;
-    let both = Subject::pair([fixed, moving], &model, &pack, &mut Quiet).await?;
-    if let Some(note) = both[0].source.note() {
-        eprintln!("prism: note: {note}");
-    }
-    if arguments.features == FeaturesArgument::Structures {
+    let scans = [fixed, moving];
+    let both = match arguments.features {
+        FeaturesArgument::Encoder | FeaturesArgument::EncoderMind => {
+            Subject::by_encoder(scans, &model, &pack, &mut Quiet).await?
+        }
+        _ => Subject::pair(scans, &model, &pack, &mut Quiet).await?,
+    };
+    if matches!(arguments.features, FeaturesArgument::Structures | FeaturesArgument::Encoder) {
         return Ok(both.map(Subject::structures_alone));
     }
     Ok(both)
+}
+
+/// What is to be said where another source was wanted than was used.
+fn note(arguments: &Arguments, used: Source) -> Option<&'static str> {
+    match arguments.features {
+        FeaturesArgument::Mind => None,
+        _ => used.note(),
+    }
 }
 
 /// Any label image as indices, with a table that leads back to its numbers.

@@ -25,8 +25,9 @@ pub struct Arguments {
     /// Where the report goes: .html, .json for FHIR R4, or plain text for any other ending
     #[arg(short, long)]
     output: PathBuf,
-    /// Word the findings with this report decoder; every sentence is checked, and what it
-    /// leaves out is said plainly
+    /// Word the regions of the brain, the impression and image quality with this report
+    /// decoder; every sentence is checked, and what it leaves out is said plainly, as is all
+    /// else: the heart, lesions and a second scan
     #[arg(long, value_name = "PACK")]
     wording: Option<PathBuf>,
     /// Also look for lesions with this pack (public/packs/lesions.safetensors)
@@ -57,7 +58,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(path) = &arguments.facts {
         let told: Vec<Told> = Wording::told(&report)
             .into_iter()
-            .map(|(section, facts)| Told { section, facts })
+            .map(|(section, facts)| Told { section, facts, maps: report.maps.clone() })
             .collect();
         files::write(path, serde_json::to_string(&told)?.as_bytes())?;
     }

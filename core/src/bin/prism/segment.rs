@@ -1,6 +1,9 @@
 //! `prism segment`: the page's main job as a command.
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -87,9 +90,7 @@ impl Finished {
         let fits = pack.info.fits.as_ref();
         let wrong_size = fits.and_then(|fits| fits.wrong_size(extent));
         if let Some(why) = &wrong_size {
-            let too_large = fits.is_some_and(|fits| fits.too_large(extent).is_some());
-            // A small part of a head is outlined as far as it goes.
-            unfit(why, anyway || !too_large)?;
+            unfit(why, anyway)?;
         }
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
@@ -212,20 +213,26 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     // The heads that identify a scan know the brain pack alone.
     let identify = arguments.identify || arguments.model.pack.is_none();
     let Arguments { scan, model, anyway, .. } = arguments;
+    let further = [&arguments.csv, &arguments.json, &arguments.report, &arguments.logits];
+    for path in std::iter::once(&arguments.output).chain(further.into_iter().flatten()) {
+        check_place(path)?;
+    }
     let run = Finished::run_anyway(scan, model, identify, *anyway).await?;
+    let mut outputs = Outputs::default();
     let labels = &run.segmentation.labels;
-    files::write(&arguments.output, &formats::nifti::write_labels(labels, &run.pack.info.labels)?)?;
+    let bytes = formats::nifti::write_labels(labels, &run.pack.info.labels)?;
+    files::write(&outputs.add(&arguments.output)?, &bytes)?;
     if arguments.csv.is_some() || arguments.json.is_some() || arguments.report.is_some() {
         let input = run.report_input();
         if let Some(path) = &arguments.csv {
             let table = structures_csv(&input.structures, !input.scan.unit_assumed);
-            files::write(path, table.as_bytes())?;
+            files::write(&outputs.add(path)?, table.as_bytes())?;
         }
         if let Some(path) = &arguments.json {
-            files::write(path, RunManifest::of(&input).to_json()?.as_bytes())?;
+            files::write(&outputs.add(path)?, RunManifest::of(&input).to_json()?.as_bytes())?;
         }
         if let Some(path) = &arguments.report {
-            report::write(path, &Report::write(&input), &input)?;
+            report::write(&outputs.add(path)?, &Report::write(&input), &input)?;
         }
     }
     if let Some(path) = &arguments.logits {
@@ -234,14 +241,66 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let view =
             safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes)?;
-        files::write(path, &safetensors::serialize([("logits", view)], None)?)?;
+        files::write(&outputs.add(path)?, &safetensors::serialize([("logits", view)], None)?)?;
     }
+    outputs.keep()?;
     if let Some(found) = run.identification.as_ref().filter(|_| arguments.identify) {
         let info = &run.pack.info;
         identify::print(found, &Routing::of(found, [(info.title.as_str(), info.fits.as_ref())]));
     }
     run.print(&arguments.output);
     Ok(())
+}
+
+/// Files that come together or not at all: written beside their places, renamed once all are
+/// there, removed where that does not come to be.
+#[derive(Default)]
+struct Outputs(Vec<(PathBuf, PathBuf)>);
+
+impl Outputs {
+    /// Where to write what belongs at `path`: under a name with the same ending.
+    fn add(&mut self, path: &Path) -> Result<PathBuf, String> {
+        let name = path.file_name().ok_or_else(|| unwritable(path, "it names no file"))?;
+        let mut beside = OsString::from(format!(".{}.", std::process::id()));
+        beside.push(name);
+        let beside = path.with_file_name(beside);
+        self.0.push((beside.clone(), path.to_owned()));
+        Ok(beside)
+    }
+
+    /// Renames the files; the first that was added last.
+    fn keep(mut self) -> Result<(), String> {
+        while let Some((beside, path)) = self.0.last() {
+            fs::rename(beside, path).map_err(|error| unwritable(path, error))?;
+            self.0.pop();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        for (beside, _) in &self.0 {
+            // What was not written yet is not there.
+            let _ = fs::remove_file(beside);
+        }
+    }
+}
+
+/// Says before anything is computed that a file cannot be written where it is to be.
+fn check_place(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(unwritable(path, "there is no such folder; make it first"));
+    }
+    if path.is_dir() {
+        return Err(unwritable(path, "a folder has this name; choose another one"));
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path, why: impl Display) -> String {
+    format!("cannot write the file: {why} ({})", path.display())
 }
 
 /// ISO 8601 in UTC, to the second (civil date from days: Howard Hinnant,
@@ -279,6 +338,32 @@ mod tests {
         assert!(judge(&no, Some("it wants a crop"), false).is_err());
         assert_eq!(judge(&Route::Unsure("unknown".into()), None, false), Ok(()));
         assert_eq!(judge(&Route::Fits, None, false), Ok(()));
+    }
+
+    #[test]
+    fn files_come_together_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [labels, table] = ["labels.nii.gz", "table.csv"].map(|name| folder.path().join(name));
+        let written = || {
+            let mut outputs = Outputs::default();
+            for (path, bytes) in [(&labels, b"labels"), (&table, b"table ")] {
+                let beside = outputs.add(path).expect("a name");
+                assert_eq!(beside.extension(), path.extension());
+                fs::write(beside, bytes).expect("a file");
+            }
+            outputs
+        };
+        let entries = || fs::read_dir(folder.path()).expect("a folder").count();
+        drop(written());
+        assert_eq!(entries(), 0, "what was not kept is left");
+        // The table cannot take its place: no labels come either.
+        fs::create_dir(&table).expect("a folder");
+        assert!(written().keep().expect_err("a folder is there").contains("table.csv"));
+        assert_eq!(entries(), 1, "labels without their table");
+        fs::remove_dir(&table).expect("the folder");
+        written().keep().expect("both");
+        assert_eq!(fs::read(&labels).expect("the labels"), b"labels");
+        assert_eq!((fs::read(&table).expect("the table").len(), entries()), (6, 2));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use prism_core::report::Wording;
 use prism_core::report::wording::Claim;
+use prism_core::report::{StructureMaps, Wording};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -28,6 +28,9 @@ pub struct Arguments {
 pub struct Told {
     pub section: String,
     pub facts: Vec<Claim>,
+    /// The scan's maps, for a decoder that reads them.
+    #[serde(default)]
+    pub maps: Option<StructureMaps>,
 }
 
 #[derive(Serialize)]
@@ -50,9 +53,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let wording = read(&arguments.pack)?;
     let written: Vec<Written> = told
         .into_iter()
-        .map(|Told { section, facts }| {
+        .map(|Told { section, facts, maps }| {
             let sentences = wording
-                .write(&section, &facts)
+                .write(&section, &facts, maps.as_ref())
                 .into_iter()
                 .map(|tokens| Sentence { text: tokens.join(" "), claims: wording.claims(&tokens) })
                 .collect();

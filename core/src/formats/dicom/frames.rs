@@ -210,7 +210,7 @@ pub(super) fn read(data: &DataSet<'_>, file: usize, name: &str) -> Result<Conten
     }
     let shape = Shape { file, of, rows, columns, stored };
     let frames = (0..of).map(|index| frame(data, &shape, index)).collect();
-    Ok(Content::Images(Box::new(facts(data)), frames))
+    Ok(Content::Images(Box::new(facts(data, of)), frames))
 }
 
 struct Shape {
@@ -244,7 +244,7 @@ fn frame(data: &DataSet<'_>, shape: &Shape, index: usize) -> Frame {
         .number(content, tags::TEMPORAL_POSITION_INDEX)
         .or_else(|| data.number(tags::TEMPORAL_POSITION_IDENTIFIER));
     let echo = echo_time_ms.or_else(|| data.number(tags::ECHO_NUMBERS));
-    let b_value = groups.number(tags::MR_DIFFUSION_SEQUENCE, tags::DIFFUSION_B_VALUE);
+    let b_value = b_value(&groups);
     let acquisition = groups
         .number(content, tags::FRAME_ACQUISITION_NUMBER)
         .or_else(|| data.number(tags::ACQUISITION_NUMBER));
@@ -283,7 +283,29 @@ fn frame(data: &DataSet<'_>, shape: &Shape, index: usize) -> Frame {
     }
 }
 
-fn facts(data: &DataSet<'_>) -> SeriesFacts {
+/// Diffusion weighting of a frame, s/mm² (PS3.3, C.8.13.5.9).
+fn b_value(groups: &Groups<'_, '_>) -> Option<f64> {
+    groups.number(tags::MR_DIFFUSION_SEQUENCE, tags::DIFFUSION_B_VALUE)
+}
+
+/// Years of an age string: three digits and the unit, Y, M, W or D (PS3.5, 6.2).
+fn years(text: &str) -> Option<f64> {
+    let mut characters = text.trim().chars();
+    let unit = characters.next_back()?;
+    let digits = characters.as_str();
+    let whole = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    let number: f64 = digits.parse().ok().filter(|_| whole)?;
+    match unit.to_ascii_uppercase() {
+        'Y' => Some(number),
+        'M' => Some(number / 12.0),
+        'W' => Some(number * 7.0 / 365.25),
+        'D' => Some(number / 365.25),
+        _ => None,
+    }
+}
+
+/// What a file of `of` frames says about its series.
+fn facts(data: &DataSet<'_>, of: usize) -> SeriesFacts {
     let groups = Groups::of(data, 0);
     let shown = |tag| data.text(tag).map(|text| text.chars().take(MOST_SHOWN).collect::<String>());
     let timing = tags::MR_TIMING_AND_RELATED_PARAMETERS_SEQUENCE;
@@ -318,6 +340,11 @@ fn facts(data: &DataSet<'_>) -> SeriesFacts {
                 .map(|field| if field > 100.0 { field / 10_000.0 } else { field }),
             contrast_agent: shown(tags::CONTRAST_BOLUS_AGENT),
             study_date: data.text(tags::STUDY_DATE).and_then(|text| Date::from_dicom(&text)),
+            b_value: (0..of)
+                .filter_map(|frame| b_value(&Groups::of(data, frame)))
+                .filter(|&b| b > 0.0)
+                .reduce(f64::max),
+            age_years: data.text(tags::PATIENT_AGE).and_then(|text| years(&text)),
         },
     }
 }
@@ -334,4 +361,19 @@ pub(super) fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
 pub(super) fn unit(a: [f64; 3]) -> Option<[f64; 3]> {
     let length = dot(a, a).sqrt();
     (length.is_finite() && length > 1e-3).then(|| a.map(|value| value / length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_digits_and_a_unit() {
+        assert_eq!(years("045Y"), Some(45.0));
+        assert_eq!(years("018M"), Some(1.5));
+        assert_eq!(years("000D"), Some(0.0));
+        for odd in ["", "Y", "045", "-45Y", "4.5Y", "45 years", "SECRET"] {
+            assert_eq!(years(odd), None, "{odd}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use super::catalogue::count;
-use super::{Format, FormatError, InputFile, Scan, Series};
+use super::{Acquisition, Format, FormatError, InputFile, Scan, Series};
 use crate::volume::Volume;
 use data_set::DataSet;
 use file::Syntax;
@@ -229,6 +229,8 @@ fn stack(
     let mut files: Vec<usize> = frames.iter().map(|frame| frame.file).collect();
     files.sort_unstable();
     files.dedup();
+    // The first file of a diffusion series often has no diffusion weighting.
+    let b_value = frames.iter().map(|frame| frame.order.0[2]).fold(0.0, f64::max);
     let mut layout = geometry::arrange(frames)?;
     // "MRI" is no term of the standard, but exporters write it.
     if !matches!(facts.modality.as_str(), "MR" | "MRI" | "") {
@@ -246,7 +248,10 @@ fn stack(
         unit_stated: layout.spacing_stated,
         volumes: layout.volumes,
         files: files.len(),
-        acquisition: facts.acquisition,
+        acquisition: Acquisition {
+            b_value: (b_value > 0.0).then_some(b_value),
+            ..facts.acquisition
+        },
     };
     Ok((series, Stack { layout }))
 }

@@ -51,8 +51,10 @@ fn from_json(json: &Value) -> Acquisition {
         manufacturer: text("Manufacturer"),
         field_strength_t: number("MagneticFieldStrength"),
         contrast_agent: text("ContrastBolusIngredient"),
-        // Sidecars that are shared hold none.
+        // Sidecars that are shared hold none of these.
         study_date: None,
+        b_value: None,
+        age_years: None,
     }
 }
 

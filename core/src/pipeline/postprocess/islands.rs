@@ -1,6 +1,7 @@
 //! Small islands removed from a label map.
 
-use crate::volume::offset;
+use crate::volume::neighbours::faces;
+use crate::volume::pieces::Pieces;
 
 /// Islands smaller than this part of their structure's largest piece go.
 const SMALL_ISLAND: f64 = 0.05;
@@ -31,7 +32,7 @@ pub fn remove_islands(labels: &mut [u8], dims: [usize; 3]) -> usize {
         if !small[piece] {
             continue;
         }
-        for neighbour in neighbours(dims, at) {
+        for neighbour in faces(at, dims).into_iter().flatten() {
             let other = pieces.of[neighbour] as usize;
             if other != piece && !small[other] {
                 let votes = votes[piece].get_or_insert_with(|| Box::new([0; 256]));
@@ -76,78 +77,10 @@ pub fn keep_largest(labels: &mut [u8], dims: [usize; 3]) -> usize {
     changed
 }
 
-/// 6-connected pieces of equal label: for each voxel its piece, and each piece's label.
-pub(crate) fn pieces(labels: &[u8], dims: [usize; 3]) -> (Vec<u32>, Vec<u8>) {
-    let Pieces { of, list } = Pieces::find(labels, dims);
-    (of, list.into_iter().map(|piece| piece.label).collect())
-}
-
-struct Piece {
-    label: u8,
-    size: usize,
-}
-
-/// 6-connected pieces of equal label.
-struct Pieces {
-    of: Vec<u32>,
-    list: Vec<Piece>,
-}
-
-impl Pieces {
-    fn find(labels: &[u8], dims: [usize; 3]) -> Self {
-        // Union-find over voxels; the root is the smallest voxel of a piece.
-        let mut parent: Vec<u32> = (0..labels.len() as u32).collect();
-        fn root(parent: &mut [u32], mut at: u32) -> u32 {
-            while parent[at as usize] != at {
-                parent[at as usize] = parent[parent[at as usize] as usize];
-                at = parent[at as usize];
-            }
-            at
-        }
-        let steps = [1, dims[0], dims[0] * dims[1]];
-        for z in 0..dims[2] {
-            for y in 0..dims[1] {
-                for x in 0..dims[0] {
-                    let at = offset(dims, [x, y, z]);
-                    for (axis, place) in [x, y, z].into_iter().enumerate() {
-                        if place > 0 && labels[at - steps[axis]] == labels[at] {
-                            let a = root(&mut parent, at as u32);
-                            let b = root(&mut parent, (at - steps[axis]) as u32);
-                            parent[a.max(b) as usize] = a.min(b);
-                        }
-                    }
-                }
-            }
-        }
-        let mut list: Vec<Piece> = Vec::new();
-        let mut of = vec![0_u32; labels.len()];
-        for at in 0..labels.len() {
-            let root = root(&mut parent, at as u32) as usize;
-            if root == at {
-                of[at] = list.len() as u32;
-                list.push(Piece { label: labels[at], size: 1 });
-            } else {
-                of[at] = of[root];
-                list[of[at] as usize].size += 1;
-            }
-        }
-        Self { of, list }
-    }
-}
-
-fn neighbours(dims: [usize; 3], at: usize) -> impl Iterator<Item = usize> {
-    let place = [at % dims[0], at / dims[0] % dims[1], at / (dims[0] * dims[1])];
-    let steps = [1, dims[0], dims[0] * dims[1]];
-    (0..3).flat_map(move |axis| {
-        let before = (place[axis] > 0).then(|| at - steps[axis]);
-        let after = (place[axis] + 1 < dims[axis]).then(|| at + steps[axis]);
-        before.into_iter().chain(after)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::offset;
 
     #[test]
     fn an_island_takes_the_label_around_it() {

@@ -6,7 +6,6 @@ mod refine;
 mod tissue;
 
 pub use carry::{Between, carry_labels};
-pub(crate) use islands::pieces;
 pub use islands::{keep_largest, remove_islands};
 pub(super) use refine::Refine;
 pub(super) use tissue::{Mixture, Tissues};

@@ -21,8 +21,8 @@ pub fn pack(mut document: Value) -> Result<Pack, PackError> {
     if let (Some(document), Value::Object(rest)) = (document.as_object_mut(), rest) {
         document.extend(rest);
     }
-    let info: PackInfo = serde_json::from_value(document)
-        .map_err(|error| PackError::Metadata(error.to_string()))?;
+    let info: PackInfo =
+        serde_json::from_value(document).map_err(|error| PackError::Metadata(error.to_string()))?;
     let tensors = Prism::tensors(&info.architecture)?
         .into_iter()
         .map(|(name, shape)| NamedTensor { values: weight(&name, &shape), name, shape })

@@ -98,6 +98,7 @@ pub fn input() -> ReportInput {
         lesions: None,
         heart: None,
         comparison: None,
+        maps: None,
         pack: PackFacts {
             name: "brain".into(),
             title: "Brain, any contrast (2 mm)".into(),
@@ -235,6 +236,7 @@ fn seen() -> Identification {
     Identification {
         sequence: answer(Some("T1w"), "T1w"),
         sequence_note: None,
+        sequence_by_file: None,
         body_part: answer(None, "head"),
         skull: None,
         plane: Plane { direction: Direction::Coronal, tilt_degrees: 12.0 },

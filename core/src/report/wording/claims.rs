@@ -170,14 +170,14 @@ mod tests {
                 &[["pair", "cerebral cortex", "right", "mild", ""]],
             ),
             (
-                "The_sides_are_alike_in_the_n:lateral ventricle_and_n:inferior lateral ventricle_.",
+                "The_n:lateral ventricle_and_n:inferior lateral ventricle_each_differ_by_less_than_<limit>_between_the_sides_.",
                 &[
                     ["pair", "lateral ventricle", "", "even", ""],
                     ["pair", "inferior lateral ventricle", "", "even", ""],
                 ],
             ),
             (
-                "A_punctate_focus_in_the_right_n:cerebellar white matter_is_hyperintense_.",
+                "A_punctate_hyperintense_place_was_marked_in_the_right_n:cerebellar white matter_.",
                 &[["focus", "cerebellar white matter", "right", "punctate", "bright"]],
             ),
             ("The_n:brainstem_measures_<ml>_.", &[["single", "brainstem", "", "", ""]]),
@@ -202,6 +202,15 @@ mod tests {
             // Both sides the same.
             "The_left_n:putamen_is_markedly_larger_than_the_left_(_<left>_left_,_<right>_right_;_<percent>_)_.",
             "The_n:putamen_is_ill_.",
+            // More than was measured: pairs that were not compared, measures that were not judged,
+            // sides that are within the limit, a mark.
+            "The_sides_differ_nowhere_by_<limit>_or_more_.",
+            "No_structure_differs_between_the_sides_by_<limit>_or_more_.",
+            "Image_quality_is_good_.",
+            "The_n:putamen_is_symmetric_(_<left>_left_,_<right>_right_)_.",
+            "The_sides_are_alike_in_the_n:putamen_and_n:caudate_.",
+            "There_is_a_small_bright_focus_in_the_left_n:putamen_.",
+            "The_n:ghosting_and_n:efc_are_good_.",
         ] {
             assert_eq!(claims(text), None, "{text}");
         }

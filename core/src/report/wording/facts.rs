@@ -25,6 +25,9 @@ const SMALL_MM: f64 = 5.0;
 const MEDIUM_MM: f64 = 10.0;
 const LARGE_MM: f64 = 20.0;
 
+/// Foci that the impression names at most.
+const FOCI_NAMED: usize = 2;
+
 /// Where the numbers of a fact come from.
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
@@ -234,6 +237,19 @@ fn focus<'a>(report: &'a Report, row: &StructureVolume) -> Option<Fact<'a>> {
     Some(Fact { claim, source: Source::Lesion(lesion), plain: None })
 }
 
+/// Foci that the impression names, of different structures, the largest first.
+fn largest_foci(report: &Report) -> Vec<Fact<'_>> {
+    let mut foci: Vec<Fact<'_>> =
+        report.structures.iter().filter_map(|row| focus(report, row)).collect();
+    let size = |fact: &Fact<'_>| match fact.source {
+        Source::Lesion(lesion) => lesion.millilitres,
+        _ => 0.0,
+    };
+    foci.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    foci.truncate(FOCI_NAMED);
+    foci
+}
+
 /// How large a lesion is, in a word of the grammar.
 fn extent(lesion: &Lesion) -> &'static str {
     match lesion.diameter_mm {
@@ -327,15 +343,17 @@ fn impression<'a>(report: &'a Report, section: &Section) -> Vec<Fact<'a>> {
         let plain = with_value(section, "structures at the edge", None);
         push(claim("cuts", "", "", ""), Source::Report(report), plain);
     }
-    if !report.quality.measures.is_empty() {
-        let worst = [Judgement::Poor, Judgement::Look]
-            .into_iter()
-            .find(|worst| report.quality.judged(*worst).next().is_some())
-            .unwrap_or(Judgement::Good);
+    facts.extend(largest_foci(report));
+    // Measures may be there of which none was judged.
+    let worst = [Judgement::Poor, Judgement::Look, Judgement::Good]
+        .into_iter()
+        .find(|worst| report.quality.judged(*worst).next().is_some());
+    if let Some(worst) = worst {
         let text = quality_in_short(&report.quality).text;
         let plain = section.sentences.iter().position(|sentence| sentence.text == text);
         let size = judgement(worst).unwrap_or_default();
-        push(claim("overall", "", "", size), Source::Report(report), plain);
+        let claim = claim("overall", "", "", size);
+        facts.push(Fact { claim, source: Source::Report(report), plain });
     }
     facts
 }

@@ -1,6 +1,7 @@
 //! The report decoder: facts worded by a small transformer, every sentence checked.
 //!
-//! The network ([`network`]) is told the facts of a section and writes sentences of words
+//! The network ([`network`]) is told the facts of a section, sees the encoder's maps inside each
+//! structure where its pack reads them ([`StructureMaps`]), and writes sentences of words
 //! and placeholders; it never writes a number. Each sentence is parsed back into claims
 //! by the grammar's inverse ([`claims`]). A sentence that fits no wording, claims what no
 //! measurement supports or asks for a number that was not measured is not shown, and is
@@ -14,6 +15,7 @@
 
 pub mod claims;
 mod facts;
+mod maps;
 mod network;
 mod numbers;
 mod weights;
@@ -24,6 +26,7 @@ use super::{PackFacts, Report, Section, Sentence};
 use crate::measure::Measure;
 pub use claims::{Claim, Grammar};
 use facts::Fact;
+pub use maps::{MapsInfo, StructureMaps};
 use network::{Writing, add, place};
 use weights::Weights;
 pub use weights::{LARGEST, WordingError, WordingInfo};
@@ -70,11 +73,16 @@ impl Wording {
     }
 
     /// Sentences of tokens about the facts of a section; claims that the vocabulary does
-    /// not know are left out.
-    pub fn write(&self, section: &str, facts: &[Claim]) -> Vec<Vec<&str>> {
+    /// not know are left out, and so are maps that the pack does not read.
+    pub fn write(
+        &self,
+        section: &str,
+        facts: &[Claim],
+        maps: Option<&StructureMaps>,
+    ) -> Vec<Vec<&str>> {
         let mut sentences = Vec::new();
         let mut sentence = Vec::new();
-        let Some(memory) = self.memory(section, facts) else { return sentences };
+        let Some(memory) = self.memory(section, facts, maps) else { return sentences };
         let mut writing = Writing::new(&self.weights, &memory);
         let mut token = BEGIN;
         for _ in 0..self.info.longest {
@@ -109,9 +117,15 @@ impl Wording {
         self.grammar.claims(tokens)
     }
 
-    /// Logits of the word after each of `tokens`, about the facts of a section.
-    pub fn logits(&self, section: &str, facts: &[Claim], tokens: &[usize]) -> Vec<Vec<f32>> {
-        let Some(memory) = self.memory(section, facts) else { return Vec::new() };
+    /// Logits of the word after each of `tokens`, about the facts of a section and the maps.
+    pub fn logits(
+        &self,
+        section: &str,
+        facts: &[Claim],
+        maps: Option<&StructureMaps>,
+        tokens: &[usize],
+    ) -> Vec<Vec<f32>> {
+        let Some(memory) = self.memory(section, facts, maps) else { return Vec::new() };
         let mut writing = Writing::new(&self.weights, &memory);
         tokens
             .iter()
@@ -120,8 +134,13 @@ impl Wording {
             .collect()
     }
 
-    /// The section's embedding, then one row a fact.
-    fn memory(&self, section: &str, facts: &[Claim]) -> Option<Vec<Vec<f32>>> {
+    /// The section's embedding, then one row a fact, then one a structure of the maps.
+    fn memory(
+        &self,
+        section: &str,
+        facts: &[Claim],
+        maps: Option<&StructureMaps>,
+    ) -> Option<Vec<Vec<f32>>> {
         let (info, weights) = (&self.info, &self.weights);
         let at = |table: &[String], word: &str| table.iter().position(|entry| entry == word);
         let mut memory = vec![weights.section.row(at(&info.sections, section)?).to_vec()];
@@ -144,6 +163,9 @@ impl Wording {
             let mut row = place(memory.len() - 1, info.width);
             fields.into_iter().flatten().for_each(|field| add(&mut row, field));
             memory.push(row);
+        }
+        if let (Some(info), Some(reader), Some(maps)) = (&info.maps, &weights.maps, maps) {
+            memory.extend(reader.tokens(info, maps));
         }
         Some(memory)
     }
@@ -201,7 +223,7 @@ impl Wording {
         let mut said: Vec<Option<usize>> = vec![None; facts.len()];
         let mut sentences: Vec<Sentence> = Vec::new();
         let mut facts_of: Vec<usize> = Vec::new();
-        for tokens in self.write(name, &claims) {
+        for tokens in self.write(name, &claims, report.maps.as_ref()) {
             let Some(claims) = self.claims(&tokens) else {
                 count.unread += 1;
                 continue;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::maps::Reader;
+use super::weights::Matrix;
 use super::*;
 use crate::lesions::Signal;
 use crate::measure::Judgement;
@@ -26,6 +28,8 @@ fn wording() -> Wording {
 struct Case {
     section: String,
     facts: Vec<Claim>,
+    #[serde(default)]
+    maps: Option<StructureMaps>,
     tokens: Vec<usize>,
     logits: Vec<Vec<f32>>,
     likeliest: Vec<usize>,
@@ -41,9 +45,20 @@ fn logits_are_those_of_pytorch() {
     let golden = serde_json::from_slice::<Golden>(&file("tests/golden/report/wording.json"));
     let Ok(golden) = golden else { unreachable!("{:?}", golden.err()) };
     let wording = wording();
-    let (mut words, mut worst) = (0, 0.0_f32);
+    let (mut words, mut worst, mut with_maps) = (0, 0.0_f32, 0);
     for case in golden.cases {
-        let logits = wording.logits(&case.section, &case.facts, &case.tokens);
+        let maps = case.maps.as_ref();
+        let logits = wording.logits(&case.section, &case.facts, maps, &case.tokens);
+        // A pack that reads maps is another one without them.
+        if let (Some(_), Some(_)) = (maps, &wording.info.maps) {
+            let without = wording.logits(&case.section, &case.facts, None, &case.tokens);
+            let another =
+                StructureMaps { pack: "another".into(), ..maps.cloned().unwrap_or_default() };
+            let foreign = wording.logits(&case.section, &case.facts, Some(&another), &case.tokens);
+            assert_ne!(logits, without);
+            assert_eq!(foreign, without);
+            with_maps += 1;
+        }
         assert_eq!(logits.len(), case.likeliest.len());
         for ((row, expected), best) in logits.iter().zip(&case.logits).zip(&case.likeliest) {
             for (value, expected) in row.iter().zip(expected) {
@@ -55,6 +70,7 @@ fn logits_are_those_of_pytorch() {
     }
     println!("{words} words, largest difference {worst}");
     assert!(words > 100 && worst < 2e-3, "{worst}");
+    assert!(with_maps > 0 || wording.info.maps.is_none());
 }
 
 #[test]
@@ -208,12 +224,60 @@ fn damaged_packs_are_refused() {
 }
 
 #[test]
+fn quality_that_nothing_judged_is_no_fact() {
+    let mut given = input();
+    let overall = |given: &ReportInput| {
+        let told = Wording::told(&Report::write(given));
+        told.iter().flat_map(|(_, claims)| claims).any(|claim| claim.kind == "overall")
+    };
+    assert!(overall(&given));
+    for measure in &mut given.quality.measures {
+        measure.judgement = Judgement::NotAssessed;
+    }
+    assert!(!overall(&given));
+}
+
+#[test]
+fn maps_of_the_run_reach_the_decoder() {
+    let mut given = input();
+    assert_eq!(Report::write(&given).maps, None);
+    let structures = vec![("Left-Thalamus".to_owned(), vec![0.5; 4])];
+    let maps = StructureMaps { pack: "brain".into(), structures };
+    given.maps = Some(maps.clone());
+    let report = Report::write(&given);
+    assert_eq!(report.maps, Some(maps.clone()));
+    // Another pack's are left alone, and they are no part of a file.
+    assert_eq!(wording().word(&report).0.to_text(), {
+        let plain = Report { maps: None, ..report.clone() };
+        wording().word(&plain).0.to_text()
+    });
+    let Ok(json) = serde_json::to_string(&report) else { unreachable!("a report has a JSON form") };
+    assert!(!json.contains("Left-Thalamus\",["));
+    let info =
+        MapsInfo { pack: "brain".into(), structures: vec!["Left-Thalamus".into()], channels: 4 };
+    let matrix = |rows: usize, value: f32| Matrix::filled(rows, 4, value);
+    let reader = Reader {
+        mean: matrix(1, 0.25),
+        deviation: matrix(1, 0.5),
+        project: matrix(2, 1.0),
+        structure: Matrix::filled(1, 2, 3.0),
+    };
+    // Four times (0.5 - 0.25) / 0.5, and the embedding.
+    assert_eq!(reader.tokens(&info, &maps), [vec![5.0, 5.0]]);
+    assert!(reader.tokens(&MapsInfo { pack: "other".into(), ..info }, &maps).is_empty());
+}
+
+#[test]
 fn a_lesion_is_a_focus_that_the_grammar_can_say() {
     let mut given = full_input();
-    let foci = |given: &ReportInput| -> Vec<Claim> {
-        let told = Wording::told(&Report::write(given));
-        told.into_iter().flat_map(|(_, claims)| claims).filter(|c| c.kind == "focus").collect()
+    let foci_of = |given: &ReportInput, impression: bool| -> Vec<Claim> {
+        let told = Wording::told(&Report::write(given)).into_iter();
+        told.filter(|(section, _)| (section == "impression") == impression)
+            .flat_map(|(_, claims)| claims)
+            .filter(|claim| claim.kind == "focus")
+            .collect()
     };
+    let foci = |given: &ReportInput| foci_of(given, false);
     // Nothing is known of their greys.
     assert!(foci(&given).is_empty());
     // The first and third mark lie in the left white matter (12 and 4 mm), the second and fourth
@@ -223,14 +287,20 @@ fn a_lesion_is_a_focus_that_the_grammar_can_say() {
     (first.signal, third.signal) = (Some(Signal::Bright), Some(Signal::Dark));
     (second.signal, fourth.signal) = (None, Some(Signal::Dark));
     let expected = [
-        ("A medium-sized focus in the left n:cerebral_white_matter is bright .", 1),
-        ("There is a tiny dark focus in the right n:cerebral_white_matter .", 4),
+        ("In the left n:cerebral_white_matter a medium-sized bright place was marked .", 1),
+        ("A tiny dark place was marked in the right n:cerebral_white_matter .", 4),
     ];
     // Of several sequences the decoder cannot say which it is.
     assert!(foci(&given).is_empty());
     given.lesions.iter_mut().for_each(|facts| facts.summary.sequences = 1);
     let said = foci(&given);
     assert_eq!(said.len(), expected.len(), "{said:?}");
+    // The impression names them, too, the largest first.
+    assert_eq!(foci_of(&given, true), said);
+    let mut turned = given.clone();
+    turned.lesions.iter_mut().for_each(|facts| facts.lesions[3].millilitres = 99.0);
+    let reversed: Vec<Claim> = said.iter().rev().cloned().collect();
+    assert_eq!(foci_of(&turned, true), reversed);
     let Ok(grammar) = Grammar::read() else { unreachable!("the grammar is built in") };
     let report = Report::write(&given);
     let section = report.section("findings_cerebral_hemispheres");

@@ -6,6 +6,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::maps::{MapsInfo, Reader};
 use super::network::{Attention, Layer, dot};
 
 /// The schema this version reads.
@@ -73,6 +74,9 @@ pub struct WordingInfo {
     pub longest: usize,
     /// Most facts of a section.
     pub facts: usize,
+    /// The encoder's maps that it reads beside them; `None` where it reads none.
+    #[serde(default)]
+    pub maps: Option<MapsInfo>,
     /// Data, training.
     #[serde(default)]
     pub provenance: serde_json::Value,
@@ -93,6 +97,12 @@ pub(super) struct Matrix {
 impl Matrix {
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.columns..(row + 1) * self.columns]
+    }
+
+    /// A matrix of one value.
+    #[cfg(test)]
+    pub fn filled(rows: usize, columns: usize, value: f32) -> Self {
+        Self { columns, values: vec![value; rows * columns] }
     }
 
     /// A matrix of this shape that says nothing.
@@ -117,6 +127,7 @@ pub(super) struct Weights {
     pub size: Matrix,
     pub signal: Matrix,
     pub section: Matrix,
+    pub maps: Option<Reader>,
     pub layers: Vec<Layer>,
     pub norm: (Vector, Vector),
 }
@@ -182,6 +193,15 @@ fn weights(tensors: &SafeTensors<'_>, info: &WordingInfo) -> Result<Weights, Wor
         })
     };
     let table = |name: &str, rows: &[String]| matrix(name, rows.len(), width);
+    let reader = |info: &MapsInfo| -> Result<Reader, WordingError> {
+        let (rows, channels) = (info.structures.len(), info.channels);
+        Ok(Reader {
+            mean: matrix("maps.mean", rows, channels)?,
+            deviation: matrix("maps.deviation", rows, channels)?,
+            project: matrix("maps.project.weight", width, channels)?,
+            structure: matrix("maps.structure.weight", rows, width)?,
+        })
+    };
     Ok(Weights {
         heads: info.heads,
         token: table("token.weight", &info.vocabulary)?,
@@ -190,6 +210,7 @@ fn weights(tensors: &SafeTensors<'_>, info: &WordingInfo) -> Result<Weights, Wor
         size: table("fields.size.weight", &info.sizes)?,
         signal: table("fields.signal.weight", &info.signals)?,
         section: table("section.weight", &info.sections)?,
+        maps: info.maps.as_ref().map(reader).transpose()?,
         layers: (0..info.layers).map(layer).collect::<Result<_, WordingError>>()?,
         norm: norm("norm")?,
     })
