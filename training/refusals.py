@@ -117,24 +117,28 @@ def foreign(command: Path, name: str, scans: list[Path]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prism", type=Path, help="the command")
+    parser.add_argument("--packs", nargs="+", choices=("cardiac", "hippocampus"), default=["cardiac", "hippocampus"])
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/refusals.json")
     arguments = parser.parse_args()
     command = arguments.prism.resolve()
-    result: dict = {"command": "python -m training.refusals target/debug/prism"}
+    result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    result["command"] = "python -m training.refusals target/debug/prism"
     kept = {}
     for name in ("cardiac", "hippocampus"):
         config = tomllib.loads((REPOSITORY / f"training/configs/{name}.toml").read_text())
         # Hearts come as two phases each: one of them.
         every = 2 if name == "cardiac" else 1
         kept[name] = files(config, arguments.data, "score")[::every][:SCANS]
+        if name not in arguments.packs:
+            continue
         result[name] = {}
         for words, change in CHANGES.items():
             row = result[name][words] = trial(command, name, kept[name], change)
             print(name, words, {key: row.get(key) for key in ("refused", "mean", "worst")}, flush=True)
     kept["heads"] = sorted((arguments.data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz"))[:SCANS]
     for name, others in (("cardiac", ("hippocampus", "heads")), ("hippocampus", ("cardiac", "heads"))):
-        for other in others:
+        for other in others if name in arguments.packs else ():
             row = result[name][f"given {other}"] = foreign(command, name, kept[other])
             print(name, "given", other, row["refused"], row["labelled_ml"], flush=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")

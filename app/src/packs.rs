@@ -319,6 +319,10 @@ impl App {
                 );
                 return;
             };
+            // Another scan was opened meanwhile.
+            if busy.with_untracked(Option::is_none) {
+                return;
+            }
             app.give_scan(&client);
             let parts: Vec<JsValue> = std::iter::once(pack).chain(parts).collect();
             let device = app.wanted_device();

@@ -53,5 +53,8 @@ pub fn a_browser_that_may_delete_models_is_said_to(stage: &Stage) {
     page.wait_until("the question", PATIENCE, &|page| page.evaluate("window.asked") == true);
     page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped() + 1);
     assert!(!page.has("models-fleeting"), "a browser that keeps them is said to delete them");
+    // The cases after this one share the browser.
+    page.click("model-delete");
+    page.wait_until("the pack to be gone", PATIENCE, &|page| rows(page) == shipped());
     assert_content(&page);
 }

@@ -320,17 +320,26 @@ impl<'browser> Page<'browser> {
 
     /// Loads the page again, whatever would be lost, and waits as [`Page::open`] does.
     pub fn reload(&self) {
-        self.evaluate(
-            "addEventListener('beforeunload', event => event.stopImmediatePropagation(), true); null",
-        );
         self.evaluate("document.querySelector('[data-test=app]').dataset.state = 'starting'");
         self.call("Page.reload", json!({}));
+        // The question whether to leave, which stops the page, where it asks one.
+        thread::sleep(Duration::from_millis(500));
+        let leave = json!({ "accept": true });
+        let _ = self.browser.try_call(&self.session, "Page.handleJavaScriptDialog", leave);
         self.wait_until_started();
     }
 
     fn wait_until_started(&self) {
+        let state = format!("{}?.getAttribute('data-state') ?? ''", Self::element("app"));
+        let asked = json!({ "expression": state, "returnByValue": true });
         self.wait_until("the page to start", Duration::from_secs(180), &|page| {
-            !matches!(page.state().as_str(), "" | "starting")
+            // Between two pages nobody answers.
+            let answer = page.browser.try_call(&page.session, "Runtime.evaluate", asked.clone());
+            answer.is_ok_and(|answer| {
+                answer["result"]["value"]
+                    .as_str()
+                    .is_some_and(|state| !matches!(state, "" | "starting"))
+            })
         });
     }
 

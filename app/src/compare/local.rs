@@ -20,8 +20,8 @@ fn logarithm(percent: f64) -> f64 {
     (1.0 + percent / 100.0).ln()
 }
 
-/// Where colour begins, for a map whose noise is this: what the first scan against its own
-/// repeat shows has none.
+/// Where colour begins, for a map whose noise is this: what a scan against its own
+/// repeats shows has none.
 pub fn begins(noise_percent: f64) -> f64 {
     noise_percent.max(LEAST_PERCENT)
 }
@@ -74,7 +74,7 @@ fn legend(noise: f64) -> impl IntoView {
     });
     let caption = format!(
         "Volume of each place in the second scan against the first. Less than {least:.1} % has no \
-         colour: 99 of 100 places of the first scan against its own repeat stay below it.",
+         colour: 99 of 100 places of either scan against its own repeats stay below it.",
     );
     view! {
         <Scale

@@ -159,8 +159,8 @@ pub enum Answer {
         grid: Grid,
         /// Which.
         picture: Picture,
-        /// Of local change: below how many percent there is no colour, for the first scan
-        /// against its own repeat shows as much.
+        /// Of local change: below how many percent there is no colour, for either scan
+        /// against its own repeats shows as much.
         noise_percent: Option<f64>,
     },
     /// The change of each structure.

@@ -142,6 +142,10 @@ impl App {
                 );
                 return;
             };
+            // Another scan was opened meanwhile.
+            if lesions.busy.with_untracked(Option::is_none) {
+                return;
+            }
             app.give_scan(&client);
             if packs == Packs::Lesions {
                 app.give_sequences(&client);

@@ -154,6 +154,10 @@ fn identified(found: &Identification) -> Vec<Sentence> {
     let why = found.sequence_note.as_deref().filter(|_| found.sequence.given.is_none());
     let mut sentences =
         vec![shows("sequence", &found.sequence, why), shows("body part", &found.body_part, None)];
+    if found.sequence_by_file.is_some() {
+        let named = found.sequence_name();
+        sentences.insert(1, Sentence::new().say("It is taken as ").quote(&named).say("."));
+    }
     sentences.extend(found.skull.as_ref().map(|skull| shows("skull", skull, None)));
     let plane = &found.plane;
     sentences.push(if plane.direction == Direction::Isotropic {

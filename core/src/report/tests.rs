@@ -778,6 +778,13 @@ fn a_sequence_that_is_withheld_says_why() {
     }
     let told = texts(&Report::write(&input), "technique");
     assert!(told.contains(&"By the image the sequence is “T1w” (probability 75.0%).".to_owned()));
+    // What only the file says is told as its words.
+    if let Some(found) = &mut input.identified {
+        found.sequence.given = None;
+        found.sequence_by_file = Some("diffusion".into());
+    }
+    let told = texts(&Report::write(&input), "technique");
+    assert!(told.contains(&"It is taken as “diffusion (by the file)”.".to_owned()), "{told:?}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ struct Summary {
     shift_mm: f64,
     changes: Vec<Change>,
     lesions: Option<LesionSummary>,
-    /// What the baseline against each of its own repeats stays below in 99 of 100 places of
+    /// What either scan against its own repeats stays below in 99 of 100 places of
     /// the map of local change, percent.
     local_noise_percent: Option<f64>,
 }
