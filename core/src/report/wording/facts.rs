@@ -14,6 +14,9 @@ use crate::report::sums::keys;
 use crate::report::{ASYMMETRY_NAMED_PERCENT, Report, Section, Sentence};
 use crate::volume::Side;
 
+/// Key of the section on image quality.
+pub(super) const QUALITY: &str = "image_quality";
+
 /// Difference between the sides in percent from which it is called moderate and marked;
 /// mild begins at [`ASYMMETRY_NAMED_PERCENT`]. Words, not a norm.
 const MODERATE_PERCENT: f64 = 20.0;
@@ -147,7 +150,7 @@ fn side_of(row: &StructureVolume) -> &'static str {
 /// The facts of a section and the name it has for the decoder; none where it words none.
 pub(super) fn facts<'a>(report: &'a Report, section: &Section) -> Option<(String, Vec<Fact<'a>>)> {
     let key = section.key.as_str();
-    if key == "image_quality" {
+    if key == QUALITY {
         return Some((key.into(), quality(report, section)));
     }
     if !report.totals.is_brain {

@@ -223,7 +223,9 @@ impl Wording {
         let mut said: Vec<Option<usize>> = vec![None; facts.len()];
         let mut sentences: Vec<Sentence> = Vec::new();
         let mut facts_of: Vec<usize> = Vec::new();
-        for tokens in self.write(name, &claims, report.maps.as_ref()) {
+        // What the structures look like is no measure of quality, and no training scan had one.
+        let maps = report.maps.as_ref().filter(|_| name != facts::QUALITY);
+        for tokens in self.write(name, &claims, maps) {
             let Some(claims) = self.claims(&tokens) else {
                 count.unread += 1;
                 continue;
