@@ -164,6 +164,8 @@ impl Wording {
             fields.into_iter().flatten().for_each(|field| add(&mut row, field));
             memory.push(row);
         }
+        // What structures look like is no measure of quality, and no training scan had one.
+        let maps = maps.filter(|_| section != facts::QUALITY);
         if let (Some(info), Some(reader), Some(maps)) = (&info.maps, &weights.maps, maps) {
             memory.extend(reader.tokens(info, maps));
         }
@@ -223,9 +225,7 @@ impl Wording {
         let mut said: Vec<Option<usize>> = vec![None; facts.len()];
         let mut sentences: Vec<Sentence> = Vec::new();
         let mut facts_of: Vec<usize> = Vec::new();
-        // What the structures look like is no measure of quality, and no training scan had one.
-        let maps = report.maps.as_ref().filter(|_| name != facts::QUALITY);
-        for tokens in self.write(name, &claims, maps) {
+        for tokens in self.write(name, &claims, report.maps.as_ref()) {
             let Some(claims) = self.claims(&tokens) else {
                 count.unread += 1;
                 continue;
