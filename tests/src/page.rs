@@ -167,7 +167,8 @@ impl<'browser> Page<'browser> {
         self.click_at(hook, [0.5, 0.5]);
     }
 
-    /// Clicks an element with the mouse at shares of its width and height.
+    /// Clicks an element with the mouse at shares of its width and height; of words over several
+    /// lines those of the first.
     pub fn click_at(&self, hook: &str, [across, down]: [f64; 2]) {
         let element = Self::element(hook);
         self.wait_until(&format!("{hook} to be usable"), PATIENCE, &|page| {
@@ -175,7 +176,7 @@ impl<'browser> Page<'browser> {
         });
         let place = self.evaluate(&format!(
             "(() => {{ const element = {element}; element.scrollIntoView({{ block: 'center' }});
-               const box = element.getBoundingClientRect();
+               const box = element.getClientRects()[0] ?? element.getBoundingClientRect();
                return [box.x + box.width * {across}, box.y + box.height * {down}]; }})()"
         ));
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {

@@ -45,14 +45,14 @@ def rounded(state: dict) -> tuple[Decoder, dict]:
     return network, stored
 
 
-def write(stored: dict, saved: dict, scores: dict, path: Path = PACK) -> int:
+def write(stored: dict, saved: dict, scores: dict, helps: bool, path: Path = PACK) -> int:
     grammar = Grammar()
     data = [{"name": "facts drawn by training.report.facts", "licence": "Apache-2.0"}]
     maps = None
     if saved["scans"]:
         name = f"{saved['scans']} synthetic scans of training.report.scans, from SynthSeg's training label maps"
         data.append({"name": name, "licence": "Apache-2.0"})
-        maps = {"pack": saved["encoder"], "structures": STRUCTURES, "channels": shape.CHANNELS}
+        maps = {"pack": saved["encoder"], "structures": STRUCTURES, "channels": shape.CHANNELS, "helps": helps}
     else:
         stored = {k: v for k, v in stored.items() if not k.startswith("maps.")}
     digest = hashlib.sha256(data_section(serialise(stored))).hexdigest()
@@ -137,7 +137,10 @@ def main() -> None:
     trained, saved = load(arguments.decoder, Grammar())
     network, stored = rounded(trained.state_dict())
     scores = json.loads(arguments.scores.read_text()) if arguments.scores.exists() else {}
-    size = write(stored, saved, scores.get("drawn", {}).get("all", {}))
+    # Reports are worded with maps only by a decoder that says more with a scan's own than without any.
+    recall = {way: row["recall"] for way, row in scores.get("attending", {}).items()}
+    helps = bool(recall) and recall["own"] > recall["none"]
+    size = write(stored, saved, scores.get("drawn", {}).get("all", {}), helps)
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
     GOLDEN.write_text(json.dumps(golden(network, saved)) + "\n")
     if arguments.decoder.resolve() != CHECKPOINT.resolve():

@@ -27,6 +27,10 @@ pub struct MapsInfo {
     pub structures: Vec<String>,
     /// Values of a structure.
     pub channels: usize,
+    /// Whether it said more with a scan's maps than without, when it was scored; where not, reports
+    /// are worded from the facts alone.
+    #[serde(default)]
+    pub helps: bool,
 }
 
 /// Weights of one memory token a structure.

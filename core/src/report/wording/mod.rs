@@ -225,7 +225,8 @@ impl Wording {
         let mut said: Vec<Option<usize>> = vec![None; facts.len()];
         let mut sentences: Vec<Sentence> = Vec::new();
         let mut facts_of: Vec<usize> = Vec::new();
-        for tokens in self.write(name, &claims, report.maps.as_ref()) {
+        let helps = self.info.maps.as_ref().is_some_and(|maps| maps.helps);
+        for tokens in self.write(name, &claims, report.maps.as_ref().filter(|_| helps)) {
             let Some(claims) = self.claims(&tokens) else {
                 count.unread += 1;
                 continue;

@@ -253,8 +253,12 @@ fn maps_of_the_run_reach_the_decoder() {
     });
     let Ok(json) = serde_json::to_string(&report) else { unreachable!("a report has a JSON form") };
     assert!(!json.contains("Left-Thalamus\",["));
-    let info =
-        MapsInfo { pack: "brain".into(), structures: vec!["Left-Thalamus".into()], channels: 4 };
+    let info = MapsInfo {
+        pack: "brain".into(),
+        structures: vec!["Left-Thalamus".into()],
+        channels: 4,
+        helps: true,
+    };
     let matrix = |rows: usize, value: f32| Matrix::filled(rows, 4, value);
     let reader = Reader {
         mean: matrix(1, 0.25),
