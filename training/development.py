@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import preprocess
+from training import preprocess, shards
 from training.labels import BRAIN_IDS, scoring_map
+from training.paths import development_folder
 from training.precision import autocast
 
 
 class Development:
-    """Cached inputs and hand-drawn labels, brought to the 2 mm grid once."""
+    """Cached inputs and hand-drawn labels, brought to the grid of `spacing` (mm) once."""
 
-    def __init__(self, cache: Path):
+    def __init__(self, cache: Path, spacing: float = 2.0):
         self.names = list(scoring_map())
         index_of = {identifier: index for index, identifier in enumerate(BRAIN_IDS)}
         self.lookup = np.zeros(len(BRAIN_IDS), dtype=np.uint8)
@@ -23,7 +24,10 @@ class Development:
             for identifier in structure["freesurfer"]:
                 self.lookup[index_of[identifier]] = number + 1
         self.cases = []
-        for path in sorted((cache / "development").glob("*.npz")):
+        folder = shards.unpacked(development_folder(cache, spacing))
+        if not any(folder.glob("*.npz")):
+            raise SystemExit(f"{folder}: no development scans; run python -m training.prepare --spacing {spacing:g}")
+        for path in sorted(folder.glob("*.npz")):
             stored = np.load(path)
             truth = stored["truth_grid"] if "truth_grid" in stored else self._grid_truth(path, stored)
             self.cases.append((path.stem, stored["input"], truth))

@@ -1,15 +1,19 @@
 """Age and sex from T1w scans without skull: what 48 people allow, against what needs no scan at all.
 
-    python -m training.identification.features            # the vectors
-    python -m training.self_training --run RUN            # the label maps whose volumes are compared
+    cargo build --workspace                               # target/debug/prism, which measures the volumes
     python -m training.estimate                           # to training/results/estimate.json
+    python -m training.identify --people                  # the heads that ship, fitted on all
+
+Volumes are those that `prism segment` writes with the brain pack that ships, on each scan's own grid; they and
+the vectors are kept in the cache by the pack's SHA-256 (folders estimate_volumes, identify_people), so that what
+was stopped goes on. Where the command segments otherwise than before, remove the first one.
 
 Everything is scored on people who had no part in the fit, its strength included (leave one out; inside,
 again leave one out). Compared are the mean of the others, a ridge on the volumes of the brain pack, and
 ridge and a Gaussian process on the pooled vectors of its encoder. The interval is the jackknife's: the
 quantile of the leave-one-out errors of the others; how many people it held is counted in the outer loop.
-28 scans came at 1 mm and 20 at 2 mm: all go through the same 2 mm grid, and it is measured whether the
-vectors still tell the two apart and whether that says anything of age.
+28 scans came at 1 mm and 20 at 2 mm: all go through the same 2 mm grid, and it is measured whether vectors
+and volumes still tell the two apart, and how well people of one spacing are known by those of the other.
 """
 
 from __future__ import annotations
@@ -17,24 +21,34 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from training import resumed
-from training.identification import rows, scans
+from training import pack, resumed
+from training.identification import features, rows, scans
 from training.labels import BRAIN_IDS
 from training.paths import REPOSITORY, cache_folder, data_folder
 
 STRENGTHS = np.logspace(-1, 5, 25)
 COVERAGE = 0.9
 
+STRUCTURES = BRAIN_IDS[1:]
+LEAST_ML = 0.02  # smaller volumes count as this one, as in core/src/identify/volumes.rs
+VOLUME_INPUTS = [*(f"volume {structure}" for structure in STRUCTURES), "volume sum"]
+VOLUMES = "volumes of the brain pack"
+
 # What is shipped, as the scores decided.
 HEADS = ("age", "sex")
-SHIPPED_INPUTS = ["sequence", "structure"]
-SEX = "ridge, vectors: structure and sequence"
+AGE_READS = "vectors: structure and sequence"
+SEX_READS = VOLUMES
+SEX = f"ridge, {SEX_READS}"
 RESULTS = REPOSITORY / "training/results/estimate.json"
+COMMAND = REPOSITORY / "target/debug/prism"
+BRAIN = REPOSITORY / "public/packs/brain.safetensors"
 MEAN = "the mean of the others"
 
 
@@ -58,18 +72,35 @@ def people(data: Path) -> People:
     )  # fmt: skip
 
 
-def volumes(cache: Path, data: Path, names: list[str]) -> np.ndarray | None:
-    """Logarithms of the structures' volumes and of their sum, from the label maps at 1 mm that the brain
-    pack's first phase predicted (training.self_training); None where those are not in the cache."""
-    ids = np.load(data / "labelmaps_brain/priors/generation_labels.npy")
-    inside, found = np.isin(ids, BRAIN_IDS[1:]), []
-    for name in names:
-        path = cache / "self_training" / f"{name}_T1w.npy"
+def segmented(command: Path, brain: Path, scan: Path) -> dict[int, float]:
+    """Volumes in mL by FreeSurfer id, as `prism segment` writes them into its table."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "volumes.csv"
+        line = [command, "segment", scan, "--pack", brain, "--device", "cpu", "-o", Path(folder) / "labels.nii.gz", "--csv", table]
+        done = subprocess.run([str(part) for part in line], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"estimate: {scan.name} was not segmented: {done.stderr.strip()}")
+        with table.open(newline="") as file:
+            return {int(row["id"]): float(row["volume_ml"]) for row in csv.DictReader(file)}
+
+
+def volumes(command: Path, brain: Path, wanted: list[scans.Scan], cache: Path) -> dict[str, dict[int, float]]:
+    """Volumes in mL by subject and FreeSurfer id; those that are in the cache are not measured again."""
+    folder, found = cache / "estimate_volumes" / pack.document(brain)["sha256"][:12], {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for scan in wanted:
+        path = folder / f"{scan.subject}.json"
         if not path.exists():
-            return None
-        counts = np.bincount((np.load(path) & 63).reshape(-1), minlength=len(ids))[: len(ids)][inside]
-        found.append([*np.log(np.maximum(counts, 20)), np.log(counts.sum())])
-    return np.array(found)
+            resumed.save(path, segmented(command, brain, scan.path))
+            print(scan.name, "segmented", flush=True)
+        found[scan.subject] = {int(structure): ml for structure, ml in json.loads(path.read_text()).items()}
+    return found
+
+
+def logarithms(found: list[dict[int, float]]) -> np.ndarray:
+    """Natural logarithms of the structures' volumes (mL) and of their sum: `VOLUME_INPUTS`, a row a person."""
+    each = np.array([[volume[structure] for structure in STRUCTURES] for volume in found])
+    return np.log(np.maximum(np.hstack([each, each.sum(1, keepdims=True)]), LEAST_ML))
 
 
 def standardised(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -198,30 +229,41 @@ def cautions(results: dict) -> dict[str, str]:
     }  # fmt: skip
 
 
-def encoder_of(folder: Path) -> dict[str, str]:
-    """SHA-256 of the pack whose vectors lie in a folder, which its beginning names; the name alone of another."""
-    known = resumed.digests("brain")
-    return known if folder.name == known["brain"][:12] else {"brain": folder.name}
-
-
 def scans_of(data: Path) -> list[scans.Scan]:
     """The scans of the people."""
     return [scan for scan in scans.of_data(data) if scan.data_set == "t1_wholehead"]
 
 
-def shipped(table: rows.Table, data: Path):
-    """(name, linear model, distance, description) of the heads that go into the pack: `AGE`, `SEX` say which."""
-    who, known = people(data), cautions(json.loads(RESULTS.read_text()))
+def vectors(brain: Path, wanted: list[scans.Scan], cache: Path) -> rows.Table:
+    """The pooled vectors of scans; those that are in the cache are not computed again."""
+    network, document = pack.read(brain)
+    folder = cache / "identify_people" / document["sha256"][:12]
+    features.as_they_are(network, document["preprocessing"], wanted, folder)
+    return rows.load(folder)
+
+
+def readable(table: rows.Table, measured: dict[str, dict[int, float]], names: list[str]) -> dict[str, tuple[list[str], np.ndarray]]:
+    """What can be read of people, in their order: the inputs as a pack names them, and their values."""
     table = table.where((table.known["data_set"] == "t1_wholehead") & (table.known["variant"] == ""))
-    order = [int(np.flatnonzero(table.known["subject"] == name)[0]) for name in who.names]
-    common = {"inputs": SHIPPED_INPUTS, "body_parts": ["head"]}
-    x = table.x(SHIPPED_INPUTS)[order]
+    order = [int(np.flatnonzero(table.known["subject"] == name)[0]) for name in names]
+    kinds = {"structure": ["structure"], "sequence": ["sequence"], "structure and sequence": ["structure", "sequence"]}
+    found = {f"vectors: {kind}": (inputs, table.x(inputs)[order]) for kind, inputs in kinds.items()}
+    return found | {VOLUMES: (VOLUME_INPUTS, logarithms([measured[name] for name in names]))}
+
+
+def shipped(table: rows.Table, measured: dict[str, dict[int, float]], data: Path):
+    """(name, linear model, distance, description) of the heads that go into the pack: `AGE`, `SEX_READS` say which."""
+    who, known = people(data), cautions(json.loads(RESULTS.read_text()))
+    read = readable(table, measured, who.names)
+    inputs, x = read[AGE_READS]
     age = AGE(x, who.age)
     weight = getattr(age, "weight", np.zeros(x.shape[1]))
-    yield "age", rows.Linear(x.mean(0), x.std(0) + 1e-4, weight[None], np.array([age.centre])), None, common | {
-        "name": "age", "kind": "regression", "outputs": ["years"], "half_width": half_width(age.errors),
-        "coverage": COVERAGE, "range": [float(who.age.min()), float(who.age.max())], "caution": known["age"],
+    yield "age", rows.Linear(x.mean(0), x.std(0) + 1e-4, weight[None], np.array([age.centre])), None, {
+        "name": "age", "kind": "regression", "inputs": inputs, "outputs": ["years"], "body_parts": ["head"],
+        "half_width": half_width(age.errors), "coverage": COVERAGE,
+        "range": [float(who.age.min()), float(who.age.max())], "caution": known["age"],
     }  # fmt: skip
+    inputs, x = read[SEX_READS]
     sex = Ridge(x, who.male.astype(float))
     labels = np.where(who.male, "male", "female")
     # A ridge on 0 and 1 turned into a probability by one slope and one offset, fitted on left-out values.
@@ -232,28 +274,24 @@ def shipped(table: rows.Table, data: Path):
     model = rows.Linear(sex.mean, sex.deviation, weight, bias)
     balanced = rows.balance(labels, np.full(len(labels), "t1_wholehead"))
     distance, most_distance = rows.known_by_distance(model.z(x), labels, balanced, ["female", "male"], np.array(who.names))
-    yield "sex", model, distance, common | {
-        "name": "sex", "kind": "classification", "outputs": ["female", "male"], "temperature": 1.0,
-        "least_probability": 0.8, "most_distance": most_distance, "caution": known["sex"],
+    yield "sex", model, distance, {
+        "name": "sex", "kind": "classification", "inputs": inputs, "outputs": ["female", "male"], "body_parts": ["head"],
+        "temperature": 1.0, "least_probability": 0.8, "most_distance": most_distance, "caution": known["sex"],
     }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=data_folder())
-    parser.add_argument("--features", type=Path, help="folder of the vectors [the newest in the cache]")
+    parser.add_argument("--pack", type=Path, default=BRAIN)
+    parser.add_argument("--command", type=Path, default=COMMAND, help="the command that segments")
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    folder = arguments.features or rows.newest(arguments.cache)
-    table = rows.load(folder)
-    table = table.where((table.known["data_set"] == "t1_wholehead") & (table.known["variant"] == ""))
-    who = people(arguments.data)
-    order = [int(np.flatnonzero(table.known["subject"] == name)[0]) for name in who.names]
-    inputs = {"structure": ["structure"], "sequence": ["sequence"], "structure and sequence": ["structure", "sequence"]}
-    x = {f"vectors: {name}": table.x(columns)[order] for name, columns in inputs.items()}
-    if (measured := volumes(arguments.cache, arguments.data, who.names)) is not None:
-        x["volumes of the brain pack"] = measured
+    brain, wanted, who = pack.document(arguments.pack), scans_of(arguments.data), people(arguments.data)
+    measured = volumes(arguments.command, arguments.pack, wanted, arguments.cache)
+    table = vectors(arguments.pack, wanted, arguments.cache)
+    x = {name: values for name, (_, values) in readable(table, measured, who.names).items()}
     base, widths = left_out(Mean, who.age[:, None], who.age)
     ages = {MEAN: regression_scores(who.age, base, widths, base)}
     sexes = {"the more frequent sex": {"accuracy": round(float(max(who.male.mean(), 1 - who.male.mean())), 3)}}
@@ -276,7 +314,7 @@ def main() -> None:
     ]
     leak["men at 1 mm, at 2 mm"] = [f"{int(who.male[who.coarse == c].sum())} of {int((who.coarse == c).sum())}" for c in (False, True)]
     result = {
-        "command": "python -m training.estimate", "commit": resumed.commit(), "packs": encoder_of(folder),
+        "command": "python -m training.estimate", "commit": resumed.commit(), "packs": {brain["name"]: brain["sha256"]},
         "people": len(who.names), "ages": [float(who.age.min()), float(who.age.max())],
         "women, men": [int((~who.male).sum()), int(who.male.sum())], "depressed": int(who.depressed.sum()),
         "age": ages, "sex": sexes, "spacing": leak,

@@ -4,8 +4,11 @@
 
 Writes training/results/NAME.json and the table between the markers of the pack's card. With
 `--runner torch` the same is done in PyTorch (float32 arithmetic on the pack's int8 weights); the
-result says which runner made it. With `--checkpoint` the float32 weights are scored beside the int8
-ones.
+result says which runner made it. With `--checkpoint` (.pt, or .safetensors of training.export --half) the
+float weights are scored beside the int8 ones; those figures stay while the pack is the same.
+
+Other packs are handed to what scores them: those from labelled scans to training.labelled, the lesions' to
+training.lesions.evaluate.
 """
 
 from __future__ import annotations
@@ -13,15 +16,17 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import torch
 
-from training import pack, predict, preprocess, scores
+from training import checkpoint, pack, predict, preprocess, scores
 from training.labels import scoring_map
 from training.model import Network
 from training.paths import REPOSITORY, data_folder
@@ -35,7 +40,29 @@ PEER = {
     "4th ventricle": 0.802, "brainstem": 0.892, "hippocampus": 0.782, "amygdala": 0.680,
     "accumbens": 0.585, "ventral DC": 0.816,
 }  # fmt: skip
+SCORERS = {"labelled": ["training.labelled", "evaluate"], "lesions": ["training.lesions.evaluate"]}
+BESIDE = ("pytorch_int8_mean_dice", "pytorch_float32_mean_dice", "int8_minus_float32")
 START, STOP = "<!-- scores:start -->", "<!-- scores:stop -->"
+
+
+def scorer(document: dict) -> list[str] | None:
+    """Module (and its first words) that scores a pack of this name; None: this one. An error where there is none."""
+    name = document["name"]
+    if name == "brain" or name.startswith("brain-"):
+        return None
+    config = REPOSITORY / "training" / "configs" / f"{name}.toml"
+    task = tomllib.loads(config.read_text()).get("task") if config.exists() else None
+    if task not in SCORERS:
+        raise SystemExit(f"{name}: training.evaluate scores brain packs, and {', '.join(SCORERS)} ones with a config")
+    return SCORERS[task]
+
+
+def beside(before: Path, sha256: str) -> dict:
+    """The float weights' figures of an earlier result, where it is of the same pack."""
+    known = json.loads(before.read_text()) if before.exists() else {}
+    if known.get("sha256") != sha256:
+        return {}
+    return {key: known["summary"][key] for key in BESIDE if key in known["summary"]}
 
 
 def labelled(data: Path) -> list[str]:
@@ -147,8 +174,8 @@ def table(summary: dict, runner: str, sequences: dict) -> str:
     lines = [
         f"Measured with {how} on {summary['subjects']} hand-labelled T1w scans: mean Dice "
         f"**{summary['mean_dice']:.3f}** over 16 structures "
-        f"({summary['mean_dice_without_development_scans']:.3f} on the five scans that were not looked "
-        f"at during training); worst scan {summary['worst_subject']} with "
+        f"({summary['mean_dice_without_development_scans']:.3f} on the five scans that were not watched "
+        f"during training, though scored with every version of the pack); worst scan {summary['worst_subject']} with "
         f"{summary['worst_subject_dice']:.3f}.",
         "",
         "| structure | Dice | left | right | worst scan | volume ICC | volume ratio | peer |",
@@ -181,7 +208,7 @@ def main() -> None:
     parser.add_argument("--runner", choices=["cli", "torch"], default="cli")
     parser.add_argument("--prism", type=Path, default=REPOSITORY / "target" / "debug" / "prism")
     parser.add_argument("--data", type=Path, default=data_folder())
-    parser.add_argument("--checkpoint", type=Path, help="also score its float32 weights")
+    parser.add_argument("--checkpoint", type=Path, help="also score its float weights")
     parser.add_argument("--weights", choices=["average", "network"], default="average")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training" / "results")
     parser.add_argument("--card", action="store_true", help="write the table into the card")
@@ -189,6 +216,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     network, document = pack.read(arguments.pack)
+    if other := scorer(document):
+        line = [sys.executable, "-m", *other, arguments.pack, "--prism", arguments.prism, "--data", arguments.data]
+        raise SystemExit(subprocess.run([*line, "--results", arguments.results], check=False).returncode)
+    out = arguments.results / f"{document['name']}.json"
     if arguments.runner == "cli":
         run = lambda scan: predict.with_command(arguments.prism, arguments.pack, scan)  # noqa: E731
     else:
@@ -209,8 +240,11 @@ def main() -> None:
         scan = arguments.data / "eval_t1_labelled" / f"{labelled(arguments.data)[0]}_T1w_brain.nii.gz"
         result["command_against_torch"] = compare_with_torch(arguments.prism, arguments.pack, scan)
         print(result["command_against_torch"])
+    summary |= beside(out, document["sha256"])
     if arguments.checkpoint:
-        state = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)
+        state = checkpoint.load(arguments.checkpoint)
+        if arguments.weights not in state:
+            raise SystemExit(f"{arguments.checkpoint}: holds no {arguments.weights!r} weights; an export has 'average'")
         full = Network(network.config).eval()
         names = full.state_dict()
         full.load_state_dict({k: v for k, v in state[arguments.weights].items() if k in names})
@@ -222,7 +256,6 @@ def main() -> None:
             summary[f"pytorch_{name}_mean_dice"] = means[name]
         summary["int8_minus_float32"] = round(means["int8"] - means["float32"], 4)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    out = arguments.results / f"{document['name']}.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(summary, indent=1))
     if arguments.card:

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from training import labelled, labels, pack, preprocess
+from training import checkpoint, labelled, labels, pack, preprocess
 from training.lesions import samples
 from training.model import Network
 from training.paths import REPOSITORY, runs_folder
-from training.prepare import PREPROCESSING
+from training.prepare import preprocessing as brain_preprocessing
 from training.train import brain_network
 
 DRAWN, REAL = 20, 48
@@ -83,10 +83,11 @@ def task_description(settings: dict) -> dict:
             "note": NOTE.format(f"trained on labelled scans, {begin}"),
         }
     real = settings.get("self_training", {}).get("real", 0) > 0
+    spacing = settings.get("spacing", 2.0)
     return {
-        "name": "brain",
-        "title": "Brain, any contrast, 32 structures (2 mm)",
-        "preprocessing": PREPROCESSING,
+        "name": "brain" if spacing == 2 else f"brain-{spacing:g}mm",
+        "title": f"Brain, any contrast, 32 structures ({spacing:g} mm)",
+        "preprocessing": brain_preprocessing(spacing, settings.get("window")),
         "labels": labels.label_table(),
         "fits": {"body_part": ["head"], "extent_mm": [90, 1000]},
         "data": anatomies() if real else anatomies()[:1],
@@ -94,6 +95,12 @@ def task_description(settings: dict) -> dict:
             "trained from scratch on synthetic scans" + (", then on real ones as well" if real else "")
         ),
     }
+
+
+def hardware(settings: dict) -> str:
+    """What the run's log says; logs that say nothing are of the shared CPU, too."""
+    device = settings.get("device", "cpu")
+    return "2 shared CPU cores" if device == "cpu" else device
 
 
 def document(state: dict, settings: dict, version: str, scores: dict) -> dict:
@@ -110,7 +117,7 @@ def document(state: dict, settings: dict, version: str, scores: dict) -> dict:
             "commit": commit(),
             "steps": before["steps"] + state["step"],
             "seed": settings["seed"],
-            "hardware": f"2 shared CPU cores, {minutes:.0f} minutes",
+            "hardware": f"{hardware(settings)}, {minutes:.0f} minutes",
             "trained": time.strftime("%Y-%m-%d"),
             "note": note,
         },
@@ -137,7 +144,7 @@ def main() -> None:
     stored = arguments.run / ("best.pt" if arguments.best else "checkpoint.pt")
     if arguments.calibrated:
         stored = arguments.run / "calibrated.pt"
-    state = torch.load(stored, map_location="cpu", weights_only=True)
+    state = checkpoint.load(stored)
     first = (arguments.run / "log.jsonl").read_text().split("\n", 1)[0]
     settings = json.loads(first)
     scores = json.loads(arguments.scores.read_text())["summary"] if arguments.scores else {}
@@ -156,7 +163,9 @@ def main() -> None:
         weights |= {f"heads.contrast.{name}": value for name, value in fitted.items()}
     network.load_state_dict(weights)
     if arguments.window:
-        settings["preprocessing"]["window"] = arguments.window
+        settings |= {"window": arguments.window}  # the brain's
+        if "preprocessing" in settings:
+            settings["preprocessing"]["window"] = arguments.window
     described = document(state, settings, arguments.version, scores)
     size = pack.write(arguments.out, network, described)
     steps = described["provenance"]["steps"]

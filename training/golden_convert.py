@@ -163,6 +163,17 @@ def write_pretrained(swin: SwinTransformer) -> None:
     save_arrays(arrays, FOLDER / "pretrained.safetensors")
 
 
+def write_settings() -> None:
+    """settings2.pt and settings4.pt: weights beside settings of Python's own types, in two protocols."""
+    settings = {
+        "stages": {1, 2}, "frozen": frozenset({"swinViT"}), "epochs": range(3), "crop": slice(0, 96), "shift": 1 + 2j,
+        "salt": bytearray(b"prism"), "none": b"", "kinds": [int, str, float, set, frozenset, list],
+    }  # fmt: skip
+    for protocol in (2, 4):
+        checkpoint = {"state_dict": {"weight": torch.zeros(2)}, "settings": settings}
+        torch.save(checkpoint, FOLDER / f"settings{protocol}.pt", pickle_protocol=protocol)
+
+
 def write_heads(hollow: dict[str, torch.Tensor]) -> None:
     """cat.pt and trans.pt, heads behind an encoder of zeros as `MRI_CLS` keeps it; heads.safetensors, what is stored of them."""
     expected = {}
@@ -247,6 +258,7 @@ def main() -> None:
         "sha256": hashlib.sha256((FOLDER / "flat.pt").read_bytes()).hexdigest(),
     }
     save_arrays(expected, FOLDER / "expected.safetensors", about)
+    write_settings()
     write_heads(hollow)
     write_pretrained(network.swinViT)
     for path in FOLDER.iterdir():

@@ -148,9 +148,13 @@ class PrismParts(nn.Module):
         for level in range(1, 6):
             conv = getattr(self, f"decoder{level}")[0]
             kernel = conv.weight
-            if w is not None:  # one sample: its kernel is modulated as it stands
-                kernel = kernel * conv.projector(w)[0][None, :, None, None, None]
-                kernel = kernel * torch.rsqrt(kernel.square().sum((1, 2, 3, 4), keepdim=True) + 1e-8)
+            if w is not None:
+                # As `ModConv3d.forward` in main/model/model_pt.py: [samples, outputs, inputs, kD, kH, kW], and
+                # the sum leaves kW out, so that each plane of a kernel has a norm of its own.
+                s = conv.projector(w)
+                modulated = conv.weight[None] * s[:, None, :, None, None, None]
+                sigma = torch.rsqrt((modulated**2).sum(dim=(2, 3, 4), keepdim=True) + 1e-8)
+                kernel = (modulated * sigma)[0]  # of the one sample
             x = functional.leaky_relu(functional.instance_norm(functional.conv3d(x, kernel, padding=1)))
             x = functional.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
         return self.recon_head(x)

@@ -4,7 +4,7 @@
     python -m training.identification.tissues                         # contrasts between tissues
     python -m training.identify                                       # the pack, and results/identify.json
     python -m training.routing                                        # the pack scored by the command
-    python -m training.identify --people                              # age and sex alone, fitted anew
+    python -m training.identify --people                              # age and sex alone, after training.estimate
     python -m training.identify --requantised OLD                     # the brain pack was only rounded again
 
 Learnt from training scans, synthetic ones, and the `develop` sets, three people whose scans are the only
@@ -33,11 +33,12 @@ import torch
 from safetensors.numpy import save as serialise
 
 from training import estimate, pack, resumed
-from training.identification import features, rebind, rows, scans, tissues
+from training.identification import rebind, rows, scans, tissues
 from training.identification.rows import Linear, Table
 from training.paths import REPOSITORY, cache_folder, data_folder
 
 SCHEMA = 1
+GOLDEN = REPOSITORY / "tests/golden/identify"
 WHOLE_HEAD_MM = 100.0
 STRENGTHS = [1e-4, 1e-3, 1e-2, 1e-1]
 LEAST_PROBABILITY = 0.7
@@ -240,36 +241,56 @@ def golden(path: Path, table: Table, contrasts: Table, fitted: dict) -> None:
     path.write_text(json.dumps(cases) + "\n")
 
 
+def golden_of_volumes(path: Path, info: dict, model: Linear, distance: rows.Distance, found: list[dict[int, float]]) -> None:
+    """Volumes (FreeSurfer id, mL) of a few people and what NumPy answers, for the Rust tests; nothing of another head."""
+    if info["inputs"] != estimate.VOLUME_INPUTS:
+        path.unlink(missing_ok=True)
+        return
+    cases = []
+    for volumes, x in zip(found, estimate.logarithms(found)):
+        odds = rows.softmax(model(x[None]) / info["temperature"])[0]
+        far = float(distance(model.z(x[None]))[0])
+        sure = odds.max() >= info["least_probability"] and far <= info["most_distance"]
+        cases.append({"volumes": list(volumes.items()), "sex": {
+            "given": info["outputs"][odds.argmax()] if sure else "", "distance": far,
+            "probabilities": dict(zip(info["outputs"], map(float, odds))),
+        }})  # fmt: skip
+    path.write_text(json.dumps(cases) + "\n")
+
+
 def people_again(arguments) -> None:
-    """Age and sex fitted anew on the pack's vectors; the other heads stay as they are."""
+    """Age and sex fitted anew on the pack's vectors and volumes; the other heads stay as they are."""
     document, heads = rebind.read(arguments.out)
-    network, encoder = pack.read(arguments.pack)
-    if document["encoder"]["sha256"] != encoder["sha256"]:
+    if document["encoder"]["sha256"] != pack.document(arguments.pack)["sha256"]:
         raise rebind.Refused("identify: the heads belong to another encoder; see --requantised")
-    folder = arguments.cache / "identify_people" / encoder["sha256"][:12]
-    features.as_they_are(network, encoder["preprocessing"], estimate.scans_of(arguments.data), folder)
+    wanted = estimate.scans_of(arguments.data)
+    measured = estimate.volumes(arguments.command, arguments.pack, wanted, arguments.cache)
+    table = estimate.vectors(arguments.pack, wanted, arguments.cache)
     tensors, infos = {}, []
     for name, head in heads.items():
         if name not in estimate.HEADS:
             distance = None if head.whitening is None else rows.Distance(head.whitening, head.centres)
             tensors |= tensors_of(name, head.model, distance)
             infos.append(head.info)
-    for name, model, distance, info in estimate.shipped(rows.load(folder), arguments.data):
+    for name, model, distance, info in estimate.shipped(table, measured, arguments.data):
         tensors |= tensors_of(name, model, distance)
         infos.append(info)
+        if name == "sex":
+            golden_of_volumes(GOLDEN / "volumes.json", info, model, distance, [*measured.values()][:3])
     provenance = document["provenance"] | {"data": DATA}
     write(arguments.out, tensors, {**document, "heads": infos, "provenance": provenance, "version": arguments.version})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pack", type=Path, default=REPOSITORY / "public/packs/brain.safetensors")
+    parser.add_argument("--pack", type=Path, default=estimate.BRAIN)
+    parser.add_argument("--command", type=Path, default=estimate.COMMAND, help="the command that segments")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--features", type=Path, help="folder of the vectors [the pack's in the cache]")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "public/packs/identify.safetensors")
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training/results/identify.json")
-    parser.add_argument("--version", default="0.3.0")
+    parser.add_argument("--version", default="0.4.0")
     parser.add_argument("--people", action="store_true", help="fit age and sex anew, and no other head")
     parser.add_argument("--requantised", type=Path, metavar="OLD", help="bind the heads to the pack, which is OLD rounded again")
     parser.add_argument("--registry", type=Path, default=cache_folder() / "registry", help="scans for --requantised")
@@ -300,14 +321,17 @@ def main() -> None:
                   **({} if head == BY_TISSUES else scored(table, head, found))} for head, found in fitted.items()},
         "outside": outside(table, fitted),
     }  # fmt: skip
-    golden(REPOSITORY / "tests/golden/identify/answers.json", table, contrasts, fitted)
+    golden(GOLDEN / "answers.json", table, contrasts, fitted)
     tensors, heads = {}, []
     for head, found in fitted.items():
         tensors |= tensors_of(head, found["model"], found["distance"])
         heads.append(described(head, found))
-    for name, model, distance, description in estimate.shipped(table, arguments.data):
+    measured = estimate.volumes(arguments.command, arguments.pack, estimate.scans_of(arguments.data), arguments.cache)
+    for name, model, distance, description in estimate.shipped(table, measured, arguments.data):
         tensors |= tensors_of(name, model, distance)
         heads.append(description)
+        if name == "sex":
+            golden_of_volumes(GOLDEN / "volumes.json", description, model, distance, [*measured.values()][:3])
     digest = write(arguments.out, tensors, {
         "name": "identify", "title": "Sequence, body part, age", "version": arguments.version,
         "encoder": {"name": document["name"], "sha256": document["sha256"]}, "whole_head_mm": WHOLE_HEAD_MM,

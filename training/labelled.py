@@ -24,7 +24,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from training import augment, pack, predict, preprocess, scores
+from training import augment, pack, predict, preprocess, scores, shards
 from training.model import HeadConfig, NetworkConfig
 from training.paths import REPOSITORY, data_folder
 from training.precision import autocast
@@ -34,7 +34,7 @@ HELD_OUT = 8
 
 def files(config: dict, data: Path, part: str) -> list[Path]:
     """The scans of a part: "train", "development" or "score"."""
-    folder = data / config["folder"]
+    folder = shards.unpacked(data / config["folder"])
     scans = [p for p in sorted(folder.glob("*.nii.gz")) if not p.name.endswith("_gt.nii.gz")]
     if "split" in config:
         first, last = config["split"][part]

@@ -2,6 +2,8 @@
 with the encoder frozen) and random ones.
 
     python -m training.learning_curve training/configs/cardiac.toml --patients 5 10 25 50 --steps 500
+    python -m training.learning_curve training/configs/cardiac.toml --patients 5 50 --steps 800 \\
+        --starts brain "brain, encoder frozen" scratch
 
 Every run has the same number of steps, its rates falling to zero, and is scored with its last averaged weights on the
 scans that the pack is scored on (mean over structures; the labels as the network gives them, without the pack's
@@ -21,6 +23,7 @@ from pathlib import Path
 import torch
 
 from training import labelled
+from training.checkpoint import finished
 from training.model import Network
 from training.paths import REPOSITORY, data_folder, runs_folder
 from training.plot import dice_over
@@ -42,15 +45,17 @@ def per_patient(config: dict) -> int:
 
 
 def trained(config_path: Path, config: dict, start: str, patients: int, steps: int) -> Path:
-    run = runs_folder() / "curve" / f"{config['name']}-{start.replace(', ', '-').replace(' ', '-')}-{patients}"
+    # A run of fewer steps ends with rates at zero: nothing goes on from it.
+    run = runs_folder() / "curve" / f"{config['name']}-{start.replace(', ', '-').replace(' ', '-')}-{patients}-{steps}"
     run.mkdir(parents=True, exist_ok=True)
     settings = [*STARTS[start], f"scans={patients * per_patient(config)}", "optimiser.decay=1.0"]
     settings += [f"score_every={steps}", f"save_every={max(steps // 4, 1)}"]
     if "split" in config:
         # The development patients belong to the 50; nothing is chosen by them here.
         settings.append(f"split.train=[1,{config['split']['development'][1]}]")
-    line = [sys.executable, "-m", "training.train", str(config_path), "--run", str(run), "--steps", str(steps)]
-    subprocess.run([*line, "--set", *settings], check=True, cwd=REPOSITORY)
+    if not finished(run, steps):
+        line = [sys.executable, "-m", "training.train", str(config_path), "--run", str(run), "--steps", str(steps)]
+        subprocess.run([*line, "--set", *settings], check=True, cwd=REPOSITORY)
     return run / "checkpoint.pt"
 
 
@@ -59,6 +64,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--patients", type=int, nargs="+", required=True)
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS), help="all of them, if not given")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--results", type=Path, default=REPOSITORY / "training" / "results")
     arguments = parser.parse_args()
@@ -69,7 +75,7 @@ def main() -> None:
         results = before
     scored = labelled.Development(config, arguments.data, "score")
     for patients in arguments.patients:
-        for start in STARTS:
+        for start in arguments.starts:
             if any((row["start"], row["patients"]) == (start, patients) for row in results["runs"]):
                 continue
             checkpoint = trained(arguments.config, config, start, patients, arguments.steps)

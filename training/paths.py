@@ -18,6 +18,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("PRISM_CACHE", REPOSITORY / "training" / "runs" / "cache"))
 
 
+def development_folder(cache: Path, spacing: float) -> Path:
+    """The development scans' network inputs at `spacing` millimetres."""
+    return cache / ("development" if spacing == 2 else f"development-{spacing:g}mm")
+
+
 def runs_folder() -> Path:
     """PRISM_RUNS, or training/runs (ignored by git)."""
     return Path(os.environ.get("PRISM_RUNS", REPOSITORY / "training" / "runs"))

@@ -1,7 +1,8 @@
-"""Draws a run's curves (loss, development Dice), the pretraining's losses, and example segmentations.
+"""Draws a run's curves (loss, development Dice), the pretraining's and report decoder's losses, and example segmentations.
 
     python -m training.plot curves training/results/brain2mm.jsonl [NEXT PHASE] -o training/results/brain2mm.png
     python -m training.plot losses training/results/pretraining.jsonl -o training/results/pretraining.png
+    python -m training.plot all    # every log in training/results, into the figures of FIGURES
     python -m training.plot example PACK SCAN [TRUTH] -o picture.png
 """
 
@@ -20,14 +21,27 @@ import numpy as np  # noqa: E402
 
 from training import pack, predict, preprocess  # noqa: E402
 from training.labels import scoring_map  # noqa: E402
+from training.paths import REPOSITORY  # noqa: E402
+
+# Figure in training/results -> what is drawn, its logs in their order and what a dotted line means. cardiac_slices was
+# a trial that nothing went on from.
+FIGURES = {
+    "brain2mm": ("curves", ["brain2mm", "brain2mm_self"], "real scans join"),
+    "hippocampus": ("curves", ["hippocampus"], ""),
+    "cardiac": ("curves", ["cardiac_first", "cardiac_second", "cardiac_third", "cardiac_fourth", "cardiac"], "a next run"),
+    "cardiac_slices": ("curves", ["cardiac_slices"], ""),
+    "lesions": ("curves", ["lesions_first", "lesions_second", "lesions"], "a next run"),
+    "pretraining": ("losses", ["pretraining"], ""),
+    "report": ("losses", ["report"], ""),
+}
 
 
 def read_log(path: Path) -> tuple[list[dict], list[dict]]:
-    """Training and development lines; after a resume the later line of a step wins."""
+    """Training and development lines; after a resume the later line of a step wins. Logs without kinds only train."""
     train, development = {}, {}
     for text in path.read_text().splitlines():
         line = json.loads(text)
-        if line["kind"] == "train":
+        if line.get("kind", "train") == "train":
             train[line["step"]] = line
         elif line["kind"] == "development":
             development[line["step"]] = line
@@ -46,38 +60,48 @@ def chained(logs: list[Path]) -> tuple[list[dict], list[dict], list[int]]:
     return train, development, begins
 
 
-def curves(logs: list[Path], out: Path) -> None:
+def curves(logs: list[Path], out: Path, joins: str = "real scans join") -> None:
+    """Losses, development Dice and Dice of each structure (of each kind of lesion); `joins`: at a dotted line."""
     train, development, begins = chained(logs)
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.2))
     for begin in begins:
         for axis in axes:
             axis.axvline(begin, color="grey", ls=":", lw=0.8)
     steps = [line["step"] for line in train]
-    for name in [name for name in ("dice", "entropy", "contrast") if name in train[0]]:
-        label = {"dice": "1 - Dice", "entropy": "cross-entropy", "contrast": "contrast head"}[name]
+    words = {"dice": "1 - Dice", "entropy": "cross-entropy", "contrast": "contrast head", "slice_dice": "1 - Dice by slice"}
+    for name, label in ((name, label) for name, label in words.items() if name in train[0]):
         axes[0].plot(steps, [line[name] for line in train], lw=0.8, label=label)
-    axes[0].set(xlabel="step", title="training losses" + (" (a dotted line: real scans join)" if begins else ""), yscale="log")
+    axes[0].set(xlabel="step", title="training losses" + (f" (a dotted line: {joins})" if begins else ""), yscale="log")
     axes[0].legend()
     marks = [line["step"] for line in development]
     axes[1].plot(marks, [line["mean"] for line in development], "k", lw=2, label="mean")
-    axes[1].plot(marks, [line["worst"] for line in development], "k:", label="worst scan")
+    if development and "worst" in development[0]:
+        axes[1].plot(marks, [line["worst"] for line in development], "k:", label="worst scan")
     axes[1].set(xlabel="step", title="Dice, development scans", ylim=(0, 1))
     axes[1].legend(loc="lower right")
     colours = plt.get_cmap("tab20")(np.linspace(0, 1, 16))
-    for colour, name in zip(colours, development[-1]["structures"] if development else []):
-        values = [line["structures"][name] for line in development]
+    for colour, name in zip(colours, parts(development[-1]) if development else []):
+        values = [parts(line)[name] for line in development]
         axes[2].plot(marks, values, color=colour, lw=1, label=name)
     axes[2].set(xlabel="step", title="the same, by structure", ylim=(0, 1))
     axes[2].legend(fontsize=6, ncol=2, loc="lower right")
     figure.tight_layout()
     figure.savefig(out, dpi=90)
+    plt.close(figure)
+
+
+def parts(line: dict) -> dict:
+    """Dice by structure of a development line; of the lesions by kind."""
+    return line.get("structures") or line["dice"]
 
 
 def losses(log: Path, out: Path) -> None:
-    """Every loss of a log of the pretraining, a panel each."""
+    """Every loss of a log of the pretraining or of the report decoder, a panel each."""
     lines, _ = read_log(log)
-    names = [name for name in lines[0] if name not in ("kind", "step", "seconds", "factor", "skipped")]
-    figure, axes = plt.subplots(2, -(-len(names) // 2), figsize=(3.2 * -(-len(names) // 2), 5.4), squeeze=False)
+    names = [name for name in lines[0] if name not in ("kind", "step", "seconds", "minutes", "factor", "skipped")]
+    rows = min(2, len(names))
+    columns = -(-len(names) // rows)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.7 * rows), squeeze=False)
     for axis in axes.flat[len(names) :]:
         axis.axis("off")
     for axis, name in zip(axes.flat, names):
@@ -86,14 +110,38 @@ def losses(log: Path, out: Path) -> None:
         axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(out, dpi=90)
+    plt.close(figure)
+
+
+def every(results: Path) -> list[Path]:
+    """Draws all of FIGURES beside their logs; returns the pictures."""
+    drawn = []
+    for name, (what, logs, joins) in FIGURES.items():
+        paths, out = [results / f"{log}.jsonl" for log in logs], results / f"{name}.png"
+        if what == "curves":
+            curves(paths, out, joins)
+        else:
+            losses(paths[0], out)
+        drawn.append(out)
+    return drawn
 
 
 def dice_over(axis: str, results: dict, out: Path, words: dict) -> None:
-    """Mean Dice of runs over `axis` ("patients", "steps"), a line a start; `words` names axis, starts and title."""
+    """Mean Dice of runs over `axis` ("patients", "steps"), a line a start; `words` names axis, starts and title.
+
+    Several runs of one start and place (seeds) are a mean, with a bar from the lowest to the highest.
+    """
     figure, axes = plt.subplots(figsize=(5, 3.5))
     for start in dict.fromkeys(row["start"] for row in results["runs"]):
-        rows = sorted((row[axis], row["mean"]) for row in results["runs"] if row["start"] == start)
-        axes.plot(*zip(*rows), marker="o", label=words[start])
+        values: dict[int, list[float]] = {}
+        for row in results["runs"]:
+            if row["start"] == start:
+                values.setdefault(row[axis], []).append(row["mean"])
+        places = sorted(values)
+        means = [float(np.mean(values[place])) for place in places]
+        below = [mean - min(values[place]) for place, mean in zip(places, means)]
+        above = [max(values[place]) - mean for place, mean in zip(places, means)]
+        axes.errorbar(places, means, yerr=[below, above], marker="o", capsize=2, label=words[start])
     axes.set_xscale("log")
     axes.set_xticks(ticks := sorted({row[axis] for row in results["runs"]}), [str(n) for n in ticks])
     axes.minorticks_off()
@@ -154,10 +202,16 @@ def example(pack_path: Path, scan: Path, truth: Path | None, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["curves", "losses", "example"])
-    parser.add_argument("inputs", nargs="+", type=Path)
-    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("what", choices=["curves", "losses", "example", "all"])
+    parser.add_argument("inputs", nargs="*", type=Path)
+    parser.add_argument("-o", "--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.what == "all":
+        for path in every(REPOSITORY / "training" / "results"):
+            print(path)
+        return
+    if not arguments.inputs or not arguments.out:
+        parser.error("name what is to be drawn, and with -o the picture")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     if arguments.what == "curves":
         curves(arguments.inputs, arguments.out)

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from training import labels, preprocess
-from training.paths import cache_folder, data_folder
+from training.paths import cache_folder, data_folder, development_folder
 
 MARGIN_MM = 44
 MAXIMUM_DISTANCE = 20
@@ -31,6 +31,11 @@ PREPROCESSING = {
     "window": [96, 112, 96],
     "overlap": 0.5,
 }
+
+
+def preprocessing(spacing: float = 2.0, window: list[int] | None = None) -> dict:
+    """PREPROCESSING at another spacing (millimetres), with another window (voxels)."""
+    return {**PREPROCESSING, "spacing_mm": [spacing] * 3, "window": window or PREPROCESSING["window"]}
 
 
 def brain_tissue(ids: np.ndarray) -> np.ndarray:
@@ -126,15 +131,15 @@ def prepare_brain(data: Path, cache: Path) -> None:
     (folder / "index.json").write_text(json.dumps({"centres": centres, "ventricles_ml": millilitres}, indent=1))
 
 
-def prepare_development(data: Path, cache: Path) -> None:
-    """Stores the three development scans' network inputs (never trained on)."""
-    folder = cache / "development"
+def prepare_development(data: Path, cache: Path, spacing: float = 2.0) -> None:
+    """Stores the three development scans' network inputs (never trained on) at `spacing` millimetres."""
+    folder = development_folder(cache, spacing)
     folder.mkdir(parents=True, exist_ok=True)
     for subject in DEVELOPMENT_SUBJECTS:
         source = data / "eval_t1_labelled"
         scan = nibabel.load(source / f"{subject}_T1w_brain.nii.gz")
         truth = np.asarray(nibabel.load(source / f"{subject}_glm.nii.gz").dataobj)
-        prepared = preprocess.prepare(np.asarray(scan.dataobj), scan.affine, PREPROCESSING)
+        prepared = preprocess.prepare(np.asarray(scan.dataobj), scan.affine, preprocessing(spacing))
         np.savez(folder / f"{subject}.npz", truth=truth.astype(np.int16), **vars(prepared))
         print(subject, prepared.input.shape, flush=True)
 
@@ -143,10 +148,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
+    parser.add_argument("--spacing", type=float, default=2.0, help="of the development scans, millimetres")
     arguments = parser.parse_args()
     assert labels.CLASSES == 33
     prepare_brain(arguments.data, arguments.cache)
-    prepare_development(arguments.data, arguments.cache)
+    prepare_development(arguments.data, arguments.cache, arguments.spacing)
 
 
 if __name__ == "__main__":

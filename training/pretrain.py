@@ -6,7 +6,8 @@ A batch holds every anatomy twice, in two acquisitions. Each step: corrupt, enco
 the anatomy in a random style; encode the clean and the rendered volumes, judge real against rendered, and
 pull the structure features of one anatomy together, away from others; read the sequence parameters from
 the sequence feature and the body part from the structure feature. Interrupt at will: the same command
-goes on, and samples and noise depend on (seed, step) only. `training.probes` measures what came out.
+goes on (`--set 'start_from="FILE"'` begins with the file's weights and makes `steps` more), and samples and noise
+depend on (seed, step) only. `training.probes` measures what came out.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from training import optimiser
+from training import checkpoint, optimiser, timing
 from training.model import NetworkConfig
 from training.paths import cache_folder, data_folder, runs_folder
 from training.precision import autocast
 from training.pretraining.corruption import corrupt
 from training.pretraining.data import Source, prepare_body
 from training.pretraining.networks import STYLE, Pretraining, contrastive
-from training.train import LAST_STEP, save
+from training.timing import LAST_STEP
+from training.train import loaded, override, save
 
 
 LARGEST_GRADIENT = 1e4
@@ -64,12 +65,10 @@ class Batches(torch.utils.data.Dataset):
         return LAST_STEP
 
 
-def rate(config: dict, step: int, started: float) -> float:
-    """Linear warm-up, then cosine to zero over the steps, or to the time `until` if there is one."""
+def rate(config: dict, step: int, timed: dict | None = None, spent: float = 0.0) -> float:
+    """Linear warm-up, then cosine to zero over the steps, or over the time of `timed` (training.timing.plan)."""
     warm = min(1.0, (step + 1) / config["warmup"])
-    progress = step / config["steps"]
-    if "until" in config:
-        progress = (time.time() - started) / max(1.0, config["until"] - started)
+    progress = timing.gone(timed, spent) if timed else step / config["steps"]
     return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
@@ -139,33 +138,35 @@ def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) 
     rest = nn.ModuleList(child for name, child in model.named_children() if name != "network")
     optimisers = optimiser.build(model.network, rest, config["optimiser"])
     base = [[group["lr"] for group in opt.param_groups] for opt in optimisers]
-    checkpoint, step, seconds = run / "checkpoint.pt", 0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+    stored, step, first, seconds, timed = run / "checkpoint.pt", 0, 0, 0.0, None
+    if stored.exists():
+        state = checkpoint.load(stored, device)
         model.load_state_dict(state["model"])
         for opt, saved in zip(optimisers, state["optimisers"]):
             opt.load_state_dict(saved)
         step, seconds = state["step"], state["seconds"]
+        first, timed = state.get("first", 0), state.get("timed")
     elif config.get("start_from"):
-        # New optimiser states and other samples: the steps before count on.
-        with safe_open(config["start_from"], framework="pt") as stored:
-            model.load_state_dict({name: stored.get_tensor(name).float() for name in stored.keys()})
-            step, seconds = int(stored.metadata()["step"]), float(stored.metadata()["seconds"])
+        # New optimiser states and other samples: the steps before count on, `steps` more are made.
+        state = checkpoint.load(config["start_from"], device)
+        if "model" not in state:
+            raise SystemExit(f"{config['start_from']}: no checkpoint of training.pretrain")
+        model.load_state_dict(state["model"])
+        step = first = state["step"]
+        seconds = state["seconds"]
+    timed = timing.plan(config.get("minutes"), seconds, timed)
+    end = first + config["steps"]
+    steps = timing.left(step, end, timed)
     log = open(run / "log.jsonl", "a", buffering=1)
-    log.write(json.dumps({"kind": "start", "step": step, "time": time.time(), **config}) + "\n")
-    loader = torch.utils.data.DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(step, LAST_STEP if "until" in config else config["steps"]),
-        num_workers=config["workers"],
-        prefetch_factor=4,
-    )
+    start = {"kind": "start", "step": step, "time": time.time(), **config}
+    log.write(json.dumps(start | ({"timed": timed} if timed else {})) + "\n")
+    loader = loaded(batches, steps, config["workers"])
     totals: dict[str, list[float]] = {}
     started = time.time()
     for batch in loader:
         random = torch.Generator().manual_seed(config["seed"] * 1000003 + step)
         torch.manual_seed(config["seed"] * 7919 + step)  # dropout
-        factor = rate(config, step, started)
+        factor = rate(config, step - first, timed, seconds + time.time() - started)
         for opt, rates in zip(optimisers, base):
             for group, value in zip(opt.param_groups, rates):
                 group["lr"] = value * factor
@@ -192,13 +193,14 @@ def train(config: dict, run: Path, batches: Batches, device: str, stop_at: int) 
             line |= {"kind": "train", "step": step, "seconds": round(spent, 1), "factor": round(factor, 4)}
             log.write(json.dumps(line) + "\n")
             totals = {}
-        late = "until" in config and time.time() >= config["until"]
-        ended = late or step in (config["steps"] if "until" not in config else -1, stop_at)
+        ended = step == stop_at or (spent >= timed["end"] if timed else step == end)
         if step % config["save_every"] == 0 or ended:
-            save(checkpoint, {"model": model.state_dict(), "step": step, "seconds": spent,
+            save(stored, {"model": model.state_dict(), "step": step, "seconds": spent,
+                              "first": first, "timed": timed, "seed": config["seed"],
                               "optimisers": [opt.state_dict() for opt in optimisers]})  # fmt: skip
         if ended:
             break
+    log.close()
 
 
 def main() -> None:
@@ -208,12 +210,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--minutes", type=float, help="decay the rates to zero in this time, then stop")
+    parser.add_argument("--minutes", type=float, help="decay the rates to zero in this training time, then stop")
     parser.add_argument("--stop-at", type=int, default=-1)
+    parser.add_argument("--set", nargs="*", default=[], help="section.key=value overrides")
     arguments = parser.parse_args()
     config = tomllib.loads(arguments.config.read_text())
     if arguments.minutes:
-        config["until"] = time.time() + 60 * arguments.minutes
+        config["minutes"] = arguments.minutes
+    override(config, arguments.set)
     torch.set_num_threads(arguments.threads)
     run = arguments.run or runs_folder() / config["name"]
     run.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,16 @@
 """Does the separation hold? Linear probes and retrieval on subjects that the pretraining never saw.
 
     python -m training.probes --run training/runs/pretrain
+    python -m training.probes --run training/checkpoints/pretrain.safetensors    # on a fresh machine
 
 Sequence should be read from the sequence feature and not from the structure feature; the body part the
 other way round; and the structure feature should find the same head under another sequence. Writes
 training/results/pretraining.json. `--untrained` probes the same network with random weights instead: what
-a probe reads without any training is the floor that counts, not chance alone.
+a probe reads without any training is the floor that counts, not chance alone. `--retrieval` does nothing but the retrieval
+of real scans anew.
+
+Real scans: a scan's candidates are those of other sequences only, its own person's among them, so that two T1w scans
+(before and after contrast agent, or of two visits) are no hit.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import predict, preprocess
+from training import checkpoint, predict, preprocess
 from training.model import NetworkConfig
 from training.paths import REPOSITORY, cache_folder, data_folder, runs_folder
 from training.prepare import PREPROCESSING
@@ -107,8 +112,31 @@ def vectors_of(model: Pretraining, path: Path, size: tuple[int, ...]) -> dict:
     return {name: encoded[name][0].float().cpu().numpy() for name in VECTORS}
 
 
-def real_scans(model: Pretraining, train: dict, data: Path, size: tuple[int, ...], heads: int = 8) -> dict:
-    """Sequence of real scans by the probe fitted on synthetic ones, and retrieval of the same person."""
+def retrieval(values: np.ndarray, subjects: np.ndarray, kinds: np.ndarray, names: list[str]) -> dict:
+    """Is the nearest scan of another sequence of the same person? `values` [scans, features], standardised among them.
+
+    Asked of the scans whose person has another sequence.
+    """
+    near = unit(values, values) @ unit(values, values).T
+    other = kinds[:, None] != kinds[None]
+    own = (subjects[:, None] == subjects[None]) & other
+    nearest = np.where(other, near, -2).argmax(1)
+    asked = np.flatnonzero(own.any(1))
+    people = {}
+    for i in asked:
+        hits = people.setdefault(str(subjects[i]), [0, 0])
+        hits[0] += int(subjects[nearest[i]] == subjects[i])
+        hits[1] += 1
+    return {
+        "same person nearest": round(sum(hit for hit, _ in people.values()) / max(len(asked), 1), 4),
+        "same person: chance": round(float(np.mean([own[i].sum() / other[i].sum() for i in asked])), 4),
+        "by person": {person: f"{hit} of {count}" for person, (hit, count) in people.items()},
+        "found": {names[i]: names[int(nearest[i])] for i in asked},
+    }
+
+
+def scans_read(model: Pretraining, data: Path, size: tuple[int, ...], heads: int = 8) -> list[tuple]:
+    """Person, sequence, file name and vectors of the real scans."""
     rows = []
     for subject, files in REAL.items():
         for file, sequence in files.items():
@@ -116,36 +144,46 @@ def real_scans(model: Pretraining, train: dict, data: Path, size: tuple[int, ...
             rows.append((subject, sequence, path.name, vectors_of(model, path, size)))
     for path in sorted((data / "t1_wholehead").glob("*_T1w.nii.gz"))[-heads:]:
         rows.append((path.name.split("_")[0], "T1w", path.name, vectors_of(model, path, size)))
+    return rows
+
+
+def real_scans(rows: list[tuple], train: dict | None) -> dict:
+    """Retrieval of the same person, and where `train` is given the sequence by the probe fitted on synthetic scans."""
     subjects = np.array([row[0] for row in rows])
     kinds = np.array([physics.SEQUENCES.index(row[1]) for row in rows])
-    known, result = train["kind"] >= 0, {"scans": len(rows)}
-    several = np.array([(subjects == subject).sum() > 1 for subject in subjects])
+    result = {"scans": len(rows)}
     for name in VECTORS:
         values = np.stack([row[3][name] for row in rows])
-        answer = ridge(train[name][known], train["kind"][known])(values)
-        near = unit(values, values) @ unit(values, values).T
-        np.fill_diagonal(near, -2)
-        hit = subjects[near.argmax(1)] == subjects
-        result[f"{name} feature"] = {
-            "sequence accuracy": round(float((answer == kinds).mean()), 4),
-            "sequence given": {row[2]: physics.SEQUENCES[a] for row, a in zip(rows, answer)},
-            "same person nearest": round(float(hit[several].mean()), 4),
-            "found": {rows[i][2]: rows[int(near[i].argmax())][2] for i in np.flatnonzero(several)},
-        }
-    chances = [((subjects == s).sum() - 1) / (len(rows) - 1) for s in subjects[several]]
-    result["same person: chance"] = round(float(np.mean(chances)), 4)
+        result[f"{name} feature"] = retrieval(values, subjects, kinds, [row[2] for row in rows])
+        if train is not None:
+            known = train["kind"] >= 0
+            answer = ridge(train[name][known], train["kind"][known])(values)
+            result[f"{name} feature"] |= {
+                "sequence accuracy": round(float((answer == kinds).mean()), 4),
+                "sequence given": {row[2]: physics.SEQUENCES[a] for row, a in zip(rows, answer)},
+            }
     return result
+
+
+def renewed(known: dict, retrieved: dict) -> dict:
+    """The retrieval of real scans in an earlier result replaced."""
+    parts = dict(known["real scans"])
+    parts.pop("same person: chance", None)  # once of all candidates
+    for name in VECTORS:
+        parts[f"{name} feature"] = parts[f"{name} feature"] | retrieved[f"{name} feature"]
+    return known | {"real scans": parts}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=runs_folder() / "pretrain")
+    parser.add_argument("--run", type=Path, default=runs_folder() / "pretrain", help="or a checkpoint file")
     parser.add_argument("--config", type=Path, default=REPOSITORY / "training/configs/pretrain.toml")
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/pretraining.json")
     parser.add_argument("--samples", type=int, default=600, help="for fitting; a third as many for scoring")
     parser.add_argument("--untrained", action="store_true")
+    parser.add_argument("--retrieval", action="store_true", help="only the retrieval of real scans, into the results")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -154,9 +192,21 @@ def main() -> None:
     torch.manual_seed(config["seed"])
     model, state = Pretraining(NetworkConfig()), {"step": 0, "seconds": 0.0}
     if not arguments.untrained:
-        state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
+        state = checkpoint.load(arguments.run)
+        if "model" not in state:
+            raise SystemExit(f"{arguments.run}: no checkpoint of training.pretrain")
         model.load_state_dict(state["model"])
     model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    key = "untrained" if arguments.untrained else "pretrained"
+    written = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    scans = scans_read(model, arguments.data, size)
+    if arguments.retrieval:
+        if written.get(key, {}).get("step") != state["step"]:
+            raise SystemExit(f"{arguments.out}: has no {key} results of step {state['step']}; run it without --retrieval")
+        result = renewed(written[key], real_scans(scans, None))
+        arguments.out.write_text(json.dumps({**written, key: result}, indent=1) + "\n")
+        print(json.dumps(result["real scans"], indent=1))
+        return
     seed = config["seed"] + 1000
     train = features(model, Source(arguments.cache, priors, size), seed, arguments.samples)
     unseen = Source(arguments.cache, priors, size, unseen=True)
@@ -169,10 +219,8 @@ def main() -> None:
         "samples": {"fitted on": arguments.samples, "scored on (unseen subjects)": count},
         **accuracies(train, test),
         "same anatomy, other sequence (synthetic)": synthetic_retrieval(train, test, other),
-        "real scans": real_scans(model, train, arguments.data, size),
+        "real scans": real_scans(scans, train),
     }
-    key = "untrained" if arguments.untrained else "pretrained"
-    written = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     arguments.out.write_text(json.dumps({**written, key: result}, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

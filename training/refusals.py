@@ -4,13 +4,16 @@
 
 Scans kept for scoring are changed voxel by voxel while their header stays as it was, written anew and segmented by the
 command: turned by 90, 180 and 37 degrees in the plane of the slices, mirrored, upside down, one slice alone, and given to the
-other packs. A result is either refused, with its sentence, or compared with the drawn labels changed alike. Writes
-training/results/refusals.json.
+other packs. A result is either refused, with its sentence, or compared with the drawn labels changed alike. Both phases of
+a heart, whole and as four middle slices, go through `cine`, which has to say that the apex is missing. Crops of heads
+without the hippocampus and heads of thick slices are given to the packs that they are not for. Writes
+training/results/refusals.json after every row and goes on where it stopped, anew where a pack has changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import tempfile
@@ -27,6 +30,11 @@ from training.labelled import files
 from training.paths import REPOSITORY, data_folder
 
 SCANS = 5
+MIDDLE = 4
+# Crops as large as those of the hippocampus, mm, and their centres as parts of a head's sides (R, A, S).
+CROP_MM = (40, 56, 40)
+PLACES = {"frontal": (0.35, 0.82, 0.62), "occipital": (0.38, 0.17, 0.55), "cerebellar": (0.38, 0.27, 0.24)}
+THICK_MM, MOST_SLICES = 8, 24
 Change = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -114,6 +122,86 @@ def foreign(command: Path, name: str, scans: list[Path]) -> dict:
     return {"scans": len(scans), "refused": refused, "said": sorted(said), "labelled_ml": given}
 
 
+def beat(command: Path, phases: list[Path], slices: int | None, folder: Path) -> dict:
+    """What `cine` makes of phases, whole or of their middle slices: what it said, its flag and numbers; {} if refused."""
+    paths = []
+    for phase in phases:
+        image = nibabel.load(phase)
+        values = np.asarray(image.dataobj, dtype=np.float32)
+        if slices is not None:
+            first = (values.shape[2] - slices) // 2
+            values = values[:, :, first : first + slices]
+        paths.append(folder / phase.name)
+        nibabel.save(nibabel.Nifti1Image(values, None, image.header), paths[-1])
+    out = folder / "cine.json"
+    out.unlink(missing_ok=True)
+    heart = REPOSITORY / "public/packs/cardiac.safetensors"
+    line = [command, "cine", *paths, "--device", "cpu", "--json", out, "--pack", heart]
+    done = subprocess.run([str(word) for word in line], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"refused": "\n".join(row for row in done.stderr.splitlines() if row.startswith("prism: "))}
+    told = json.loads(out.read_text())
+    numbers = {row["key"]: row["value"] and round(row["value"], 1) for row in told["rows"]}
+    return {"cut": told["cut"], "cautions": told["cautions"], "usable": any(row["usable"] for row in told["rows"])} | numbers
+
+
+def cut_stacks(command: Path, scans: list[Path], slices: int | None) -> dict:
+    """Both phases of each patient; how many stacks are said to end inside the left ventricle."""
+    rows = {}
+    for scan in scans:
+        patient = scan.name.split("_")[0]
+        phases = sorted(p for p in scan.parent.glob(f"{patient}_*.nii.gz") if not p.name.endswith("_gt.nii.gz"))
+        with tempfile.TemporaryDirectory() as place:
+            rows[patient] = beat(command, phases, slices, Path(place))
+    refused = sum("refused" in row for row in rows.values())
+    cut = sum(row.get("cut", False) for row in rows.values())
+    return {"scans": len(rows), "refused": refused, "cut": cut, "patients": rows}
+
+
+def fine_heads(data: Path) -> list[Path]:
+    """The first T1w heads of 1 mm."""
+    heads = sorted((data / "t1_wholehead").glob("*_T1w.nii.gz"))
+    return [path for path in heads if max(nibabel.load(path).header.get_zooms()[:3]) < 1.5][:SCANS]
+
+
+def saved(values: np.ndarray, affine: np.ndarray, path: Path) -> Path:
+    image = nibabel.Nifti1Image(np.ascontiguousarray(values), affine)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+    return path
+
+
+def crops(heads: list[Path], place: str, folder: Path) -> list[Path]:
+    """A crop of each head around a place that is not the hippocampus."""
+    paths = []
+    for head in heads:
+        image = nibabel.as_closest_canonical(nibabel.load(head))
+        sides = np.round(np.array(CROP_MM) / image.header.get_zooms()[:3]).astype(int)
+        corner = np.round(np.array(image.shape) * PLACES[place] - sides / 2).astype(int)
+        corner = np.clip(corner, 0, np.array(image.shape) - sides)
+        part = image.slicer[tuple(slice(a, a + n) for a, n in zip(corner, sides))]
+        name = head.name.replace("_T1w", f"_{place}")
+        paths.append(saved(np.asarray(part.dataobj, dtype=np.float32), part.affine, folder / name))
+    return paths
+
+
+def thick(heads: list[Path], folder: Path) -> list[Path]:
+    """Heads averaged to slices of 8 mm along z, the middle 24 where there are more."""
+    paths = []
+    for head in heads:
+        image = nibabel.as_closest_canonical(nibabel.load(head))
+        many = max(round(THICK_MM / float(image.header.get_zooms()[2])), 1)
+        slices = min(image.shape[2] // many, MOST_SLICES)
+        first = (image.shape[2] - slices * many) // 2
+        values = np.asarray(image.dataobj, dtype=np.float32)[:, :, first : first + slices * many]
+        values = values.reshape(*values.shape[:2], slices, many).mean(axis=3)
+        affine = image.affine @ np.diag([1, 1, many, 1])
+        # The middle of the first slices that are averaged.
+        affine[:3, 3] = (image.affine @ [0, 0, first + (many - 1) / 2, 1])[:3]
+        paths.append(saved(values, affine, folder / head.name.replace(".nii.gz", "_thick.nii.gz")))
+    return paths
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prism", type=Path, help="the command")
@@ -124,6 +212,15 @@ def main() -> None:
     command = arguments.prism.resolve()
     result = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     result["command"] = "python -m training.refusals target/debug/prism"
+
+    def row(name: str, words: str, made: Callable[[], dict]) -> None:
+        """One row of a pack, unless it is there."""
+        if words in result[name]:
+            return
+        found = result[name][words] = made()
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        print(name, words, {key: found[key] for key in ("refused", "mean", "worst", "cut") if key in found}, flush=True)
+
     kept = {}
     for name in ("cardiac", "hippocampus"):
         config = tomllib.loads((REPOSITORY / f"training/configs/{name}.toml").read_text())
@@ -132,16 +229,29 @@ def main() -> None:
         kept[name] = files(config, arguments.data, "score")[::every][:SCANS]
         if name not in arguments.packs:
             continue
-        result[name] = {}
+        sha256 = hashlib.sha256((REPOSITORY / f"public/packs/{name}.safetensors").read_bytes()).hexdigest()
+        if result.get(name, {}).get("pack_sha256") != sha256:
+            result[name] = {"pack_sha256": sha256}
         for words, change in CHANGES.items():
-            row = result[name][words] = trial(command, name, kept[name], change)
-            print(name, words, {key: row.get(key) for key in ("refused", "mean", "worst")}, flush=True)
+            row(name, words, lambda: trial(command, name, kept[name], change))
+    if "cardiac" in arguments.packs:
+        row("cardiac", "both phases", lambda: cut_stacks(command, kept["cardiac"], None))
+        row("cardiac", "four middle slices", lambda: cut_stacks(command, kept["cardiac"], MIDDLE))
     kept["heads"] = sorted((arguments.data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz"))[:SCANS]
-    for name, others in (("cardiac", ("hippocampus", "heads")), ("hippocampus", ("cardiac", "heads"))):
-        for other in others if name in arguments.packs else ():
-            row = result[name][f"given {other}"] = foreign(command, name, kept[other])
-            print(name, "given", other, row["refused"], row["labelled_ml"], flush=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    sequences = (arguments.data / "ms_longitudinal").glob("*.nii.gz")
+    kept["heads of thick slices"] = sorted(path for path in sequences if not path.name.endswith("_gt.nii.gz"))
+    fine = fine_heads(arguments.data)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        kept["heads averaged to 8 mm slices"] = thick(fine, folder)
+        kept |= {f"{part} crops": crops(fine, part, folder) for part in PLACES}
+        others = {
+            "cardiac": ("hippocampus", "heads", "heads of thick slices", "heads averaged to 8 mm slices"),
+            "hippocampus": ("cardiac", "heads", *(f"{part} crops" for part in PLACES)),
+        }
+        for name in arguments.packs:
+            for other in others[name]:
+                row(name, f"given {other}", lambda: foreign(command, name, kept[other]))
 
 
 if __name__ == "__main__":

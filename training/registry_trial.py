@@ -1,11 +1,14 @@
 """Scans that come with packages of others, as a new user would try them.
 
     python -m training.registry_trial target/debug/prism FOLDER
+    python -m training.registry_trial --table
 
 FOLDER holds the unpacked source distributions cardiacmodelgenerator 0.1.9 (MIT; 83 slices of a heart, DICOM) and
 pyradiomics 3.1.0 (BSD; brain, breast, lung, NRRD). Every scan goes through `info`, `identify`, `segment` with the brain's,
 the heart's and the hippocampus's pack, a heart also through `cine`. What each says, and the volume of what it labels, is written into
-training/results/registry_trial.json; a file that a refused command left behind would be an error.
+training/results/registry_trial.json; a file that a refused command left behind would be an error. `--table` runs nothing and
+prints what is written there as Markdown, a line a scan and pack, with whether it was right to give labels or none; "a note
+only" where there should be none and it says no more than not to trust them. How good labels are is not told here.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ SCANS = {
     "lung 2 (CT)": "pyradiomics-3.1.0/data/lung2_image.nrrd",
 }
 PACKS = ("brain", "cardiac", "hippocampus")
+# What is to be labelled; nothing else is a short-axis stack, a whole head or a crop of a hippocampus.
+FITTING = {("brain 1", "brain"), ("brain 2", "brain")}
 
 
 def run(*line) -> dict:
@@ -69,12 +74,36 @@ def trial(command: Path, scan: Path) -> dict:
     return result
 
 
+def table(scans: dict) -> str:
+    """Scan, pack, what it said and whether it was right to give labels or none, as a Markdown table."""
+    lines = ["| scan | pack | what it said | labels or none: right |", "| --- | --- | --- | --- |"]
+    for scan, rows in scans.items():
+        for name in PACKS:
+            row = rows[f"segment, {name}"]
+            refused, doubted = row["exit"] != 0, "do not trust" in row["said"]
+            said = row["said"].splitlines()[-1].removeprefix("prism: ").split(". ")[0] if row["said"] else ""
+            if not refused:
+                said = f"{row['labelled_ml']:g} mL" + (f"; {said}" if said else "")
+            fits = (scan, name) in FITTING
+            right = "yes" if refused != fits else "**no**"
+            if doubted and not refused:
+                right = "**no**" if fits else "a note only"
+            lines.append(f"| {scan} | {name} | {said.replace('|', '/')} | {right} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prism", type=Path, help="the command")
-    parser.add_argument("folder", type=Path, help="the unpacked distributions")
+    parser.add_argument("prism", type=Path, nargs="?", help="the command")
+    parser.add_argument("folder", type=Path, nargs="?", help="the unpacked distributions")
+    parser.add_argument("--table", action="store_true", help="print the written results as Markdown, and run nothing")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "training/results/registry_trial.json")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(table(json.loads(arguments.out.read_text())["scans"]))
+        return
+    if arguments.folder is None:
+        parser.error("give the command and the folder, or --table")
     scans = {}
     for name, place in SCANS.items():
         scans[name] = trial(arguments.prism.resolve(), arguments.folder / place)

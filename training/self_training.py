@@ -2,7 +2,7 @@
 
     python -m training.self_training --run training/runs/brain2mm
     python -m training.self_training --run training/checkpoints/brain2mm.safetensors    # on a fresh machine
-    python -m training.self_training --prism target/debug/prism    # by the pack that ships
+    python -m training.self_training --prism target/debug/prism    # by the pack that ships, to a folder of its own
 
 For every head of t1_wholehead (never of eval_t1_labelled) the model's probabilities are averaged over
 flips (sides exchanged), scales and gammas at 2 mm. The average is the prior of a mixture model: every
@@ -37,7 +37,7 @@ from training.labels import BRAIN, BRAIN_IDS, CLASSES, LEFT_RIGHT
 from training.model import Network
 from training.paths import cache_folder, data_folder, runs_folder
 from training.precision import autocast
-from training.synth import DOUBT_BIT, DOUBTS, Brain, Plan, synthesise
+from training.synth import BY_PACK, DOUBT_BIT, DOUBTS, PREDICTED, Brain, Plan, synthesise
 from training.train import brain_network, earlier, load_matching
 
 # FreeSurfer ids that share one Gaussian in T1w.
@@ -227,6 +227,11 @@ def pack_head(ids: np.ndarray, sure: np.ndarray, white: float, fine: np.ndarray,
     return packed, scan, centre
 
 
+def folder_of(cache: Path, by_pack: bool) -> Path:
+    """Where the labels go: those of a run and those of the pack lie apart."""
+    return cache / PREDICTED[int(by_pack)]
+
+
 def check(network: Network, ratio: np.ndarray, cache: Path) -> dict:
     """Mean Dice on the development scans: one pass, averaged, averaged and refined (2 mm grid)."""
     development = Development(cache)
@@ -267,8 +272,8 @@ def main() -> None:
             print(json.dumps(check(network, ratio, arguments.cache)))
             return
     else:
-        source = "prism segment"
-    folder = arguments.cache / "self_training"
+        source = BY_PACK
+    folder = folder_of(arguments.cache, arguments.prism is not None)
     folder.mkdir(parents=True, exist_ok=True)
     index = {"step": source, "centres": {}, "ventricles_ml": {}}
     written = folder / "index.json"

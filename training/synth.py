@@ -1,6 +1,6 @@
 """Synthetic scans from label maps, in the SynthSeg manner (arXiv 2107.09559), cheap enough for a CPU.
 
-A sample is built directly on the 2 mm output grid. The label map (1 mm) is read with nearest
+A sample is built directly on the output grid (2 mm; another in the plan). The label map (1 mm) is read with nearest
 neighbour at the voxel's centre for the target, and at four points around it (a tetrahedron, which has
 the variance of the antialiasing filter) for the image, so that boundaries carry the mixed
 intensities that resampled real scans have. Coarse random fields are upsampled for the deformation and
@@ -23,12 +23,16 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from training import shards
 from training.labels import BRAIN_IDS, CONTRASTS
 
 LABELS = 54
 NEUTRAL = 18  # generation labels 0..17 have no side, 18..35 are left, 36..53 right
 DISTANCES = 21
 SPACING = 2.0
+# Folders of the cache with predicted label maps: by a run's network, with doubts; by the pack that ships, all certain.
+PREDICTED = ("self_training", "self_training_pack")
+BY_PACK = "prism segment"
 # A voxel of a packed map: label position (6 bits), distance from the brain in mm (5), doubt (4; 0 is sure).
 DISTANCE_BIT, DOUBT_BIT, DOUBTS = 6, 11, 15
 
@@ -70,6 +74,18 @@ class Plan:
     acted: float = 0.0  # share of T2w, FLAIR and PD made from the greys of a real T1w scan (lesions)
 
 
+def predicted_folder(cache: Path, names: tuple[str, ...] = PREDICTED) -> Path:
+    """The first of the folders that is there; else the first."""
+    folders = [shards.unpacked(cache / name) for name in names]
+    return next((folder for folder in folders if (folder / "index.json").exists()), folders[0])
+
+
+def source_of(folder: Path) -> dict:
+    """Which labels the folder holds: its name, and the step of the run that made them or BY_PACK; {} where it is not."""
+    index = folder / "index.json"
+    return {"folder": folder.name, "step": json.loads(index.read_text())["step"]} if index.exists() else {}
+
+
 class Maps:
     """Packed label maps of one folder of the cache (memory-mapped), and their scans where there are any."""
 
@@ -98,12 +114,13 @@ class Maps:
 
 
 class Brain:
-    """The drawn label maps, the predicted ones if there are any, and the intensity priors."""
+    """The drawn label maps, the predicted ones of the first folder `predicted` that is there, and the intensity priors."""
 
-    def __init__(self, cache: Path, priors: Path):
-        self.drawn = Maps(cache / "brain")
-        found = (cache / "self_training" / "index.json").exists()
-        self.predicted = Maps(cache / "self_training") if found else None
+    def __init__(self, cache: Path, priors: Path, predicted: tuple[str, ...] = PREDICTED):
+        self.drawn = Maps(shards.unpacked(cache / "brain"))
+        folder = predicted_folder(cache, predicted)
+        self.predicted = Maps(folder) if (folder / "index.json").exists() else None
+        priors = shards.unpacked(priors)
         self.ids = np.load(priors / "generation_labels.npy")
         self.classes = np.load(priors / "generation_classes.npy")
         self.t1_classes = np.load(priors / "generation_classes_contrast_specific.npy")
@@ -361,6 +378,8 @@ class Acquired:
     gamma: float
     thick: float = 0.15
     """Share of thick slices."""
+    finest: float = 1.0
+    """Voxels of the grid in 2 mm: thick slices are 2.4 to 7 mm."""
 
 
 def acquire(image: Tensor, how: Acquired, rng: np.random.Generator, torch_rng: torch.Generator) -> Tensor:
@@ -378,7 +397,7 @@ def acquire(image: Tensor, how: Acquired, rng: np.random.Generator, torch_rng: t
         image *= torch.exp(field(torch_rng, nodes, size, 1)[0] * uniform(rng, 0, 0.25))
     draw = rng.random()
     if draw < how.thick * how.strength:
-        image = coarsen(image, int(rng.integers(3)), uniform(rng, 1.2, 3.5))
+        image = coarsen(image, int(rng.integers(3)), uniform(rng, 1.2, 3.5) * how.finest)
     elif draw < 0.45 + how.thick:
         image = blur(image, tuple(rng.uniform(0, 0.6, 3)))
     if rng.random() < 0.7:
@@ -435,6 +454,7 @@ def synthesise(brain: Brain, seed: int, index: int, plan: Plan) -> dict[str, Ten
         max(float(means.max()), 1.0),
         plan.strength,
         gamma=0.3 if real else 0.2 if kind < 4 else 0.35,
+        finest=SPACING / plan.spacing,
     )
     image = acquire(image, how, rng, torch_rng)
 

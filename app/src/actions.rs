@@ -16,7 +16,7 @@ use crate::facts::DeviceChoice;
 use crate::features::Mode;
 use crate::packs::{CHECKPOINT, is_checkpoint, is_pack};
 use crate::protocol::{RequestId, ToWorker};
-use crate::state::{App, Choice, Interrupted, Progress, Tone, store_automatic, store_choice};
+use crate::state::{App, Choice, Interrupted, Progress, Tone, Work, store_automatic, store_choice};
 use crate::text;
 
 /// How long the worker has to acknowledge a cancel before it is ended.
@@ -140,15 +140,25 @@ impl App {
     /// Ends the worker of the run in progress, and says how to start that run again.
     fn interrupt_run(&self) -> Option<Interrupted> {
         let (id, device) = self.desk.with_value(|desk| desk.running)?;
-        let identifying = self.take_identifying(Some(id)).map(|(_, _, run)| run);
+        let work = self.take_work(id);
         self.end_worker();
-        Some(Interrupted { device, identifying })
+        Some(Interrupted { device, work })
     }
 
-    fn start_again(&self, Interrupted { device, identifying }: Interrupted) {
-        match identifying {
-            Some(run) => self.identify(device, run),
-            None => self.segment(device),
+    /// What the run of this number does, which is over.
+    pub(crate) fn take_work(&self, id: RequestId) -> Work {
+        match self.take_identifying(Some(id)) {
+            Some((_, _, run)) => Work::Identify { run },
+            None if self.desk.with_value(|desk| desk.fitted) => Work::SegmentFitted,
+            None => Work::Segment,
+        }
+    }
+
+    pub(crate) fn start_again(&self, Interrupted { device, work }: Interrupted) {
+        match work {
+            Work::Identify { run } => self.identify(device, run),
+            Work::Segment => self.segment(device),
+            Work::SegmentFitted => self.run_fitted(device),
         }
     }
 
@@ -182,6 +192,9 @@ impl App {
         self.device_choice.set(choice);
         // Who chooses wants it tried again.
         self.desk.update_value(|desk| desk.known.gpu_failed = false);
+        if let Some(client) = self.client() {
+            client.fall_back(None);
+        }
         store_choice(choice);
         if let Some(run) = self.interrupt_run() {
             self.start_again(Interrupted { device: choice, ..run });
@@ -231,6 +244,7 @@ impl App {
         // Not a request yet, but a second start must not come between.
         self.desk.update_value(|desk| {
             desk.running = Some((PENDING, device));
+            desk.fitted = false;
             desk.known.second_try = false;
         });
         asked(PENDING);
@@ -314,14 +328,13 @@ impl App {
 
     /// Ends a question about the scan that is being replaced: the worker does one thing after
     /// the other, and it may take minutes. One that keeps what a person painted or labelled is
-    /// waited for, and a worker that holds a kept place or a fitted head is only asked to end.
+    /// waited for, and a worker that holds a kept place is only asked to end.
     fn end_questions(&self) {
         let is_busy = |busy: RwSignal<Option<String>>| busy.with_untracked(Option::is_some);
         let features = self.features;
         let looks = is_busy(features.busy)
             && !matches!(features.mode.get_untracked(), Mode::Paint | Mode::Label);
-        let holds = features.kept.with_untracked(Option::is_some)
-            || features.fit.with_untracked(Option::is_some);
+        let holds = features.kept.with_untracked(Option::is_some);
         if is_busy(self.compare.busy) || is_busy(self.lesions.busy) || (looks && !holds) {
             self.end_worker();
         } else if looks {

@@ -12,7 +12,9 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ErrorEvent, Event, MessageEvent, Worker};
 
-use crate::protocol::{FailureKind, FromWorker, Reply, Request, RequestId, ToWorker, decode};
+use crate::protocol::{
+    FailureKind, Fallback, FromWorker, Reply, Request, RequestId, ToWorker, decode,
+};
 use crate::wire::{Parcel, pack, unpack};
 
 /// The worker's script, made by the build beside the page.
@@ -32,6 +34,7 @@ struct Live {
 struct State {
     live: Option<Live>,
     last_id: RequestId,
+    fallback: Option<Fallback>,
     receive: Receive,
 }
 
@@ -43,18 +46,30 @@ impl Client {
     /// A client that hands every reply to `receive`. The worker starts with the
     /// first request.
     pub fn new(receive: impl Fn(Reply, Vec<JsValue>) + 'static) -> Self {
-        Self(Rc::new(RefCell::new(State { live: None, last_id: 0, receive: Rc::new(receive) })))
+        let receive = Rc::new(receive);
+        Self(Rc::new(RefCell::new(State { live: None, last_id: 0, fallback: None, receive })))
+    }
+
+    /// Has every request from now on say which device stands in for one that failed.
+    pub fn fall_back(&self, fallback: Option<Fallback>) {
+        self.0.borrow_mut().fallback = fallback;
+    }
+
+    /// The device that stands in for one that failed.
+    pub fn fallback(&self) -> Option<Fallback> {
+        self.0.borrow().fallback.clone()
     }
 
     /// Sends a request with its parts and returns its id. A request that cannot be
     /// sent is answered with [`FromWorker::Failed`] like any other failure.
     pub fn send(&self, body: ToWorker, parts: &[JsValue]) -> RequestId {
-        let id = {
+        let (id, fallback) = {
             let mut state = self.0.borrow_mut();
             state.last_id += 1;
-            state.last_id
+            (state.last_id, state.fallback.clone())
         };
-        let sent = pack(&Request { id, body }, parts).and_then(|parcel| self.post(parcel));
+        let request = Request { id, fallback, body };
+        let sent = pack(&request, parts).and_then(|parcel| self.post(parcel));
         if let Err(message) = sent {
             let client = self.clone();
             // Later, so that the caller knows the id before the answer comes.

@@ -3,7 +3,7 @@
 //! The page's module is built without core's feature `network`, which holds the
 //! originals; the worker translates (`worker/translate`).
 
-use prism_core::card::trained_on;
+use prism_core::card::{Measured, trained_on};
 use prism_core::identify::Fits;
 use prism_core::report::{PackFacts, SideAgreement, SideErrors};
 use prism_core::volume::LabelTable;
@@ -194,8 +194,8 @@ pub struct Answer {
     pub values: Vec<f32>,
     /// Whether they are probabilities.
     pub probabilities: bool,
-    /// How well the head was measured, as a sentence.
-    pub measured: String,
+    /// How well the head was measured, and whether its answers may be told.
+    pub measured: Measured,
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! From what was dropped or picked to a flat list of `File` handles.
 //!
 //! Folders are walked; nothing is read here. A handle stays a reference to the file
-//! on disk, so a study of gigabytes costs nothing until the worker reads it.
+//! on disk, so a study of gigabytes costs nothing until the worker reads it. Its name says where
+//! it lay, where the files come from several folders: wherever it is sent, the path goes with it.
 
-use js_sys::{Array, Function, Promise};
+use js_sys::{Array, Function, Promise, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -44,8 +45,16 @@ pub fn from_list(list: &FileList) -> Result<Vec<File>, FilesError> {
     let mut files = Vec::new();
     for at in 0..list.length() {
         if let Some(file) = list.get(at) {
-            keep(&mut files, file)?;
+            let handle: &JsValue = &file;
+            // Empty unless a folder was picked; not among the typed properties.
+            let path = Reflect::get(handle, &"webkitRelativePath".into()).ok();
+            let path = path.and_then(|path| path.as_string()).filter(|path| !path.is_empty());
+            keep(&mut files, path.unwrap_or_else(|| file.name()), file)?;
         }
+    }
+    // A folder comes in no order.
+    if files.iter().any(|(path, _)| path.contains('/')) {
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
     }
     some(files)
 }
@@ -61,7 +70,7 @@ pub fn entries(data: &DataTransfer) -> (Vec<FileSystemEntry>, Option<FileList>) 
     (entries, data.files())
 }
 
-/// Walks dropped entries, folders included, in the order of their names.
+/// Walks dropped entries, folders included, in the order of their paths.
 ///
 /// # Errors
 /// [`FilesError`] when there is nothing, too much, or something unreadable.
@@ -75,7 +84,7 @@ pub async fn walk(entries: Vec<FileSystemEntry>) -> Result<Vec<File>, FilesError
             let file =
                 settle(|resolve, reject| handle.file_with_callback_and_callback(resolve, reject));
             let file: File = file.await.map_err(unreadable)?.unchecked_into();
-            keep(&mut files, file)?;
+            keep(&mut files, entry.full_path().trim_start_matches('/').to_owned(), file)?;
         } else {
             let folder: FileSystemDirectoryEntry = entry.clone().unchecked_into();
             let reader = folder.create_reader();
@@ -95,19 +104,37 @@ pub async fn walk(entries: Vec<FileSystemEntry>) -> Result<Vec<File>, FilesError
             }
         }
     }
-    files.sort_by_key(File::name);
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
     some(files)
 }
 
-fn keep(files: &mut Vec<File>, file: File) -> Result<(), FilesError> {
+fn keep(files: &mut Vec<(String, File)>, path: String, file: File) -> Result<(), FilesError> {
     if !is_clutter(&file.name()) && file.size() > 0.0 {
-        files.push(file);
+        files.push((path, file));
     }
     if files.len() > MOST_FILES { Err(FilesError::TooMany) } else { Ok(()) }
 }
 
-fn some(files: Vec<File>) -> Result<Vec<File>, FilesError> {
-    if files.is_empty() { Err(FilesError::Nothing) } else { Ok(files) }
+/// The handles, named by their paths where names alone would not say which belong together.
+fn some(files: Vec<(String, File)>) -> Result<Vec<File>, FilesError> {
+    if files.is_empty() {
+        return Err(FilesError::Nothing);
+    }
+    let several = of_several_folders(files.iter().map(|(path, _)| path.as_str()));
+    let named = |(path, file): (String, File)| {
+        if !several {
+            return file;
+        }
+        // A file made of a file: a reference, too.
+        File::new_with_blob_sequence(&Array::of1(&file), &path).unwrap_or(file)
+    };
+    Ok(files.into_iter().map(named).collect())
+}
+
+fn of_several_folders<'a>(mut paths: impl Iterator<Item = &'a str>) -> bool {
+    let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let first = paths.next().map(folder);
+    paths.any(|path| Some(folder(path)) != first)
 }
 
 /// Turns a pair of callbacks into a future.
@@ -133,6 +160,19 @@ pub fn guard_window() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_several_folders_are_told_from_those_of_one() {
+        for (paths, several) in [
+            (vec!["scan.nii"], false),
+            (vec!["study/scan.hdr", "study/scan.img"], false),
+            (vec!["study/a/scan.hdr", "study/b/scan.img"], true),
+            (vec!["study/scan.hdr", "scan.img"], true),
+            (vec!["a/IM1", "a/IM2", "a/b/IM1"], true),
+        ] {
+            assert_eq!(of_several_folders(paths.iter().copied()), several, "{paths:?}");
+        }
+    }
 
     #[test]
     fn clutter_is_told_from_scans() {

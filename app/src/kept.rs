@@ -3,9 +3,9 @@
 //! agreed not to ([`persist`]), by the browser when space is short.
 //!
 //! Per pack there are two files, named after the SHA-256 of its tensors: the pack, and a
-//! card with what the list shows. The card is written last and deleted first, so a pack
-//! that was not written whole is never listed. The worker writes; the page only takes
-//! file handles.
+//! card with what the list shows. The card is written last and deleted first, so of a pack
+//! that was not written whole there is none; the worker looks into packs without a card. The
+//! worker writes; the page only takes file handles.
 //!
 //! The calls are made by name: their types are not among the features of `web-sys` that
 //! are compiled for the renderer and the device.
@@ -19,6 +19,19 @@ use crate::facts::PackCard;
 
 /// The folder of the packs.
 const FOLDER: &str = "packs";
+
+/// How the name of a pack's file ends.
+const PACK: &str = ".safetensors";
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// The cards that can be read, each with its pack.
+    pub cards: Vec<PackCard>,
+    /// The other packs, by the SHA-256 in their names: the page was closed while one was written,
+    /// or another version of the page wrote its card.
+    pub without_card: Vec<String>,
+}
 
 /// A pack that could not be kept, read or deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +56,7 @@ pub enum KeptError {
 /// # Errors
 /// [`KeptError`].
 pub async fn keep(card: &PackCard, bytes: &[u8]) -> Result<(), KeptError> {
-    let json = serde_json::to_vec(card).map_err(|error| KeptError::Refused(error.to_string()))?;
+    let json = json(card)?;
     let folder = folder().await?;
     // A card of an earlier attempt would list the pack while it is written.
     remove(&folder, &card_name(&card.sha256)).await?;
@@ -59,31 +72,45 @@ pub async fn keep(card: &PackCard, bytes: &[u8]) -> Result<(), KeptError> {
     written
 }
 
-/// The cards of all kept packs, by title.
+/// Writes the card of a kept pack anew. Only in a worker, as [`keep`].
 ///
 /// # Errors
 /// [`KeptError`].
-pub async fn list() -> Result<Vec<PackCard>, KeptError> {
+pub async fn keep_card(card: &PackCard) -> Result<(), KeptError> {
+    write(&folder().await?, &card_name(&card.sha256), &json(card)?).await
+}
+
+/// What is kept, in no order.
+///
+/// # Errors
+/// [`KeptError`].
+pub async fn list() -> Result<Kept, KeptError> {
     let folder = folder().await?;
     let names = ask(&folder, "keys", &[]).await?;
-    let mut cards = Vec::new();
+    let mut packs = Vec::new();
     loop {
         let step = ask(&names, "next", &[]).await?;
         if get(&step, "done")?.is_truthy() {
             break;
         }
         let name = get(&step, "value")?.as_string().unwrap_or_default();
-        if !name.ends_with(".json") {
-            continue;
-        }
-        let text = JsFuture::from(open(&folder, &name).await?.text()).await.map_err(refused)?;
-        // A card of another version of the page: its pack can be imported again.
-        if let Ok(card) = serde_json::from_str(&text.as_string().unwrap_or_default()) {
-            cards.push(card);
+        packs.extend(name.strip_suffix(PACK).map(str::to_owned));
+    }
+    let mut kept = Kept::default();
+    for sha256 in packs {
+        match card(&folder, &sha256).await {
+            Some(card) => kept.cards.push(card),
+            None => kept.without_card.push(sha256),
         }
     }
-    cards.sort_by(|a: &PackCard, b| a.title.cmp(&b.title).then_with(|| a.sha256.cmp(&b.sha256)));
-    Ok(cards)
+    Ok(kept)
+}
+
+/// The card of a pack; `None` where there is none that can be read.
+async fn card(folder: &JsValue, sha256: &str) -> Option<PackCard> {
+    let file = open(folder, &card_name(sha256)).await.ok()?;
+    let text = JsFuture::from(file.text()).await.ok()?.as_string()?;
+    serde_json::from_str::<PackCard>(&text).ok().filter(|card| card.sha256 == sha256)
 }
 
 /// The file of a kept pack.
@@ -114,8 +141,12 @@ pub async fn persist() -> bool {
     asked.await.is_ok_and(|agreed| agreed.is_truthy())
 }
 
+fn json(card: &PackCard) -> Result<Vec<u8>, KeptError> {
+    serde_json::to_vec(card).map_err(|error| KeptError::Refused(error.to_string()))
+}
+
 fn pack_name(sha256: &str) -> String {
-    format!("{sha256}.safetensors")
+    format!("{sha256}{PACK}")
 }
 
 fn card_name(sha256: &str) -> String {

@@ -15,7 +15,7 @@ use crate::state::{App, Tone, store_pack};
 use crate::text;
 
 /// The folder of the packs beside the page.
-const FOLDER: &str = "./packs/";
+pub(crate) const FOLDER: &str = "./packs/";
 
 /// The pack that runs when none was chosen.
 const FIRST: &str = "brain.safetensors";
@@ -261,9 +261,16 @@ impl App {
         let gone = |chosen: String| {
             kept.iter().all(|card| card.sha256 != chosen) && self.models.chosen_file().is_none()
         };
-        if chosen.is_some_and(gone) {
+        // Without the list of the page's own, nothing is known to be gone.
+        let listed = !self.models.shipped.with_untracked(Vec::is_empty);
+        if listed && chosen.is_some_and(gone) {
             // Deleted in another window, or by the browser.
             self.choose_pack(None);
+            self.notify(
+                Tone::Calm,
+                "The model that you had chosen is not here any more: it was deleted, or a newer one \
+                 took its place. The page's first model is chosen.",
+            );
         }
         let title = added
             .as_ref()

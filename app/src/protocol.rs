@@ -28,15 +28,26 @@ pub type RequestId = u32;
 pub struct Request {
     /// Chosen by the page, ascending.
     pub id: RequestId,
+    /// The device that stands in for one that failed, where one did.
+    pub fallback: Option<Fallback>,
     /// What is asked.
     pub body: ToWorker,
+}
+
+/// A device that stands in for one that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// It, as requests name it.
+    pub device: DeviceChoice,
+    /// Why it runs, for [`DeviceReport::note`].
+    pub why: String,
 }
 
 /// What the page asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// Read the files beside (`File` handles) and load one volume of them. Without a
-    /// selection a study of several series answers [`FromWorker::Listed`] instead.
+    /// Read the files beside (`File` handles, named by their paths where they come from
+    /// several folders) and load one volume of them. Without a selection a study of several series answers [`FromWorker::Listed`] instead.
     /// A newer `Read` supersedes one that waits.
     Read {
         /// The series and volume to load.
@@ -149,6 +160,8 @@ pub struct ScanFacts {
     /// 1st and 99th percentile of the values above zero, in scan units: black and
     /// white to begin with.
     pub window: (f32, f32),
+    /// Whether the files do not say how the scan lies in the body, so that sides are assumed.
+    pub sides_assumed: bool,
     /// What was odd about the files.
     pub warnings: Vec<String>,
     /// How the image alone was judged, before any segmentation.
@@ -157,18 +170,10 @@ pub struct ScanFacts {
     pub seconds: f64,
 }
 
-/// How every format's reader ends the warning that the files do not say how a scan lies.
-const SIDES_ASSUMED: &str = "every side named here, are assumed.";
-
 impl ScanFacts {
     /// How the scan was acquired, where the files say so.
     pub fn acquisition(&self) -> &Acquisition {
         &self.series.acquisition
-    }
-
-    /// Whether the files do not say how the scan lies in the body, so that sides are assumed.
-    pub fn sides_assumed(&self) -> bool {
-        self.warnings.iter().any(|warning| warning.ends_with(SIDES_ASSUMED))
     }
 }
 
@@ -357,7 +362,7 @@ pub fn encode<T: Serialize>(message: &T) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use prism_core::formats::{Format, InputFile, load};
+    use prism_core::formats::Format;
     use prism_core::measure::cardiac::Measured;
 
     use super::*;
@@ -388,45 +393,10 @@ mod tests {
             },
             range: (-3.5, 4095.0),
             window: (12.0, 811.5),
+            sides_assumed: true,
             warnings: vec!["Slices 3 and 4 overlap.".into()],
             quality: Quality::default(),
             seconds: 1.25,
-        }
-    }
-
-    #[test]
-    fn files_without_an_orientation_have_assumed_sides() {
-        let nrrd = |space: &str| {
-            let header = "type: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n";
-            let text = format!("NRRD0004\n{header}{space}\n\n");
-            let bytes = [text.as_bytes(), &[7_u8; 8][..]].concat();
-            vec![InputFile { name: "scan.nrrd".into(), bytes }]
-        };
-        let golden = |case: &str| {
-            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../tests/golden/formats")
-                .join(case);
-            let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            let paths = paths.filter(|path| path.extension().is_none_or(|end| end != "json"));
-            let read = |path: std::path::PathBuf| InputFile {
-                name: path.file_name().unwrap().to_string_lossy().into_owned(),
-                bytes: std::fs::read(path).unwrap(),
-            };
-            paths.map(read).collect::<Vec<_>>()
-        };
-        let placed = "space: right-anterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)";
-        let cases: [(Vec<InputFile>, bool); 6] = [
-            (nrrd("spacings: 1 1 1"), true),
-            (nrrd(placed), false),
-            (golden("nifti1_no_orientation"), true),
-            (golden("nifti1_qform"), false),
-            (golden("dicom_no_position"), true),
-            (golden("dicom_implicit"), false),
-        ];
-        for (at, (files, assumed)) in cases.into_iter().enumerate() {
-            let warnings = load(&files, &Selection::default()).unwrap().warnings;
-            let facts = ScanFacts { warnings, ..facts() };
-            assert_eq!(facts.sides_assumed(), assumed, "case {at}: {:?}", facts.warnings);
         }
     }
 
@@ -467,8 +437,9 @@ mod tests {
             ToWorker::Restore { table: LabelTable::default() },
             ToWorker::ExportSegmentation,
         ];
+        let fallback = Fallback { device: DeviceChoice::Cpu, why: "the GPU was lost".into() };
         for (id, body) in (1..).zip(bodies) {
-            let request = Request { id, body };
+            let request = Request { id, fallback: Some(fallback.clone()), body };
             let json = encode(&request).unwrap_or_default();
             assert_eq!(decode::<Request>(&json), Ok(request), "{json}");
         }

@@ -16,8 +16,8 @@ use crate::download;
 use crate::facts::{DeviceChoice, DeviceKind, DeviceReport};
 use crate::features::messages as features;
 use crate::panels::device_words;
-use crate::protocol::{FailureKind, FromWorker, Reply, RequestId, RunResult, ScanFacts};
-use crate::state::{App, Choice, Tab, Tone};
+use crate::protocol::{FailureKind, Fallback, FromWorker, Reply, RequestId, RunResult, ScanFacts};
+use crate::state::{App, Choice, Interrupted, Tab, Tone};
 use crate::text::by;
 use crate::viewer::{DisplayLabels, DisplayVolume, Pane};
 
@@ -103,7 +103,10 @@ impl App {
     /// Says once why another device runs than the wanted one.
     fn tell_fallback(&self, device: &DeviceReport) {
         let known = self.device.with_untracked(|known| known.as_ref() == Some(device));
-        if let Some(note) = device.note.as_deref().filter(|_| !known) {
+        // When the other device failed, this was said already.
+        let fallback = self.client().and_then(|client| client.fallback());
+        let told = fallback.map(|fallback| fallback.why) == device.note;
+        if let Some(note) = device.note.as_deref().filter(|_| !known && !told) {
             let on = device_words(device);
             let line = format!("Computing on the {on}: {}", brief(note));
             self.notify(Tone::Calm, sentence(&line));
@@ -209,7 +212,7 @@ impl App {
         let middle = facts.grid.dims.map(|n| (n.saturating_sub(1)) as f64 / 2.0);
         view.crosshair_mm.set(facts.grid.affine.apply(middle));
         view.set_auto_window(f64::from(facts.window.0), f64::from(facts.window.1));
-        view.sides_assumed.set(facts.sides_assumed());
+        view.sides_assumed.set(facts.sides_assumed);
         view.unit_assumed.set(!facts.series.unit_stated);
         Pane::ALL.into_iter().for_each(|pane| view.reset_pane(pane));
         view.hidden.set(Default::default());
@@ -260,7 +263,7 @@ impl App {
     pub(crate) fn ask_failed(&self, kind: FailureKind, message: &str) {
         let before = self.wanted_device();
         if kind.ends_worker() {
-            self.end_worker_after(kind, before);
+            self.end_worker_after(kind, message, before);
         }
         let line = sentence(&if kind.ends_worker() { brief(message) } else { message.to_owned() });
         if self.wanted_device() == before {
@@ -272,10 +275,18 @@ impl App {
 
     /// Ends a worker that cannot go on after work for `device`; a GPU that failed is not
     /// asked for again.
-    pub(crate) fn end_worker_after(&self, kind: FailureKind, device: DeviceChoice) {
+    pub(crate) fn end_worker_after(&self, kind: FailureKind, message: &str, device: DeviceChoice) {
         self.end_worker();
         if kind == FailureKind::Device && device != DeviceChoice::Cpu {
             self.desk.update_value(|desk| desk.known.gpu_failed = true);
+            self.fall_back(DeviceChoice::Cpu, message);
+        }
+    }
+
+    /// Has what runs on `device` from now on say that it stands in for one that failed.
+    fn fall_back(&self, device: DeviceChoice, message: &str) {
+        if let Some(client) = self.client() {
+            client.fall_back(Some(Fallback { device, why: after(message) }));
         }
     }
 
@@ -283,21 +294,20 @@ impl App {
         let running = self.desk.with_value(|desk| desk.running);
         let opening = self.desk.with_value(|desk| desk.opening.is_some());
         let of_run = self.is_running(id) || (id.is_none() && running.is_some());
-        let second = running.filter(|_| of_run && kind.ends_worker()).and_then(|(_, failed)| {
-            Some((failed, self.desk.with_value(|desk| desk.known.second(failed))?))
+        let second = running.filter(|_| of_run && kind.ends_worker()).and_then(|(run, failed)| {
+            Some((run, failed, self.desk.with_value(|desk| desk.known.second(failed))?))
         });
         match (kind, second) {
-            (_, Some((failed, device))) => {
-                self.end_worker_after(kind, failed);
+            (_, Some((run, failed, device))) => {
+                self.end_worker_after(kind, message, failed);
+                self.fall_back(device, message);
                 let on = if device == DeviceChoice::Cpu { "CPU" } else { "graphics card" };
                 self.notify(
                     Tone::Calm,
                     format!("{} The run starts again on the {on}.", sentence(&brief(message))),
                 );
-                match self.take_identifying(running.map(|(running, _)| running)) {
-                    Some((_, _, run)) => self.identify(device, run),
-                    None => self.segment(device),
-                }
+                let work = self.take_work(run);
+                self.start_again(Interrupted { device, work });
                 self.desk.update_value(|desk| desk.known.second_try = true);
             }
             (FailureKind::Crash, None) => {
@@ -352,6 +362,11 @@ fn short_of_memory(dims: [usize; 3]) -> String {
     )
 }
 
+/// Why another device runs after a failure, as a report has it.
+fn after(message: &str) -> String {
+    format!("an earlier try failed: {}", brief(message).trim_end_matches('.'))
+}
+
 /// The first line of a message, cut where it is long: drivers write pages.
 fn brief(message: &str) -> String {
     const LONGEST: usize = 160;
@@ -371,6 +386,12 @@ mod tests {
     fn long_messages_are_cut() {
         assert_eq!(brief("lost\nCaused by:\n  a driver"), "lost");
         assert_eq!(brief(&"ä".repeat(400)).chars().count(), 161);
+    }
+
+    #[test]
+    fn a_report_names_the_failure_within_a_sentence() {
+        let why = "an earlier try failed: the graphics card stopped answering";
+        assert_eq!(after("the graphics card stopped answering.\nCaused by: a driver"), why);
     }
 
     #[test]

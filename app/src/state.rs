@@ -139,14 +139,27 @@ pub struct Choice {
     pub series: Vec<Series>,
 }
 
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Identifies the scan.
+    Identify {
+        /// Whether the pack that fits runs then.
+        run: bool,
+    },
+    /// Segments with the chosen pack.
+    Segment,
+    /// Segments with the head that was fitted last.
+    SegmentFitted,
+}
+
 /// A run that was ended before it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted {
     /// Where it ran.
     pub device: DeviceChoice,
-    /// Of a run that identified the scan: whether the pack that fits was to run then. `None`
-    /// of one that segmented.
-    pub identifying: Option<bool>,
+    /// What it did.
+    pub work: Work,
 }
 
 /// What actions need and nobody sees.
@@ -169,6 +182,8 @@ pub struct Desk {
     pub rereading: Option<RequestId>,
     /// The run, and on which device.
     pub running: Option<(RequestId, DeviceChoice)>,
+    /// Whether the last run was one of the head that was fitted here.
+    pub fitted: bool,
     /// An export, and the name of the file to be.
     pub exporting: Option<(RequestId, String)>,
     /// Whether the worker holds the shown scan.
@@ -304,6 +319,7 @@ impl App {
                 interrupted: None,
                 rereading: None,
                 running: None,
+                fitted: false,
                 exporting: None,
                 worker_has_scan: false,
                 worker_has_labels: false,

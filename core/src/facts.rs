@@ -6,7 +6,7 @@ use crate::card;
 use crate::formats::Scan;
 use crate::measure::{quality, structures};
 use crate::model::{Pack, PackInfo, Storage};
-use crate::pipeline::{Answer, DeviceKind, DeviceReport, Segmentation};
+use crate::pipeline::{self, Answer, DeviceKind, DeviceReport, Segmentation};
 use crate::report::{
     DeviceFacts, HeadAnswer, PackFacts, ReportInput, ScanFacts, SideAgreement, SideErrors,
     SoftwareFacts, StageTime, StructureMaps,
@@ -37,7 +37,8 @@ impl Run<'_> {
         let clock = Instant::now();
         let table = &self.pack.info.labels;
         let labels = &self.segmentation.labels;
-        let structures = structures(labels, table);
+        let mut structures = structures(labels, table);
+        structures.iter_mut().for_each(|row| row.judge(&self.pack.info.scores));
         let quality = quality(&self.scan.volume, Some((labels, table)));
         ReportInput {
             scan: scan(self.scan, self.volume),
@@ -87,6 +88,7 @@ fn answers(answers: &[Answer], pack: &Pack) -> Vec<HeadAnswer> {
             outputs: answer.outputs.clone(),
             values: answer.values.iter().copied().map(f64::from).collect(),
             probabilities: pack.info.architecture.classifies(&answer.head),
+            unscored: !pipeline::measured(pack, &answer.head).told,
         })
         .collect()
 }
@@ -168,6 +170,7 @@ pub fn device(device: &DeviceReport) -> DeviceFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::{self, InputFile, Selection};
     use crate::pipeline::Timings;
     use crate::volume::{Affine, LabelMap};
 
@@ -185,6 +188,58 @@ mod tests {
             };
             assert_eq!(device(&report).half_precision, half);
         }
+    }
+
+    #[test]
+    fn what_the_pack_s_scores_say_comes_with_volumes_and_answers() {
+        const SCAN: &[u8] = include_bytes!("../../tests/golden/formats/nifti1_type_i16/scan.nii");
+        let mut pack = Pack::read(TINY).unwrap();
+        pack.info.scores = serde_json::json!({
+            "subjects": 8,
+            "structures": { "B": { "volume_ratio": 1.7 }, "C": { "volume_ratio": 1.0 } },
+            "heads": { "age": { "scans": 48, "error": 5.0, "error_of_mean": 7.5 } },
+        });
+        let file = InputFile { name: "scan.nii".into(), bytes: SCAN.to_vec() };
+        let scan = formats::load(&[file], &Selection::default()).unwrap();
+        let answer = |head: &str| Answer {
+            head: head.into(),
+            outputs: vec!["output".into()],
+            values: vec![1.0],
+        };
+        let segmentation = Segmentation {
+            labels: LabelMap {
+                data: vec![3; scan.volume.data.len()],
+                dims: scan.volume.dims,
+                affine: scan.volume.affine,
+            },
+            answers: vec![answer("age"), answer("contrast")],
+            tissues: None,
+            structure_maps: None,
+            island_voxels: 0,
+            coarse_borders: false,
+            timings: Timings::default(),
+        };
+        let device = DeviceReport {
+            kind: DeviceKind::Cpu,
+            adapter: "CPU".into(),
+            software: false,
+            note: None,
+            storage: Storage::Single,
+        };
+        let input = Run {
+            scan: &scan,
+            volume: 0,
+            pack: &pack,
+            device: &device,
+            segmentation: &segmentation,
+            open_seconds: 0.0,
+            started: "2026-01-31T12:00:00Z",
+        }
+        .report_input();
+        let marked = input.structures.iter().filter(|row| row.caution.is_some());
+        assert_eq!(marked.map(|row| row.index).collect::<Vec<_>>(), [3]);
+        let unscored: Vec<bool> = input.answers.iter().map(|answer| answer.unscored).collect();
+        assert_eq!(unscored, [false, true]);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::process::{Command, Output};
 use prism_core::follow_up::change::LIMITS;
 use prism_core::formats::nifti::write_volume;
 use prism_core::formats::{self, InputFile, Selection};
+use prism_core::identify::HeadsPack;
+use prism_core::identify::heads::{HeadInfo, HeadKind};
+use prism_core::identify::pack::LinearHead;
 use prism_core::registration::itk;
 use prism_core::report::NOT_A_DEVICE;
 use prism_core::volume::{Affine, Volume};
@@ -218,15 +221,34 @@ fn info_says_format_orientation_and_what_was_assumed() {
     for part in ["format       NIfTI-1", "orientation  RAS, ", "note  ", "left and right"] {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
+    let marked = said.lines().any(|line| line.contains("RAS, ") && line.ends_with(" (assumed)"));
+    assert!(marked, "{said}");
     let output = prism(&[OsStr::new("info"), scan.as_os_str(), OsStr::new("--json")]);
     let listed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(listed[0]["format"], "nifti1");
     assert_eq!(listed[0]["orientation"], "RAS");
+    assert_eq!(listed[0]["sides_assumed"], true);
     assert!(listed[0]["plane"].is_string() && listed[0]["key"] == "file-1", "{listed}");
     let warnings = listed[0]["warnings"].as_array().expect("warnings");
     assert!(
         warnings.iter().any(|line| line.as_str().is_some_and(|w| w.contains("left and right")))
     );
+}
+
+#[test]
+fn info_does_not_state_a_unit_that_the_file_does_not() {
+    let spacing = |name: &str| {
+        let output = prism(&[OsStr::new("info"), format(name, "scan.nii").as_os_str()]);
+        let said = text(&output.stdout);
+        said.lines().find(|line| line.starts_with("  spacing")).unwrap_or_default().to_owned()
+    };
+    let unknown = spacing("nifti1_unit_unknown");
+    assert!(
+        unknown.contains(" not stated (") && unknown.ends_with(" if millimetres)"),
+        "{unknown}"
+    );
+    let stated = spacing("nifti1_unit_metre");
+    assert!(stated.ends_with(" mm") && !stated.contains("not stated"), "{stated}");
 }
 
 #[test]
@@ -435,8 +457,18 @@ fn the_heads_say_the_same_where_a_scan_is_encoded_and_where_it_is_segmented() {
     let output = prism(&[&encode[..], &model[..]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    for words in ["  contrast: T1w ", "  age: age_years ", "was not measured here"] {
-        assert!(said.contains(words), "no {words:?} in {said}");
+    // No scores on real scans are in the pack.
+    for head in ["contrast", "age"] {
+        let words = format!("  {head}: not shown: never scored on real scans\n");
+        assert!(said.contains(&words), "no {words:?} in {said}");
+    }
+    let json = [OsStr::new("--json")];
+    let output = prism(&[&encode[..], &model[..], &json[..]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert_eq!(printed[0]["outputs"][0], "T1w");
+    for head in 0..2_usize {
+        assert_eq!(printed[head]["unscored"], true, "{printed}");
     }
     let segment = [
         OsStr::new("segment"),
@@ -451,6 +483,8 @@ fn the_heads_say_the_same_where_a_scan_is_encoded_and_where_it_is_segmented() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let manifest: Value = serde_json::from_slice(&fs::read(&run).expect("run")).expect("JSON");
     let (encoded, segmented) = (answers(&features), &manifest["results"]["answers"]);
+    assert_eq!(encoded, printed);
+    assert_eq!(segmented[0]["unscored"], true);
     assert_eq!(encoded.as_array().map(Vec::len), Some(2));
     for (head, outputs) in [(0_usize, 3_usize), (1, 1)] {
         assert_eq!(encoded[head]["head"], segmented[head]["head"]);
@@ -565,7 +599,10 @@ fn a_head_that_fuses_three_sequences_answers_for_three() {
 
     let output = prism(&encode(3, &["--together"]));
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("  grade: a 30.4 %, b 34.0 %, c 35.6 %"));
+    let said = text(&output.stdout);
+    for words in ["  grade: a 30.4 %, b 34.0 %, c 35.6 %", "Imported: not scored by this project"] {
+        assert!(said.contains(words), "no {words:?} in {said}");
+    }
     let bytes = fs::read(&study).expect("the features");
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     assert_eq!(tensors.len(), 6, "fused and centre of each");
@@ -744,6 +781,83 @@ fn a_head_is_identified_and_a_caution_stands_only_beside_what_is_given() {
     assert_eq!(found["sex_caution"].is_null(), found["sex"]["given"].is_null(), "{found}");
 }
 
+/// The heads that ship, but for the sex: the logit of "male" is ln(a / (a + b)) + 0.7 with the volumes
+/// a and b of left and right white matter.
+fn heads_with_sex_by_volumes(folder: &Path) -> PathBuf {
+    let shipped =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../public/packs/identify.safetensors");
+    let shipped = HeadsPack::read(&fs::read(shipped).expect("the heads")).expect("heads");
+    let names = ["sequence", "sequence_by_tissues", "body_part", "skull", "age"];
+    let mut heads: Vec<_> =
+        names.iter().map(|name| shipped.head(name).expect("a head").clone()).collect();
+    let sex = LinearHead {
+        info: HeadInfo {
+            name: "sex".into(),
+            inputs: ["volume 2", "volume 41", "volume sum"].map(String::from).to_vec(),
+            outputs: ["female", "male"].map(String::from).to_vec(),
+            kind: HeadKind::Classification {
+                temperature: 1.0,
+                least_probability: 0.0,
+                most_distance: None,
+            },
+            body_parts: Vec::new(),
+            caution: None,
+        },
+        weight: vec![0.0, 0.0, 0.0, 1.0, 0.0, -1.0],
+        bias: vec![0.0, 0.7],
+        mean: vec![0.0; 3],
+        deviation: vec![1.0; 3],
+    };
+    heads.push(sex.into());
+    let path = folder.join("heads.safetensors");
+    fs::write(&path, HeadsPack::write(shipped.info, &heads).expect("a file")).expect("written");
+    path
+}
+
+#[test]
+fn a_sex_by_volumes_reads_those_that_segment_writes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scan = small_head(folder.path());
+    let heads = heads_with_sex_by_volumes(folder.path());
+    let asked = |arguments: &[&OsStr]| {
+        let output = prism(&[arguments, &[OsStr::new("--device"), OsStr::new("cpu")][..]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        output.stdout
+    };
+    let [labels, table] = ["labels.nii.gz", "table.csv"].map(|name| folder.path().join(name));
+    asked(&[
+        OsStr::new("segment"),
+        scan.as_os_str(),
+        OsStr::new("-o"),
+        labels.as_os_str(),
+        OsStr::new("--csv"),
+        table.as_os_str(),
+    ]);
+    let table = fs::read_to_string(table).expect("the table");
+    let volume = |id: &str| -> f64 {
+        let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let row = rows.find(|row| row[1] == id).expect("a structure");
+        row[7].parse().expect("a volume")
+    };
+    let (left, right) = (volume("2"), volume("41"));
+    assert!(left > 1.0 && right > 1.0, "{left} and {right} mL");
+    let odds = 0.7_f64.exp() * left / (left + right);
+    let expected = odds / (1.0 + odds);
+    let found = asked(&[
+        OsStr::new("estimate"),
+        scan.as_os_str(),
+        OsStr::new("--heads"),
+        heads.as_os_str(),
+        OsStr::new("--json"),
+    ]);
+    let found: Value = serde_json::from_slice(&found).expect("JSON");
+    assert!(found["waiting"].is_null(), "{found}");
+    let classes = found["sex"]["probabilities"].as_array().expect("classes");
+    let male = classes.iter().find(|class| class[0] == "male").expect("a class");
+    let male = male[1].as_f64().expect("a probability");
+    assert!((male - expected).abs() < 1e-4, "{male} where the table gives {expected}");
+}
+
 #[test]
 fn of_a_label_map_it_is_said_first_that_it_is_no_scan() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -843,6 +957,33 @@ fn half_of_a_pair_and_a_scan_without_its_sidecar_are_completed_from_beside_them(
     let found = info("nifti1_sidecar", "sub_T1w.nii.gz");
     assert_eq!(found[0]["acquisition"]["sequence_name"], "tfl3d1");
     assert_eq!(found[0]["key"], "file-1");
+}
+
+#[test]
+fn each_folder_keeps_its_own_voxels_and_sidecar() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [header, voxels] = ["scan.hdr", "scan.img"]
+        .map(|file| fs::read(format("nifti2_pair", file)).expect("half of a pair"));
+    // One person's voxels are cut: those of the other must not be read instead.
+    for (person, voxels) in [("a", &voxels[..]), ("b", &voxels[..voxels.len() - 2])] {
+        let own = folder.path().join(person);
+        fs::create_dir(&own).expect("a folder");
+        fs::write(own.join("scan.hdr"), &header).expect("a header");
+        fs::write(own.join("scan.img"), voxels).expect("voxels");
+        fs::write(own.join("scan.json"), format!(r#"{{"SeriesDescription": "{person}"}}"#))
+            .expect("a sidecar");
+    }
+    let output = prism(&[OsStr::new("info"), folder.path().as_os_str(), OsStr::new("--json")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found.as_array().map(Vec::len), Some(2), "{found}");
+    for (at, person) in ["a", "b"].into_iter().enumerate() {
+        assert_eq!(found[at]["acquisition"]["description"], person, "{found}");
+        assert_eq!(found[at]["title"], "scan", "{found}");
+    }
+    assert!(found[0]["error"].is_null(), "{found}");
+    let error = found[1]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("incomplete") && error.ends_with("File: scan.img"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use prism_core::convert::{Checkpoint, ConvertError, Converted, Mismatch, Wanted, convert};
-use prism_core::convert::{cosine, encoder, matches_pattern, middle};
+use prism_core::convert::{UNVERIFIED, cosine, encoder, matches_pattern, middle};
 use prism_core::formats::nifti::write_volume;
 use prism_core::model::pack::is_quantised;
 use prism_core::model::{Architecture, EncoderConfig, Merging, Orientation, Pack, Prism};
@@ -199,13 +199,18 @@ fn what_the_pretraining_saves_has_branches_and_renderer_without_its_second_names
 
 /// 40 voxels of 1 mm a side, bright in the middle.
 fn cube() -> Volume {
-    let middle = |at: usize| (10..30).contains(&at);
+    cube_of(40)
+}
+
+/// As [`cube`], of any side.
+fn cube_of(side: usize) -> Volume {
+    let middle = |at: usize| (10..side - 10).contains(&at);
     let value = |at: usize| {
-        let inside = [at % 40, at / 40 % 40, at / 1600].into_iter().all(middle);
+        let inside = [at % side, at / side % side, at / (side * side)].into_iter().all(middle);
         (if inside { 200.0 } else { 80.0 }) + (at * 7919 % 31) as f32
     };
-    let data = (0..40 * 40 * 40).map(value).collect();
-    Volume::new(data, [40; 3], Affine::from_spacing([1.0; 3])).expect("a volume")
+    let data = (0..side * side * side).map(value).collect();
+    Volume::new(data, [side; 3], Affine::from_spacing([1.0; 3])).expect("a volume")
 }
 
 #[test]
@@ -241,7 +246,16 @@ fn published_heads_are_found_under_their_own_names() {
             panic!("{file} without fusion");
         };
         assert_eq!(mismatch.extra.len(), others, "{file}: {mismatch:?}");
-        assert!(mismatch.allow.contains(&"latent_agg.*".to_owned()), "{mismatch:?}");
+        // They are never offered to be left out: without them the head answers wrongly.
+        assert_eq!(mismatch.fusion.as_deref(), Some(fusion), "{file}");
+        assert!(mismatch.allow.is_empty(), "{mismatch:?}");
+        let headless = self::mismatch(file);
+        assert_eq!(headless.fusion.as_deref(), Some(fusion), "{file}");
+        assert!(headless.allow.is_empty(), "{headless:?}");
+        let extra = ["latent_agg.*".to_owned(), "cls_token".to_owned()];
+        let refused = self::converted(file, &Wanted { heads: &heads, ..tiny(&extra) });
+        let Err(ConvertError::Words(said)) = refused else { panic!("{file} lost its fusion") };
+        assert!(said.contains(&format!("fusion={fusion}")), "{said}");
     }
     for wrong in ["fusion=mean", "fusion=cat", "fusion=trans:x"] {
         let heads = [format!("classification:name=grade,outputs=a/b,{wrong}")];
@@ -303,6 +317,14 @@ fn what_calls_or_is_cut_short_or_derived_wrongly_is_refused() {
     }
     let refused = converted("index.pt", &tiny(&[])).map(|converted| converted.layers);
     assert!(matches!(refused, Err(ConvertError::Tensor { .. })), "{refused:?}");
+}
+
+#[test]
+fn settings_of_plain_data_beside_the_weights_are_read_over() {
+    for name in ["settings2.pt", "settings4.pt"] {
+        let checkpoint = Checkpoint::open(&golden(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(checkpoint.tensors.keys().collect::<Vec<_>>(), ["weight"], "{name}");
+    }
 }
 
 #[test]
@@ -515,6 +537,8 @@ fn int8_keeps_the_features_of_the_sample(arch: &str) {
     assert!(cosines.iter().all(|(_, cosine)| (0.999..1.0001).contains(cosine)), "{cosines:?}");
     // A line for each tensor that is rounded, and for no other.
     let pack = Pack::read(&std::fs::read(&path).expect("the pack")).expect("a pack");
+    let check = pack.info.provenance["imported"]["check"].as_str().expect("the check");
+    assert!(check.contains("cosine similarity ") && !said.contains(UNVERIFIED), "{check}");
     for (name, shape) in pack.tensors() {
         let end = format!(" {name} {shape:?}");
         let told = said.lines().any(|line| line.contains(" % ") && line.ends_with(&end));
@@ -578,6 +602,81 @@ fn the_command_lists_what_is_missing_or_left_over_and_takes_what_is_allowed() {
         assert!(output.status.success(), "{file}: {}", text(&output.stderr));
         std::fs::remove_file(&path).expect("the pack");
     }
+}
+
+#[test]
+fn the_command_says_what_keeps_what_is_left_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pack.safetensors");
+    let said = |file: &str, more: &[&str]| {
+        let more: Vec<&OsStr> = more.iter().map(OsStr::new).collect();
+        let output = by_command(&golden(file), &path, TINY, &more);
+        assert!(!output.status.success() && !path.exists(), "{file}");
+        text(&output.stderr)
+    };
+    let head = ["--head", "classification:name=grade,outputs=a/b/c"];
+    for (file, fusion) in [("cat.pt", "fusion=cat:3"), ("trans.pt", "fusion=trans:4")] {
+        let without = said(file, &[]);
+        let whole = format!("--head classification:name=NAME,outputs=A/B/C,{fusion}");
+        assert!(without.contains(&whole), "{without}");
+        let with = said(file, &head);
+        assert!(with.contains(&format!("add {fusion} to its --head")), "{with}");
+        assert!(!(without + &with).contains("--allow-extra"), "{file}");
+    }
+    let whole = said("pretrained.pt", &[]);
+    assert!(whole.contains("to keep the decoder that renders: --renderer"), "{whole}");
+    assert!(!said("pretrained.pt", &["--renderer"]).contains("that renders"));
+}
+
+#[test]
+fn a_pack_that_was_not_checked_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pack.safetensors");
+    let output = by_command(&golden("flat.pt"), &path, TINY, &[]);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.lines().any(|line| line == UNVERIFIED), "{said}");
+    let pack = Pack::read(&std::fs::read(&path).expect("the pack")).expect("a pack");
+    assert_eq!(pack.info.provenance["imported"]["check"], UNVERIFIED);
+}
+
+#[test]
+fn what_part_of_large_scans_is_read_together_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let (pack, study) = (at("pack.safetensors"), at("study.safetensors"));
+    let head = "classification:name=grade,outputs=a/b/c,fusion=cat:3";
+    let more = ["--head", head, "--window", "64"].map(OsStr::new);
+    let output = by_command(&golden("cat.pt"), &pack, TINY, &more);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let scan = |name: &str, side: usize| {
+        let path = at(name);
+        std::fs::write(&path, write_volume(&cube_of(side)).expect("NIfTI")).expect("a scan");
+        path
+    };
+    let (large, small) = (scan("large.nii.gz", 88), scan("small.nii.gz", 40));
+    let together = |scans: [&Path; 3]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_prism"))
+            .arg("encode")
+            .args(scans)
+            .args(["--together", "--device", "cpu", "--pack"])
+            .arg(&pack)
+            .arg("-o")
+            .arg(&study)
+            .output()
+            .expect("prism runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let bytes = std::fs::read(&study).expect("the features");
+        let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
+        let held = header.metadata().as_ref().and_then(|all| all.get("middle_voxels"));
+        (text(&output.stdout), held.expect("what was read").clone())
+    };
+    let (large, small) = (large.as_path(), small.as_path());
+    let (said, held) = together([large; 3]);
+    assert!(said.contains(", of the middle 64 x 64 x 64 voxels of each\n"), "{said}");
+    assert_eq!(held, "[[64,64,64],[64,64,64],[64,64,64]]");
+    let (said, held) = together([small, large, small]);
+    assert!(said.contains(", of the middle 64 x 64 x 64 voxels of scan 2\n"), "{said}");
+    assert_eq!(held, "[null,[64,64,64],null]");
 }
 
 #[test]

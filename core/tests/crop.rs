@@ -15,10 +15,10 @@ use std::time::Instant;
 use burn::tensor::{Tensor, TensorData};
 use burn_wgpu::Wgpu;
 use cubecl::MemoryScope;
-use prism_core::kernels::has_halves;
+use prism_core::kernels::{conv3d, has_halves};
 use prism_core::model::pack::{NamedTensor, Precision};
 use prism_core::model::{EncoderConfig, Pace, Pack, PackInfo, Prism, Stopped, Storage, SwinConfig};
-use prism_core::pipeline::{Device, DeviceChoice, Devices};
+use prism_core::pipeline::{Device, DeviceChoice, Devices, SUBMISSION_WORK};
 
 struct Counting;
 
@@ -200,7 +200,7 @@ fn crop(
         pace.longest,
         pace.most as f64 / 1e9,
     );
-    // A second where a device does ten thousand million; a submission holds less (kernels::gpu).
+    // A second where a device does ten thousand million; a submission holds less.
     assert!(pace.most < 10_000_000_000, "{} multiplications without a chance to stop", pace.most);
     if pace.reserved > 0 {
         println!("  GPU: {} MiB in use at most, {} MiB reserved", pace.used, pace.reserved);
@@ -212,6 +212,27 @@ fn crop(
         "| {name} | {storage:?} | {encoded:.2} | {seconds:.2} | {:.2} | {} | {} |",
         pace.longest, pace.used, pace.reserved
     )
+}
+
+/// Seconds that the fullest submission takes: the median of five of the network's convolutions,
+/// each of a known number of multiplications.
+fn submission(device: &Device) -> f64 {
+    let input =
+        Tensor::<5>::from_data(TensorData::new(noise(32 << 15), [1, 32, 32, 32, 32]), device);
+    let weight =
+        Tensor::<5>::from_data(TensorData::new(noise(27 << 10), [32, 32, 3, 3, 3]), device);
+    let work = (27_u64 << 10) << 15;
+    let timed = |_| {
+        let start = Instant::now();
+        let corner = conv3d(input.clone(), &weight, None, 1).slice([0..1, 0..1, 0..1, 0..1, 0..1]);
+        let _ = corner.into_data().iter::<f32>().next();
+        start.elapsed().as_secs_f64()
+    };
+    // The first one compiles the kernel.
+    timed(0);
+    let mut seconds: Vec<f64> = (0..5).map(timed).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[2] * SUBMISSION_WORK as f64 / work as f64
 }
 
 /// Seconds all cores together gave this process; on a busy machine the truer measure.
@@ -267,7 +288,7 @@ fn the_compact_network_stays_within_bounds() {
 
 /// `cargo test --workspace --test crop -- --ignored --nocapture gpu`; the second run of
 /// each shows the seconds once the kernels are compiled, and is in the table at the end. Between
-/// two waits lies one submission or more, so that none took longer. The large decoder comes
+/// two waits lie many submissions; what the fullest takes is measured first. The large decoder comes
 /// last: it takes longest. `PRISM_NETWORK` runs the network of that name alone. With `PRISM_LARGE`
 /// set the larger published networks follow, for which memory has no bound here but that of
 /// a buffer: minutes in software, and some GiB.
@@ -276,6 +297,10 @@ fn the_compact_network_stays_within_bounds() {
 fn each_on_the_gpu() {
     let opened = pollster::block_on(Devices::default().open(DeviceChoice::Gpu)).expect("adapter");
     println!("{:?}, 16-bit floats: {}", opened.report, has_halves(&opened.device));
+    let each = submission(&opened.device);
+    let most = SUBMISSION_WORK as f64 / 1e9;
+    println!("a submission holds at most {most:.2} G multiplications: {each:.2} s here");
+    assert!(each < 1.0, "a submission takes {each:.2} s");
     let encoder = || serde_json::json!([]);
     let mut networks = vec![
         ("swin-b", published("swin-b", encoder()), MOST),

@@ -136,6 +136,7 @@ fn check(folder: &Path) -> Result<(), String> {
         "affine": scan.volume.affine.0,
         "values": scan.volume.data,
         "acquisition": scan.series.acquisition,
+        "age_years": scan.series.acquisition.age_years,
         "time_ms": scan.time_ms,
         "series": series,
     });
@@ -209,6 +210,37 @@ fn golden_cases_read_as_nibabel_and_pydicom_read_them() {
 #[test]
 fn no_files_is_an_error() {
     assert_eq!(formats::list(&[]), Err(formats::FormatError::NoFiles));
+}
+
+/// The files of a case.
+fn inputs_of(case: &str) -> Vec<InputFile> {
+    let folder = cases().into_iter().find(|folder| folder.ends_with(case));
+    inputs(&folder.expect("a case"))
+}
+
+#[test]
+fn loose_files_of_one_name_are_not_joined() {
+    // Two people's pairs, dropped without their folders.
+    let mut files = inputs_of("nifti2_pair");
+    let mut others = files.clone();
+    others[1].bytes.reverse();
+    files.extend(others);
+    let error = formats::list(&files).expect_err("the voxels cannot be told");
+    assert!(error.to_string().contains("of which there are several"), "{error}");
+    // A file given twice is one.
+    let files = [inputs_of("nifti2_pair"), inputs_of("nifti2_pair")].concat();
+    assert!(formats::load(&files, &Selection::default()).is_ok());
+}
+
+#[test]
+fn the_only_other_file_is_no_header_s_voxels_where_it_is_a_header_itself() {
+    let mut files = inputs_of("nifti2_pair");
+    // Of another name, the voxels are the header's as long as there is nothing else.
+    files[1].name = "voxels".into();
+    assert!(formats::load(&files, &Selection::default()).is_ok());
+    files[1] = InputFile { name: "other.hdr".into(), bytes: files[0].bytes.clone() };
+    let error = formats::list(&files).expect_err("no voxels are there");
+    assert!(matches!(error, formats::FormatError::MissingPair { .. }), "{error}");
 }
 
 /// A small generator (xorshift), so that a failure comes back with its seed.

@@ -6,9 +6,13 @@
 use std::path::Path;
 
 use prism_core::formats::{self, Acquisition, InputFile, Scan, Selection};
-use prism_core::identify::{HeadsError, HeadsPack, NamedVector, TISSUES, estimate, identify};
+use prism_core::identify::heads::{HeadInfo, HeadKind};
+use prism_core::identify::pack::LinearHead;
+use prism_core::identify::{
+    Answer, Head, HeadsError, HeadsPack, NamedVector, TISSUES, estimate, identify, volumes,
+};
 use prism_core::model::Pack;
-use prism_core::volume::Affine;
+use prism_core::volume::{Affine, LabelTable};
 use serde_json::Value;
 
 const HEADS: &[u8] = include_bytes!("../../public/packs/identify.safetensors");
@@ -48,17 +52,80 @@ fn answers_are_those_of_numpy() {
     for (vectors, expected) in cases() {
         for (head, expected) in expected.as_object().expect("heads") {
             let head = heads.head(head).expect("a head");
-            let found = head.answer(&named(&vectors)).expect("an answer");
-            for (class, probability) in &found.probabilities {
-                let expected = expected["probabilities"][class].as_f64().expect("a probability");
-                assert!((probability - expected).abs() < 1e-3, "{class}: {found:?}");
-            }
-            let distance = expected["distance"].as_f64().expect("a distance");
-            assert!((found.distance.expect("judged") - distance).abs() < 1e-3, "{found:?}");
-            let given = expected["given"].as_str().filter(|class| !class.is_empty());
-            assert_eq!(found.given.as_deref(), given, "{found:?}");
+            assert_answer(&head.answer(&named(&vectors)).expect("an answer"), expected);
         }
     }
+}
+
+fn assert_answer(found: &Answer, expected: &Value) {
+    for (class, probability) in &found.probabilities {
+        let expected = expected["probabilities"][class].as_f64().expect("a probability");
+        assert!((probability - expected).abs() < 1e-3, "{class}: {found:?}");
+    }
+    let distance = expected["distance"].as_f64().expect("a distance");
+    assert!((found.distance.expect("judged") - distance).abs() < 1e-3, "{found:?}");
+    let given = expected["given"].as_str().filter(|class| !class.is_empty());
+    assert_eq!(found.given.as_deref(), given, "{found:?}");
+}
+
+#[test]
+fn a_sex_by_volumes_is_that_of_numpy() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/identify/volumes.json");
+    let heads = heads();
+    let told = "`python -m training.identify --people` writes heads and golden file together";
+    assert_eq!(path.is_file(), estimate::reads_volumes(&heads), "{told}");
+    let Ok(text) = std::fs::read_to_string(path) else { return };
+    let head = heads.head("sex").expect("a head");
+    let cases: Vec<Value> = serde_json::from_str(&text).expect("the golden file");
+    assert!(!cases.is_empty());
+    for case in cases {
+        let measured: Vec<(u16, f64)> =
+            serde_json::from_value(case["volumes"].clone()).expect("numbers and volumes");
+        let vectors = volumes::vectors(&head.info, &measured).expect("every structure");
+        let vectors: Vec<NamedVector<'_>> =
+            vectors.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        assert_answer(&head.answer(&vectors).expect("an answer"), &case["sex"]);
+    }
+}
+
+#[test]
+fn heads_of_volumes_want_their_structures() {
+    let shipped = heads();
+    let of_volumes = |inputs: &[&str], weights: usize| {
+        let info = HeadInfo {
+            name: "sex".into(),
+            inputs: inputs.iter().map(|&name| name.into()).collect(),
+            outputs: vec!["female".into(), "male".into()],
+            kind: HeadKind::Classification {
+                temperature: 1.0,
+                least_probability: 0.8,
+                most_distance: None,
+            },
+            body_parts: Vec::new(),
+            caution: None,
+        };
+        let (weight, bias) = (vec![0.5; 2 * weights], vec![0.0; 2]);
+        let (mean, deviation) = (vec![0.0; weights], vec![1.0; weights]);
+        let head = LinearHead { info, weight, bias, mean, deviation };
+        HeadsPack::write(shipped.info.clone(), &[Head::from(head)])
+    };
+    let bytes = of_volumes(&["volume 2", "volume 41", "volume sum"], 3).expect("a file");
+    let pack = HeadsPack::read(&bytes).expect("heads");
+    assert!(estimate::reads_volumes(&pack));
+    let mut table = Pack::read(BRAIN).expect("the brain pack").info.labels;
+    assert_eq!(pack.check_structures(&table), Ok(()));
+    assert_eq!(shipped.check_structures(&table), Ok(()));
+    table.labels.retain(|label| label.id != 41);
+    let error = pack.check_structures(&table).expect_err("a structure is missing");
+    assert!(error.to_string().contains("structure 41"), "{error}");
+    // Heads on vectors, as packs had them before, ask for none.
+    let head = shipped.head("sequence").expect("a head").clone();
+    let bytes = HeadsPack::write(shipped.info.clone(), &[head]).expect("a file");
+    let pack = HeadsPack::read(&bytes).expect("heads");
+    assert!(!estimate::reads_volumes(&pack));
+    assert_eq!(pack.check_structures(&LabelTable::default()), Ok(()));
+    let wrong = of_volumes(&["volume 2", "volume sum"], 3);
+    assert!(matches!(wrong, Err(HeadsError::Metadata(_))), "{wrong:?}");
 }
 
 #[test]
@@ -89,12 +156,16 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
     let heads = heads();
     let cases = cases();
     let affine = Affine::from_spacing([1.0; 3]);
+    // Of a sex that is read from volumes; 5 mL of each structure.
+    let labels = Pack::read(BRAIN).expect("the brain pack").info.labels.labels;
+    let volumes: Vec<(u16, f64)> = labels.iter().map(|label| (label.id, 5.0)).collect();
     let seen = |at: usize, dims: [usize; 3]| {
         let vectors = named(&cases[at].0);
         let scan = identify(&heads, &vectors, &affine, dims, &Acquisition::default())
             .expect("an identification");
         let found = estimate::estimate(&heads, &vectors, &scan, None).expect("an estimate");
-        (scan, found)
+        assert!(found.waiting.is_none() || found.sex.is_none());
+        (scan, found.with_volumes(&volumes).expect("every structure"))
     };
     // A T1w brain without skull: 162 x 214 x 167 mm.
     let (scan, brain) = seen(0, [162, 214, 167]);
@@ -114,6 +185,7 @@ fn sex_is_for_brains_without_skull_and_no_age_is_shown() {
     let vectors = named(&cases[0].0);
     let child = estimate::estimate(&heads, &vectors, &scan, Some(8.0)).expect("an estimate");
     assert!(child.sex.is_none() && child.age.is_none() && child.sex_caution.is_none());
+    assert!(child.waiting.is_none());
     assert!(child.refused.is_some_and(|why| why.contains("the file states an age outside 19 to")));
     // The same vectors of a crop, and a heart.
     let (_, crop) = seen(0, [40, 50, 40]);

@@ -8,8 +8,12 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 mod adapter;
+// The library's own, which is not public.
+#[path = "../src/pipeline/self_test/hashed.rs"]
+mod hashed;
 
 use burn::tensor::{DType, Tensor, TensorData};
+use hashed::{noise, weight};
 use prism_core::kernels::has_halves;
 use prism_core::model::disentangle::Disentangled;
 use prism_core::model::pack::{NamedTensor, Precision};
@@ -23,36 +27,6 @@ use safetensors::SafeTensors;
 const REFERENCE: &[u8] = include_bytes!("../../tests/golden/swin/activations.safetensors");
 const OTHER: &[u8] = include_bytes!("../../tests/golden/swin/other.safetensors");
 const SIDES: [usize; 3] = [64, 96, 32];
-
-/// Uniform in [-1, 1): splitmix64 of FNV-1a(name) + index, its upper 24 bits.
-fn noise(name: &str, count: usize) -> Vec<f32> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    (0..count as u64)
-        .map(|index| {
-            let z = seed.wrapping_add(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-            let z = z ^ z >> 31;
-            ((z >> 40) as f64 / f64::from(1 << 23) - 1.0) as f32
-        })
-        .collect()
-}
-
-/// As `weight` in the script: unit gain for matrices and kernels, norms around 1, biases
-/// around 0.
-fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
-    let u = noise(name, shape.iter().product());
-    if shape.len() > 1 {
-        let gain = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
-        u.into_iter().map(|u| u * gain).collect()
-    } else if name.ends_with(".weight") {
-        u.into_iter().map(|u| 1.0 + 0.5 * u).collect()
-    } else {
-        u.into_iter().map(|u| 0.3 * u).collect()
-    }
-}
 
 /// A small relative of the published sizes.
 fn small(merging: &str) -> serde_json::Value {

@@ -2,8 +2,11 @@
 //!
 //! The middle of three runs is printed; a GPU in software is so slow that it runs once. `cargo xtask bench`
 //! starts it; without a browser in `PRISM_BENCH_BROWSER` it says so and ends. `PRISM_BENCH_SAMPLE_ON_GPU=1` adds the
-//! sample on the GPU, which takes minutes in software. `PRISM_BENCH_IMPORTED=PACK:SCAN` measures instead how long the page
-//! takes to colour a scan by the features of a pack that is dropped onto it, on the GPU and on the CPU.
+//! sample on the GPU, which takes minutes in software.
+//!
+//! `PRISM_BENCH_IMPORTED=PACK:SCAN` (absolute, or from the repository's root) measures instead how long the page takes
+//! to segment a scan by a pack that is dropped onto it, or to colour it by its features where it does not segment;
+//! on the devices in `PRISM_BENCH_DEVICES` (`cpu,gpu` unless given), each for `PRISM_BENCH_MINUTES` (20) at most.
 
 // A measurement that cannot be made ends the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -15,9 +18,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use prism_core::model::{HeadConfig, Pack};
 use prism_tests::browser::Browser;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::scans;
+use prism_tests::webgpu::{Asked, DEFAULTS};
 use serde_json::Value;
 use xtask::project;
 use xtask::server::Server;
@@ -64,8 +69,10 @@ fn main() {
 
     if let Ok(imported) = env::var("PRISM_BENCH_IMPORTED") {
         let (pack, scan) = imported.split_once(':').expect("PACK:SCAN");
-        for device in ["gpu", "cpu"] {
-            measure_imported(&browser, &url, device, [pack, scan].map(PathBuf::from));
+        let files = [pack, scan].map(|file| project::root().join(file));
+        let most = most_of_a_run();
+        for device in devices() {
+            measure_imported(&browser, &url, (device.as_str(), most), &files);
         }
         return;
     }
@@ -84,137 +91,238 @@ fn main() {
 
     let small = scans::small(&folder);
     let large = scans::large(&folder);
-    let mut measured = vec![
-        ("sample, CPU", scans::sample(), "cpu", RUNS),
-        ("256 x 256 x 256, CPU", large, "cpu", 1),
-        ("48 x 48 x 48, CPU", small.clone(), "cpu", RUNS),
-        ("48 x 48 x 48, GPU", small, "gpu", 1),
-    ];
-    let mut automatic = vec![("sample, CPU, automatic", "cpu", RUNS)];
+    let page = (&browser, url.as_str());
+    measure_both(page, "sample, CPU", ("cpu", RUNS));
+    for (name, scan, device, runs) in [
+        ("256 x 256 x 256, CPU", &large, "cpu", 1),
+        ("48 x 48 x 48, CPU", &small, "cpu", RUNS),
+        ("48 x 48 x 48, GPU", &small, "gpu", 1),
+    ] {
+        let mut by_hand = ByHand::default();
+        for _ in 0..runs {
+            by_hand.run(page, name, scan, device);
+        }
+        by_hand.print(name);
+    }
     if env::var_os("PRISM_BENCH_SAMPLE_ON_GPU").is_some_and(|wanted| wanted == "1") {
-        measured.push(("sample, GPU", scans::sample(), "gpu", 1));
-        automatic.push(("sample, GPU, automatic", "gpu", 1));
-    }
-    for (name, scan, device, runs) in measured {
-        measure_page(&browser, &url, name, &scan, (device, runs));
-    }
-    for (name, device, runs) in automatic {
-        measure_automatic(&browser, &url, name, (device, runs));
+        measure_both(page, "sample, GPU", ("gpu", 1));
     }
     measure_command(&folder);
 }
 
-/// From the files' drop to the overlay, the part from the click on, and the worker's memory.
-fn measure_page(
-    browser: &Browser,
-    url: &str,
-    name: &str,
-    scan: &Path,
-    (device, runs): (&str, usize),
-) {
-    let (mut shown, mut drop_to_overlay, mut click_to_overlay) = (vec![], vec![], vec![]);
-    let (mut memory, mut report) = (String::new(), String::new());
-    let (mut idle, mut running) = (Frames::default(), Frames::default());
-    let mut opened = vec![];
+/// The sample, by hand and automatically by turns, so that both find the machine equally busy.
+fn measure_both(page: (&Browser, &str), name: &str, (device, runs): (&str, usize)) {
+    let sample = scans::sample();
+    let (mut by_hand, mut automatic) = (ByHand::default(), Automatic::default());
     for _ in 0..runs {
+        by_hand.run(page, name, &sample, device);
+        automatic.run(page, &sample, device);
+    }
+    let by_hand = by_hand.print(name);
+    let automatic = automatic.print(name);
+    println!("{:<44} {:>8.2} times", "  automatic against by hand", automatic / by_hand);
+}
+
+/// Runs that a person starts, on scans that are not identified. Times in seconds.
+#[derive(Default)]
+struct ByHand {
+    shown: Vec<f64>,
+    drop_to_overlay: Vec<f64>,
+    click_to_overlay: Vec<f64>,
+    opened: Vec<f64>,
+    memory: String,
+    report: String,
+    idle: Frames,
+    running: Frames,
+}
+
+impl ByHand {
+    /// From the files' drop to the overlay, the part from the click on, and the worker's memory.
+    fn run(&mut self, (browser, url): (&Browser, &str), name: &str, scan: &Path, device: &str) {
         let page = Page::open(browser, url, false);
         page.choose("device-choice", device);
         let start = Instant::now();
         page.choose_files("file-input", &[PathBuf::from(scan)]);
         page.wait_for_state("scan", PATIENCE);
         let until_shown = start.elapsed().as_secs_f64();
-        shown.push(until_shown);
+        self.shown.push(until_shown);
         page.evaluate(WATCH);
         thread::sleep(IDLE);
-        idle.take(&page);
+        self.idle.take(&page);
         let click = Instant::now();
         page.click("run-button");
         page.wait_for_state("done", RUN_TIMEOUT);
         let until_overlay = click.elapsed().as_secs_f64();
-        running.take(&page);
-        click_to_overlay.push(until_overlay);
-        drop_to_overlay.push(until_shown + until_overlay);
+        self.running.take(&page);
+        self.click_to_overlay.push(until_overlay);
+        self.drop_to_overlay.push(until_shown + until_overlay);
         let manifest = page.download("download-manifest");
         let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
         let stages = manifest["timings"].as_array().expect("timings");
         let open = stages.iter().find(|one| one["stage"] == "open").expect("the stage");
-        opened.push(open["seconds"].as_f64().expect("seconds"));
-        report = page.text("device-report").replace('\n', " ");
+        self.opened.push(open["seconds"].as_f64().expect("seconds"));
+        self.report = page.text("device-report").replace('\n', " ");
         page.save_picture(&browser.folder().join(format!("{name}.png")));
-        // WebAssembly memory never shrinks: what the worker says at the end is the most it held.
-        page.click("#tab-run");
-        memory = page
-            .text("#panel")
-            .split("Memory of the computing part")
-            .nth(1)
-            .map_or_else(String::new, |rest| {
-                rest.trim().lines().next().unwrap_or_default().to_owned()
-            });
+        self.memory = worker_memory(&page);
     }
-    println!("{name}: {report}");
-    row("  drop to scan shown", middle(shown), "s");
-    row("  click to overlay", middle(click_to_overlay), "s");
-    row("  of it: device tested, pack loaded", middle(opened), "s");
-    row("  drop to overlay", middle(drop_to_overlay), "s");
-    println!("{:<44} {memory:>8}", "  memory of the worker");
-    row("  longest task of the page while it runs", running.longest, "ms");
-    let frames = [("the scan shown, idle before the run", idle), ("while it runs", running)];
-    for (when, frames) in frames {
-        let [median, most] = [0.5, 0.95].map(|share| quantile(&frames.intervals, share));
-        println!(
-            "  {name}, drawn in software, {when}: between two frames {median:.1} ms (median), \
-             {most:.1} ms (95th percentile), {} frames",
-            frames.intervals.len()
-        );
+
+    /// Prints all; the seconds from drop to overlay.
+    fn print(self, name: &str) -> f64 {
+        println!("{name}: {}", self.report);
+        row("  drop to scan shown", middle(self.shown), "s");
+        row("  click to overlay", middle(self.click_to_overlay), "s");
+        row("  of it: device tested, pack loaded", middle(self.opened), "s");
+        let drop_to_overlay = middle(self.drop_to_overlay);
+        row("  drop to overlay, by hand", drop_to_overlay, "s");
+        println!("{:<44} {:>8}", "  memory of the worker", self.memory);
+        row("  longest task of the page while it runs", self.running.longest, "ms");
+        let before = ("the scan shown, idle before the run", self.idle);
+        for (when, frames) in [before, ("while it runs", self.running)] {
+            let [median, most] = [0.5, 0.95].map(|share| quantile(&frames.intervals, share));
+            println!(
+                "  {name}, drawn in software, {when}: between two frames {median:.1} ms (median), \
+                 {most:.1} ms (95th percentile), {} frames",
+                frames.intervals.len()
+            );
+        }
+        drop_to_overlay
     }
 }
 
-/// From the sample's drop to its overlay as everyone has it: identified first, then segmented by the pack that fits.
-fn measure_automatic(browser: &Browser, url: &str, name: &str, (device, runs): (&str, usize)) {
-    let (mut shown, mut overlay) = (vec![], vec![]);
-    let mut report = String::new();
-    for _ in 0..runs {
+/// Runs that nobody starts: the scan is identified, then segmented by the pack that fits. Times in seconds.
+#[derive(Default)]
+struct Automatic {
+    shown: Vec<f64>,
+    drop_to_overlay: Vec<f64>,
+    report: String,
+}
+
+impl Automatic {
+    /// From the files' drop to the overlay, with nothing pressed between.
+    fn run(&mut self, (browser, url): (&Browser, &str), scan: &Path, device: &str) {
         let page = Page::open(browser, url, true);
         page.choose("device-choice", device);
         let start = Instant::now();
-        page.choose_files("file-input", &[scans::sample()]);
+        page.choose_files("file-input", &[PathBuf::from(scan)]);
         page.wait_until("the scan", PATIENCE, &|page| {
             !page.attribute("scan-title", "data-dims").is_empty()
         });
-        shown.push(start.elapsed().as_secs_f64());
+        self.shown.push(start.elapsed().as_secs_f64());
         page.wait_for_state("done", RUN_TIMEOUT);
-        overlay.push(start.elapsed().as_secs_f64());
-        report = page.text("device-report").replace('\n', " ");
+        self.drop_to_overlay.push(start.elapsed().as_secs_f64());
+        self.report = page.text("device-report").replace('\n', " ");
         page.click("#tab-scan");
         page.wait_until("what the image shows", PATIENCE, &|page| page.has("identified"));
     }
-    println!("{name}: {report}");
-    row("  drop to scan shown", middle(shown), "s");
-    row("  drop to overlay, identified before", middle(overlay), "s");
+
+    /// Prints all; the seconds from drop to overlay.
+    fn print(self, name: &str) -> f64 {
+        println!("{name}, automatic: {}", self.report);
+        row("  drop to scan shown", middle(self.shown), "s");
+        let drop_to_overlay = middle(self.drop_to_overlay);
+        row("  drop to overlay, identified before", drop_to_overlay, "s");
+        drop_to_overlay
+    }
 }
 
-/// From the click on Colours to the coloured planes, the self-test and the load of the pack included.
-fn measure_imported(browser: &Browser, url: &str, device: &str, [pack, scan]: [PathBuf; 2]) {
+/// What the page says of its worker's memory after a run. WebAssembly memory never shrinks: it is the most it held.
+fn worker_memory(page: &Page<'_>) -> String {
+    const BEFORE: &str = "Memory of the computing part";
+    page.click("#tab-run");
+    page.wait_until("the worker's memory", PATIENCE, &|page| page.text("#panel").contains(BEFORE));
+    let panel = page.text("#panel");
+    let rest = panel.split(BEFORE).nth(1).unwrap_or_default();
+    rest.trim().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The devices that an imported network is measured on.
+fn devices() -> Vec<String> {
+    let named = env::var("PRISM_BENCH_DEVICES").unwrap_or_else(|_| "cpu,gpu".into());
+    let devices: Vec<String> = named.split(',').map(|device| device.trim().to_owned()).collect();
+    let known = devices.iter().all(|device| matches!(device.as_str(), "cpu" | "gpu"));
+    assert!(known, "PRISM_BENCH_DEVICES is {named:?}; name cpu, gpu, or cpu,gpu");
+    devices
+}
+
+/// How long an imported network may take.
+fn most_of_a_run() -> Duration {
+    let minutes = env::var("PRISM_BENCH_MINUTES").unwrap_or_else(|_| "20".into());
+    let minutes: u64 = minutes.parse().expect("PRISM_BENCH_MINUTES is a whole number");
+    Duration::from_secs(60 * minutes)
+}
+
+/// An imported network, its pack dropped onto the page: from the click to the overlay where it segments, else to the
+/// planes coloured by its features; the self-test and the load of the pack included.
+fn measure_imported(
+    browser: &Browser,
+    url: &str,
+    (device, most): (&str, Duration),
+    [pack, scan]: &[PathBuf; 2],
+) {
+    let about = Pack::read(&fs::read(pack).expect("the pack's file")).expect("a pack").info;
+    let segments = about.architecture.heads.iter().any(|head| {
+        matches!(head, HeadConfig::Segmentation { .. } | HeadConfig::LinearSegmentation { .. })
+    });
     let page = Page::open(browser, url, false);
     page.choose("device-choice", device);
-    page.choose_files("file-input", &[scan]);
+    page.choose_files("file-input", std::slice::from_ref(scan));
     page.wait_for_state("scan", PATIENCE);
-    page.drop_files("#planes", &[pack]);
+    page.drop_files("#planes", std::slice::from_ref(pack));
     page.wait_until("the list with the pack", PATIENCE, &|page| page.has("model-delete"));
-    page.press("Escape");
-    page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
-    page.click("#tab-features");
-    let start = Instant::now();
-    page.click("features-colours");
-    page.wait_until("the colours", RUN_TIMEOUT, &|page| page.has("features-explained"));
-    let seconds = start.elapsed().as_secs_f64();
+    if device == "gpu" {
+        Asked::watch(&page);
+    }
+    let what = if segments {
+        let start = Instant::now();
+        page.click("model-run");
+        page.wait_until("the run", PATIENCE, &|page| {
+            matches!(page.state().as_str(), "running" | "done")
+        });
+        page.wait_until("its end", most, &|page| page.state() != "running");
+        let seconds = start.elapsed().as_secs_f64();
+        assert_eq!(page.state(), "done", "the run ended: {}", page.texts("notice"));
+        let kind = page.attribute("device-report", "data-kind");
+        assert_eq!(kind, device, "it ran elsewhere: {}", page.texts("notice"));
+        row(&format!("an imported network, {device}: run to overlay"), seconds, "s");
+        println!("{:<44} {:>8}", "  memory of the worker", worker_memory(&page));
+        page.text("device-report")
+    } else {
+        page.press("Escape");
+        page.wait_until("the list to close", PATIENCE, &|page| !page.has("models"));
+        page.click("#tab-features");
+        let start = Instant::now();
+        page.click("features-colours");
+        page.wait_until("the colours", most, &|page| page.has("features-explained"));
+        let seconds = start.elapsed().as_secs_f64();
+        row(&format!("an imported encoder's features, {device}"), seconds, "s");
+        page.text("#panel")
+    };
+    println!("  {}", what.replace('\n', " "));
     page.save_picture(&browser.folder().join(format!("imported {device}.png")));
-    row(&format!("an imported encoder's features, {device}"), seconds, "s");
-    println!("  {}", page.text("#panel").replace('\n', " "));
+    if device == "gpu" {
+        print_asked(&Asked::of(&page));
+    }
     page.click("models-button");
     page.wait_until("the list", PATIENCE, &|page| page.has("model-delete"));
     page.click("model-delete");
     page.wait_until("the pack to be gone", PATIENCE, &|page| !page.has("model-delete"));
+}
+
+/// The largest buffer and binding beside WebGPU's default limits and those of the device.
+fn print_asked(asked: &Asked) {
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    for (what, largest, default, device) in [
+        ("buffer", asked.largest.buffer, DEFAULTS.buffer, asked.device.buffer),
+        ("binding", asked.largest.binding, DEFAULTS.binding, asked.device.binding),
+    ] {
+        let [largest, default, device] = [largest, default, device].map(mebibytes);
+        println!(
+            "  largest {what} asked of WebGPU: {largest:.1} MiB (default limit {default:.0} MiB, \
+             the device's {device:.0} MiB)"
+        );
+    }
+    let within = if asked.largest.within(DEFAULTS) { "never over" } else { "OVER" };
+    println!("  the page's worker was {within} WebGPU's default limits");
 }
 
 /// The page's frames over some time.

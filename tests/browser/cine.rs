@@ -210,6 +210,20 @@ pub fn a_heartbeat_plays_and_measures_as_the_command_line_does(stage: &Stage) {
     assert_eq!(json["right_usable"], false);
     let right = page.text("[data-row=rv-ef]");
     assert!(right.contains("not usable"), "{right}");
+    let cell = |phase: usize| {
+        page.evaluate(&format!(
+            "document.querySelector('[data-test=cine-phase-table] tbody tr:nth-child({phase}) \
+             td:nth-child(3)').textContent.includes('not usable')"
+        ))
+    };
+    // End-diastole and end-systole.
+    assert_eq!((cell(1), cell(3)), (false.into(), true.into()));
+    assert!(json["rows"][0]["formula"].is_string(), "{json}");
+    // Drawn down to the apex.
+    assert_eq!(
+        (&json["cut"], page.attribute("cine-cautions", "data-cut").as_str()),
+        (&false.into(), "false")
+    );
     let cautions = page.text("cine-cautions");
     assert!(cautions.contains("right ventricle"), "{cautions}");
     assert!(!page.has("cine-unit"), "the file states its unit");
@@ -254,7 +268,9 @@ pub fn measuring_phases_is_cancelled_and_goes_on_later(stage: &Stage) {
     let page = open(stage, heartbeat(&stage.folder));
     has_phases(&page, 4);
     page.click("cine-measure");
-    page.wait_until("the network", TIMEOUT, &|page| page.text("cine-busy").contains('%'));
+    page.wait_until("two phases, and the network", TIMEOUT, &|page| {
+        page.attribute("cine", "data-measured") == "2" && page.text("cine-busy").contains('%')
+    });
     let start = Instant::now();
     page.click("cine-cancel");
     page.wait_until("the end of it", PATIENCE, &|page| !page.has("cine-cancel"));
@@ -263,8 +279,44 @@ pub fn measuring_phases_is_cancelled_and_goes_on_later(stage: &Stage) {
     // A third of a second alone; two cases share two cores. A phase takes a quarter of a minute.
     assert!(took < Duration::from_secs(3), "it took {took:?}");
     assert_ne!(page.attribute("cine", "data-measured"), "4");
+    // Two phases differ; end-systole is the third.
+    let why = page.text("cine-no-function");
+    assert!(!page.has("cine-function") && why.contains("of 4 phases are still to be"), "{why}");
     page.click("cine-measure");
     page.wait_until("all phases", TIMEOUT, &|page| page.attribute("cine", "data-measured") == "4");
+    page.wait_until("the function", PATIENCE, &|page| page.has("cine-function"));
+    assert_content(&page);
+}
+
+pub fn two_scans_without_a_unit_are_taken_as_phases(stage: &Stage) {
+    let single = |name: &str, phase: usize| {
+        let path = stage.folder.join(name);
+        let mut bytes = nifti(&[heart(phase)]);
+        // No unit, neither of length nor of time.
+        bytes[123] = 0;
+        fs::write(&path, bytes).expect("writing a phase");
+        path
+    };
+    let page = stage.open();
+    page.choose("device-choice", "cpu");
+    page.choose_files("file-input", &[single("first.nii", 0), single("second.nii", 2)]);
+    page.wait_until("the list of series", PATIENCE, &|page| page.has("series-choice"));
+    assert!(page.text("series-choice").contains("not stated ("), "{}", page.text("series-choice"));
+    page.click("[data-series=file-1]");
+    page.wait_for_state("scan", PATIENCE);
+    page.click("#tab-scan");
+    let facts = page.text("#panel");
+    assert!(facts.contains("not stated (1.5 × 1.5 × 10 if millimetres)"), "{facts}");
+    page.click("#tab-cine");
+    page.wait_until("the other scan", PATIENCE, &|page| page.has("cine-alike"));
+    page.click("cine-alike");
+    has_phases(&page, 2);
+    page.click("cine-measure");
+    page.wait_until("a phase", TIMEOUT, &|page| page.has("cine-unit"));
+    let said = page.text("cine-unit");
+    assert!(said.contains("millimetres were assumed"), "{said}");
+    page.click("cine-cancel");
+    page.wait_until("the end of it", PATIENCE, &|page| !page.has("cine-cancel"));
     assert_content(&page);
 }
 

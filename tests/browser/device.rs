@@ -6,6 +6,7 @@ use std::time::Duration;
 use prism_tests::page::{PATIENCE, Page};
 use prism_tests::runner::Stage;
 use prism_tests::scans;
+use serde_json::Value;
 
 use crate::reading::assert_content;
 
@@ -113,7 +114,20 @@ pub fn a_gpu_that_is_lost_is_replaced_by_the_cpu(stage: &Stage) {
     wait_for_network(&page, "Segmenting");
     page.evaluate_in_worker("lastDevice.destroy(); true");
     wait_for_notice(&page, "The run starts again on the CPU.");
+    let told = page.texts("notice").to_lowercase();
+    page.wait_until("the CPU", TIMEOUT, &|page| {
+        page.attribute("device-report", "data-kind") == "cpu"
+    });
+    let notices = page.texts("notice");
+    assert!(!notices.contains("Computing on"), "it is said twice: {notices}");
     assert_done_on_the_cpu(&page, &title);
+    let manifest: Value =
+        serde_json::from_slice(&page.download("download-manifest").bytes).expect("JSON");
+    let why = manifest["device"]["fallback"].as_str().expect("why the CPU ran");
+    let failure = why.strip_prefix("an earlier try failed: ").expect(why);
+    assert!(told.contains(&failure.to_lowercase()), "{failure:?} is not in {told:?}");
+    let report = String::from_utf8(page.download("download-report").bytes).expect("text");
+    assert!(report.contains(&format!("because “{why}”")), "{why:?} is not in the report");
 }
 
 pub fn a_question_whose_gpu_is_lost_is_answered_at_the_next_try(stage: &Stage) {

@@ -164,6 +164,12 @@ pub fn an_imported_encoder_is_seen_searched_and_taught(stage: &Stage) {
         page.colour_shown(&pane("axial")) > grey + 10.0
     });
 
+    // What is fitted below keeps this encoder, although that of the page's own pack runs in between.
+    page.click("#tab-scan");
+    page.click("identify");
+    page.wait_until("what the image shows", TIMEOUT, &|page| page.has("identified"));
+    page.click("#tab-features");
+
     page.click("features-similar");
     page.wait_until("a first answer", TIMEOUT, &|page| page.has("similar-found"));
     page.click_at(&pane("axial"), [0.42, 0.41]);

@@ -48,12 +48,12 @@ pub fn a_scan_is_identified_when_asked(stage: &Stage) {
     assert_content(&page);
 }
 
-/// What `prism identify --json` says on the CPU.
-fn by_command(scan: &Path) -> Value {
+/// What `prism identify` or `prism estimate` says on the CPU, as JSON.
+fn by_command(asked: &str, scan: &Path) -> Value {
     let own = env::current_exe().expect("the test's own path");
     let program = own.ancestors().nth(2).expect("the build folder").join("prism");
     let output = Command::new(program)
-        .arg("identify")
+        .arg(asked)
         .arg(scan)
         .args(["--device", "cpu", "--json"])
         .output()
@@ -90,6 +90,21 @@ fn assert_same_sequence(page: &Page<'_>, expected: &Value) {
     assert!((found - theirs).abs() < 2e-3, "{found} where the command has {theirs}");
 }
 
+/// Sex and probability of the page are those of the command, after a run on the page.
+fn assert_same_sex(page: &Page<'_>, expected: &Value) {
+    assert!(expected["sex"]["probabilities"].is_array(), "no sex was asked for: {expected}");
+    let sex = page.attribute("estimates", "data-sex");
+    let text = page.text("estimates");
+    assert_eq!(sex, expected["sex"]["given"].as_str().unwrap_or("unknown"), "{text}");
+    assert!(text.contains(&sex) && !text.contains("segment the scan first"), "{text}");
+    if sex != "unknown" {
+        let found = page.attribute("estimates", "data-sex-probability");
+        let found: f64 = found.parse().expect("a probability");
+        let theirs = expected["sex"]["probabilities"][0][1].as_f64().expect("a probability");
+        assert!((found - theirs).abs() < 2e-2, "{found} where the command has {theirs}");
+    }
+}
+
 pub fn a_head_is_identified_as_by_the_command(stage: &Stage) {
     let page = stage.open();
     let scan = whole(&stage.folder);
@@ -99,10 +114,15 @@ pub fn a_head_is_identified_as_by_the_command(stage: &Stage) {
     page.click("#tab-scan");
     page.click("identify");
     page.wait_until("what the image shows", TIMEOUT, &|page| page.has("identified"));
-    assert_same_sequence(&page, &by_command(&scan));
+    assert_same_sequence(&page, &by_command("identify", &scan));
     assert_eq!(page.attribute("identified", "data-sequence"), "T1w");
     let by_hand = page.text("started-by-hand");
     assert!(by_hand.contains("fit this scan"), "{by_hand}");
+    // The sex needs the volumes of a run, which the command makes by itself.
+    page.click("run-button");
+    page.wait_for_state("done", TIMEOUT);
+    page.click("#tab-scan");
+    assert_same_sex(&page, &by_command("estimate", &scan));
     assert_content(&page);
 }
 
@@ -123,7 +143,7 @@ pub fn a_scan_that_no_model_fits_says_why_and_what_its_file_contradicts(stage: &
         contradictions.contains("The file names the plane sagittal, the slices are axial."),
         "{contradictions}"
     );
-    let expected = by_command(&scans::study(&stage.folder, CASE));
+    let expected = by_command("identify", &scans::study(&stage.folder, CASE));
     // The image shows no known sequence; the file names one.
     assert_eq!(expected["sequence_name"], "FLAIR (by the file)");
     assert_same_sequence(&page, &expected);

@@ -120,6 +120,7 @@ pub fn lesions_of_two_sequences_are_those_of_the_command_and_every_file_agrees(s
     let csv = String::from_utf8(csv.bytes).expect("text");
     let mut lines = csv.lines();
     let head: Vec<&str> = lines.next().expect("a heading").split(',').collect();
+    assert_eq!(head.last(), Some(&"oedema_ml"));
     let place = head.iter().position(|&name| name == "voxel_x").expect("voxels");
     let largest: Vec<&str> = csv.lines().nth(1).expect("a row").split(',').collect();
     let voxel = largest[place..place + 3].join(",");

@@ -22,6 +22,7 @@ mod report;
 mod segmenting;
 mod swin;
 mod viewer;
+mod webgpu;
 
 use std::process::ExitCode;
 
@@ -42,9 +43,12 @@ fn main() -> ExitCode {
         reading::the_sample_scan_is_shown_in_three_planes,
         reading::a_zip_of_dicom_files_is_one_scan,
         reading::files_that_are_dropped_are_opened,
+        reading::reading_is_cancelled_and_the_scan_stays,
+        reading::the_convention_does_not_meet_the_letters_of_sides,
         reading::a_scan_that_is_dropped_does_not_wait_for_a_search,
         reading::a_folder_that_is_chosen_is_one_scan,
         reading::a_folder_that_is_dropped_is_walked,
+        reading::folders_keep_their_own_files,
         reading::a_volume_of_a_4d_scan_is_chosen,
         reading::what_is_odd_about_a_scan_is_said,
         reading::the_page_opens_again_without_its_server,
@@ -55,11 +59,15 @@ fn main() -> ExitCode {
         broken::a_run_goes_on_after_a_broken_file,
         broken::an_identification_goes_on_after_a_broken_file,
         broken::a_broken_file_leaves_a_finished_result,
+        segmenting::a_run_of_a_fitted_head_goes_on_after_a_broken_file,
         segmenting::a_run_after_a_cancelled_one_finishes,
         models::a_broken_pack_gets_one_sentence,
         models::a_pack_that_is_dropped_stays_runs_and_is_deleted,
+        models::cards_show_their_pictures_and_all_are_listed,
         models::a_converted_encoder_says_what_it_can_and_where_it_comes_from,
+        models::a_kept_model_without_its_card_is_listed_and_what_is_no_model_is_deleted,
         models::the_heads_of_a_model_without_segmentation_answer_as_the_command_does,
+        swin::heads_that_fuse_sequences_answer_as_the_command_does,
         models::another_pack_of_the_page_is_fetched_when_it_is_chosen,
         models::a_scan_that_the_model_cannot_take_is_refused_in_words,
         leaving::painted_examples_are_not_lost_unasked,
@@ -97,6 +105,7 @@ fn main() -> ExitCode {
         cine::a_heartbeat_that_is_opened_finds_its_pack_and_is_led_to_its_phases,
         cine::measuring_phases_is_cancelled_and_goes_on_later,
         cine::phases_in_files_of_their_own_are_added,
+        cine::two_scans_without_a_unit_are_taken_as_phases,
         compare::the_cursor_reads_mni_coordinates_as_the_command_line_finds_them,
         compare::a_map_of_local_change_comes_with_its_scale,
         identify::a_scan_is_identified_when_asked,
@@ -111,6 +120,7 @@ fn main() -> ExitCode {
         device::a_gpu_without_memory_is_replaced_by_the_cpu,
         device::a_gpu_that_computes_wrongly_is_replaced_by_the_cpu,
         device::a_run_without_memory_ends_in_words_and_the_next_one_runs,
+        webgpu::buffers_of_a_run_fit_every_adapter,
         report::a_changed_sentence_is_told_apart_and_nothing_is_lost,
     ];
     let alone = cases![

@@ -84,6 +84,76 @@ pub fn a_pack_that_is_dropped_stays_runs_and_is_deleted(stage: &Stage) {
     assert_eq!(page.state(), "done", "the result stays");
 }
 
+/// What a script makes of the page's folder for packs: `folder` is its handle, `write` writes a file.
+fn in_kept(page: &Page, script: &str) -> serde_json::Value {
+    page.evaluate(&format!(
+        "(async () => {{
+            const root = await navigator.storage.getDirectory();
+            const folder = await root.getDirectoryHandle('packs');
+            const write = async (name, text) => {{
+                const handle = await folder.getFileHandle(name, {{ create: true }});
+                const stream = await handle.createWritable();
+                await stream.write(text);
+                await stream.close();
+            }};
+            {script}
+        }})()"
+    ))
+}
+
+pub fn a_kept_model_without_its_card_is_listed_and_what_is_no_model_is_deleted(stage: &Stage) {
+    let expected = Pack::read(&fs::read(tiny()).expect("the pack")).expect("a pack").info;
+    let page = stage.open();
+    page.wait_until("the first model", PATIENCE, &|page| {
+        !matches!(page.text("models-button").as_str(), "" | "Model")
+    });
+    let first = page.text("models-button");
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    page.choose_files("pack-input", &[tiny()]);
+    page.wait_until("the list with the pack", PATIENCE, &|page| rows(page) == shipped() + 1);
+    let said = page.text(".model.chosen .model-more");
+
+    // As another version of the page may have written it, and a pack whose writing was broken off.
+    let (card, orphan) = (format!("{}.json", expected.sha256), "0".repeat(64));
+    in_kept(
+        &page,
+        &format!("await write('{card}', '{{}}'); await write('{orphan}.safetensors', 'half');"),
+    );
+    page.reload();
+    page.wait_until("the chosen model", PATIENCE, &|page| {
+        page.text("models-button") == expected.title
+    });
+    page.wait_until("what became of the other", PATIENCE, &|page| {
+        page.texts("notice").contains("was deleted, for it cannot be used")
+    });
+    assert_eq!(kept_files(&page), 2, "the pack and its card");
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped() + 1);
+    assert_eq!(page.text(".model.chosen .model-more"), said);
+    page.press("Escape");
+
+    let written =
+        format!("return (await (await folder.getFileHandle('{card}')).getFile()).text();");
+    let written = in_kept(&page, &written);
+    assert!(written.as_str().is_some_and(|card| card.contains(&expected.title)), "{written}");
+
+    // As a browser does that needs the space.
+    in_kept(
+        &page,
+        "const names = [];
+         for await (const name of folder.keys()) names.push(name);
+         for (const name of names) await folder.removeEntry(name);",
+    );
+    page.reload();
+    page.wait_until("that the chosen model is gone", PATIENCE, &|page| {
+        page.texts("notice").contains("The model that you had chosen is not here any more")
+    });
+    page.wait_until("the first model", PATIENCE, &|page| page.text("models-button") == first);
+    assert_eq!(kept_files(&page), 0);
+    assert_content(&page);
+}
+
 pub fn a_broken_pack_gets_one_sentence(stage: &Stage) {
     let page = stage.open();
     page.click("models-button");
@@ -138,6 +208,31 @@ pub fn a_converted_encoder_says_what_it_can_and_where_it_comes_from(stage: &Stag
     assert_eq!(kept_files(&page), 0);
 }
 
+pub fn cards_show_their_pictures_and_all_are_listed(stage: &Stage) {
+    let page = stage.open();
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    page.click("#tab-run");
+    let width = "document.querySelector('[data-test=card-picture]')?.naturalWidth ?? 0";
+    page.wait_until("the picture of the card", PATIENCE, &|page| {
+        page.evaluate(width).as_u64().is_some_and(|width| width > 0)
+    });
+    assert!(!page.attribute("card-picture", "alt").is_empty());
+
+    page.click("models-button");
+    page.wait_until("the list", PATIENCE, &|page| rows(page) == shipped());
+    let read = page.evaluate(
+        "Promise.all([...document.querySelectorAll('[data-test=model-cards] a')].map(async link => {
+            const card = await fetch(link.href);
+            return card.ok && (await card.text()).startsWith('# ');
+        }))",
+    );
+    let read = read.as_array().expect("cards");
+    assert_eq!(read.len() as u64, shipped() + 2, "packs, heads that identify, report decoder");
+    assert!(read.iter().all(|read| *read == true), "{read:?}");
+    page.press("Escape");
+}
+
 /// Chooses the model whose row holds some words in the open list.
 fn choose(page: &Page, words: &str) {
     page.evaluate(&format!(
@@ -179,7 +274,10 @@ pub fn the_heads_of_a_model_without_segmentation_answer_as_the_command_does(stag
                 "{hook}: {mine}, {theirs}"
             );
         }
-        assert!(page.text(&hook).contains("not measured here"), "{}", page.text(&hook));
+        assert_eq!(answer["unscored"], true);
+        let words = page.text(&hook);
+        assert!(words.contains("Not shown: never scored on real scans."), "{words}");
+        assert!(page.has(&format!("{hook} details:not([open])")), "shown all the same");
     }
     // The choice is remembered; the next case begins with the first model.
     page.click("models-button");

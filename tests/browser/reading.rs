@@ -103,6 +103,39 @@ pub fn a_folder_that_is_dropped_is_walked(stage: &Stage) {
     assert_content(&page);
 }
 
+pub fn folders_keep_their_own_files(stage: &Stage) {
+    let study = stage.folder.join("two people");
+    let _ = std::fs::remove_dir_all(&study);
+    for person in ["a", "b"] {
+        let own = study.join(person);
+        std::fs::create_dir_all(&own).expect("a folder");
+        for file in scans::golden("nifti2_pair") {
+            let mut bytes = std::fs::read(&file).expect("half of a pair");
+            // One person's voxels are cut: those of the other must not be shown instead.
+            if person == "b" && file.extension().is_some_and(|end| end == "img") {
+                bytes.truncate(bytes.len() - 2);
+            }
+            let name = file.file_name().expect("a file's name");
+            std::fs::write(own.join(name), bytes).expect("writing half of a pair");
+        }
+    }
+    for dropped in [true, false] {
+        let page = stage.open();
+        let study = std::slice::from_ref(&study);
+        if dropped {
+            page.drop_files("app", study);
+        } else {
+            page.choose_files("folder-input", study);
+        }
+        page.wait_until("the list of series", PATIENCE, &|page| page.has("series-choice"));
+        page.click("[data-series=file-3]");
+        page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
+        let sentence = page.text(&format!("{PROBLEM} p"));
+        assert!(sentence.contains("incomplete"), "{sentence:?}");
+        assert_content(&page);
+    }
+}
+
 pub fn a_volume_of_a_4d_scan_is_chosen(stage: &Stage) {
     let page = stage.open();
     page.choose_files("file-input", &scans::golden("nifti1_4d_volume_0"));
@@ -137,6 +170,65 @@ pub fn files_that_are_dropped_are_opened(stage: &Stage) {
         page.attribute("scan-title", "data-dims") == "16x12x4"
     });
     page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}
+
+/// In the worker: files take half a minute to arrive.
+const READ_SLOWLY: &str = "(() => {
+    const read = Blob.prototype.arrayBuffer;
+    Blob.prototype.arrayBuffer = async function () {
+        await new Promise(done => setTimeout(done, 30000));
+        return read.call(this);
+    };
+    return true; })()";
+
+pub fn reading_is_cancelled_and_the_scan_stays(stage: &Stage) {
+    let page = stage.open();
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    let title = page.text("scan-title");
+    assert_eq!(page.evaluate_in_worker(READ_SLOWLY), true);
+    let other = scans::golden("dicom_explicit");
+    page.drop_files("#planes", &other);
+    page.wait_for_state("reading", PATIENCE);
+    page.click("cancel-button");
+    page.wait_for_state("scan", Duration::from_secs(1));
+    assert_eq!(page.text("scan-title"), title);
+    assert!(!page.has(PROBLEM), "{}", page.texts("notice"));
+    // The same files again, which a fresh worker reads.
+    page.drop_files("#planes", &other);
+    page.wait_until("the dropped series", PATIENCE, &|page| {
+        page.attribute("scan-title", "data-dims") == "16x12x4"
+    });
+    page.wait_for_state("scan", PATIENCE);
+    assert_content(&page);
+}
+
+/// Of the panes that say their convention: how many there are, and how many letters of a side lie nearer to it than
+/// four pixels.
+const CONVENTIONS: &str = "(() => {
+    const near = (a, b) => a.left - 4 < b.right && b.left - 4 < a.right
+        && a.top - 4 < b.bottom && b.top - 4 < a.bottom;
+    const boxes = (pane, hook) => [...pane.querySelectorAll(hook)]
+        .map(element => element.getBoundingClientRect()).filter(box => box.width > 0);
+    const letters = [...document.querySelectorAll('[data-pane]')].flatMap(pane =>
+        boxes(pane, '.pane-sides').map(words =>
+            boxes(pane, '.side').filter(letter => near(words, letter)).length));
+    return [letters.length, letters.reduce((sum, count) => sum + count, 0)]; })()";
+
+pub fn the_convention_does_not_meet_the_letters_of_sides(stage: &Stage) {
+    let page = stage.open();
+    page.choose_files("file-input", &[scans::small(&stage.folder)]);
+    page.wait_for_state("scan", PATIENCE);
+    for width in [1600, 1400, 1300, 1200, 1100, 1000, 900, 375] {
+        page.resize(width, 900);
+        page.wait_until("the new size", PATIENCE, &|page| {
+            page.evaluate("window.innerWidth") == width
+        });
+        let found = page.evaluate(CONVENTIONS);
+        assert!(found[0].as_u64() > Some(0) || width < 900, "no convention at {width} pixels");
+        assert_eq!(found[1], 0, "letters of sides near the convention at {width} pixels");
+    }
     assert_content(&page);
 }
 

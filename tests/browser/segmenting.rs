@@ -12,7 +12,7 @@ use xtask::project;
 use xtask::server::Server;
 
 use crate::device::{open_small, wait_for_network};
-use crate::reading::{assert_content, open_sample};
+use crate::reading::{PROBLEM, assert_content, open_sample, pane};
 
 /// How long a whole run may take where GPU and CPU are two shared cores.
 const RUN_TIMEOUT: Duration = Duration::from_secs(600);
@@ -89,6 +89,33 @@ pub fn a_scan_that_is_opened_is_segmented_and_reported_by_itself(stage: &Stage) 
         page.text("cursor-readout") != before
     });
     assert_quality_is_measured(&page);
+    assert_content(&page);
+}
+
+pub fn a_run_of_a_fitted_head_goes_on_after_a_broken_file(stage: &Stage) {
+    let page = open_small(stage, "cpu");
+    page.click("#tab-features");
+    page.click("features-paint");
+    for (class, place) in [
+        ("teach-class-1", [0.3, 0.3]),
+        ("teach-class-1", [0.7, 0.7]),
+        ("teach-class-2", [0.45, 0.45]),
+        ("teach-class-2", [0.55, 0.55]),
+    ] {
+        page.click(class);
+        page.click_at(&pane("axial"), place);
+    }
+    page.click("teach-fit");
+    page.wait_until("the fit", RUN_TIMEOUT, &|page| page.has("teach-segment"));
+    page.click("teach-segment");
+    page.wait_for_state("running", PATIENCE);
+    page.choose_files("file-input", &[scans::not_a_scan(&stage.folder)]);
+    page.wait_until("an error in words", PATIENCE, &|page| page.has(PROBLEM));
+    page.wait_for_state("running", PATIENCE);
+    page.wait_for_state("done", RUN_TIMEOUT);
+    let manifest: Value =
+        serde_json::from_slice(&page.download("download-manifest").bytes).expect("JSON");
+    assert_eq!(manifest["pack"]["name"], "fitted");
     assert_content(&page);
 }
 
@@ -299,6 +326,14 @@ pub fn a_scan_that_is_opened_needs_no_network_to_its_report(stage: &Stage) {
     let report = String::from_utf8(page.download("download-report").bytes).expect("text");
     assert!(report.contains("</html>"), "{report:.300}");
     assert_report_has_volumes(&report, &table);
+    // Volumes that the pack is known to get wrong are marked on the page as in its files.
+    let known = "; not a measurement";
+    let marked = table.lines().filter(|line| line.ends_with(known)).count();
+    page.click("#tab-structures");
+    page.wait_until("the marks of volumes", PATIENCE, &|page| page.has("volume-caution"));
+    let signs = page.evaluate("document.querySelectorAll('[data-test=volume-caution]').length");
+    assert!(signs == marked && report.matches(known).count() == marked, "{signs}, {marked}");
+    assert!(page.attribute("volume-caution", "aria-label").ends_with(known));
     let manifest = page.download("download-manifest");
     let manifest: Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
     assert_eq!(manifest["device"]["kind"], "CPU", "{}", manifest["device"]);

@@ -419,6 +419,7 @@ def dicom_geometry():
     density = dict(SeriesDescription="series 4", SequenceName="*tse2d1_5", EchoTime="22", RepetitionTime="2300", InversionTime=None, PixelSpacing=["12", "12"])
     stack("dicom_proton_density", "Times of proton density, over a field of view as wide as a head.", [dicom(dataset(index, **density)) for index in range(2)],
           acquisition={"echo_time_ms": 22, "repetition_time_ms": 2300, "inversion_time_ms": None})
+    stack("dicom_age", "The age of a person of one and a half years.", [dicom(dataset(0, PatientAge="018M"))], age_years=1.5)
     latin = dicom(dataset(0, SpecificCharacterSet="ISO_IR 100", SeriesDescription="Schädel"))
     stack("dicom_latin_1", "ISO 8859-1 text.", [latin], title="Series 1: Schädel")
 
@@ -722,6 +723,39 @@ def dicom_stacks():
     case("dicom_b_values_missing_slice_each", "Two b-values, another slice of each is missing: the first is filled in, with warnings.",
          names(weighted(0, 1) + weighted(1, 3)), **dicom_expectation(weighted(0, 1), slices=5, volumes=1),
          warnings=["4 images left out", "1 of 5 slices is missing"])
+    # Without diffusion weighting, then three directions with the same; the second slice of the first is missing.
+    def directions(number, directed=False):
+        volumes = []
+        for volume in range(4):
+            volumes.append([])
+            for index in range(4):
+                ds = dataset(index, SOPInstanceUID=f"{ROOT_UID}.1.{volume * 100 + index + 1}", InstanceNumber=number(volume, index),
+                             DiffusionBValue=1000.0 * (volume > 0))
+                if directed and volume:
+                    ds.DiffusionGradientOrientation = [float(volume == axis) for axis in (1, 2, 3)]
+                ds.PixelData = (pixels(index) // (volume + 1)).tobytes()
+                volumes[-1].append(dicom(ds))
+        return volumes
+
+    def lacking(volumes):
+        return [content for at, volume in enumerate(volumes) for index, content in enumerate(volume) if (at, index) != (1, 1)]
+
+    for told, what, volumes in (
+        ("by_number", "instance numbers, volume after volume", directions(lambda volume, index: 4 * volume + index + 1)),
+        ("slice_by_slice", "instance numbers, slice after slice", directions(lambda volume, index: 4 * index + volume + 1)),
+        ("by_gradient", "the direction of the gradient", directions(lambda volume, index: 1, directed=True)),
+    ):
+        # Every other slice has its directions the other way round in the order of files.
+        turned = [volumes[0], *([of if index % 2 else to for index, (of, to) in enumerate(zip(volumes[4 - at], volumes[at]))] for at in (1, 2, 3))]
+        case(f"dicom_directions_{told}", f"A slice of the first of three directions is missing, which is told by {what}: the others are whole.",
+             names([content for content in sum(turned, []) if content != volumes[1][1]]), selection={"volume": 1},
+             **dicom_expectation(volumes[2], volumes=3, files=15),
+             warnings=["3 images left out: at other positions"])
+    untold = directions(lambda volume, index: 1)
+    case("dicom_directions_untold", "A slice of one of three directions is missing, and nothing tells them apart: all are left out.",
+         names(lacking(untold)), **dicom_expectation(untold[0], volumes=1, files=15), warnings=["11 images left out: images are missing"])
+    failure("error_dicom_directions_untold", "Three directions that nothing tells apart, and a slice of one is missing.",
+            names(lacking([[], *untold[1:]])), "Geometry", "do not say which volume each of the others belongs to")
     pair = [[timed(volume, index, ImageType=["ORIGINAL", "PRIMARY", kind, "ND"]) for index in range(3)] for volume, kind in enumerate("PM")]
     for volume, (title, contents) in enumerate({"magnitude": pair[1], "phase": pair[0]}.items()):
         case(f"dicom_{title}", f"Magnitude and phase in one series: two volumes, the {title}.", names(pair[0] + pair[1]),

@@ -143,6 +143,81 @@ def nifti_types():
          {"IM0001.dcm": zipped(content)}, **expectation(read_back(content)), warnings=[])
 
 
+def long_double(numbers, order="<", complex_voxels=False, kind=nibabel.Nifti1Image, **fields):
+    """A file of 128-bit floats, which nibabel on x86 neither writes nor reads: its header of a twin in doubles, and
+    `numbers`, 16 little-endian bytes each."""
+    data = ramp(dtype=numpy.complex128 if complex_voxels else numpy.float64)
+    code, bits = (2048, 256) if complex_voxels else (1536, 128)
+    content = as_bytes(image(data, kind=kind, order=order), datatype=code, **fields)
+    if order == ">":
+        numbers = [number[::-1] for number in numbers]
+    result = bytearray(content[: len(content) - data.nbytes] + b"".join(numbers))
+    struct.pack_into(order + "h", result, 14 if kind is nibabel.Nifti2Image else 72, bits)
+    return bytes(result)
+
+
+def x87(values, padding=bytes(6)):
+    """numpy's long doubles on x86, with bytes of our choice where it leaves what was in memory."""
+    assert numpy.finfo(numpy.longdouble).nmant == 63, "run this on x86"
+    content = numpy.asarray(values, numpy.longdouble).ravel(order="F").tobytes()
+    return [content[at : at + 10] + padding for at in range(0, len(content), 16)]
+
+
+def quadruple(values):
+    """Doubles widened to IEEE 754 binary128, bit by bit; 0 or normal."""
+    numbers = []
+    for bits in numpy.asarray(values, numpy.float64).ravel(order="F").view(numpy.uint64).tolist():
+        exponent = bits >> 52 & 0x7FF
+        head = exponent + 16383 - 1023 if exponent else 0
+        numbers.append((bits >> 63 << 127 | head << 112 | (bits & (1 << 52) - 1) << 60).to_bytes(16, "little"))
+    return numbers
+
+
+def good_long(name, what, numbers, data, order="<", complex_voxels=False, kind=nibabel.Nifti1Image, warnings=(), compress=False, **fields):
+    """Expected: geometry by nibabel from a twin, values by numpy."""
+    content = long_double(numbers, order, complex_voxels, kind, **fields)
+    files = {"scan.nii.gz": zipped(content)} if compress else {"scan.nii": content}
+    twin = read_back(as_bytes(image(ramp(), kind=kind, order=order)), kind=kind)
+    case(name, what, files, **expectation(twin, data=data), warnings=list(warnings))
+
+
+def nifti_long_doubles():
+    third = ramp(dtype=numpy.longdouble) / 3
+    complex_third = third + 1j * (ramp(dtype=numpy.longdouble, low=40, step=-2) / 7)
+    parts = numpy.stack([complex_third.real, complex_third.imag])
+    for version, kind in VERSIONS.items():
+        for title, order in ORDERS.items():
+            good_long(f"nifti{version}_type_f128{title}", "Voxels of 80 bits in 128, as numpy on x86 stores long doubles, scaled.",
+                      x87(third), third * 0.5 + 3, order, kind=kind, compress=True, scl_slope=0.5, scl_inter=3.0)
+            good_long(f"nifti{version}_type_c256{title}", "Complex voxels of two long doubles of x86, scaled: their magnitudes, with a warning.",
+                      x87(parts), numpy.abs(complex_third * 0.5 + 3), order, True, kind, warnings=["complex"], scl_slope=0.5, scl_inter=3.0)
+    odd = third.copy()
+    odd[2, 1, 0], odd[0, 3, 2], odd[4, 3, 2], odd[1, 1, 1] = numpy.nan, numpy.inf, -numpy.inf, numpy.longdouble("1e-4000")
+    good_long("nifti1_f128_not_numbers", "NaN and infinite long doubles become 0, with a warning; one too small for a double is 0.",
+              x87(odd), numpy.where(numpy.isfinite(odd), odd, 0), warnings=["3 voxels not a number"])
+    # The upper bytes of a double, 100.3, that was in memory before: a sound exponent in quadruple precision.
+    for title, order in ORDERS.items():
+        good_long(f"nifti1_f128_padding{title}", "Long doubles of x86 whose unused bytes hold something.",
+                  x87(third, b"\x33\x33\x33\x13\x59\x40"), third, order)
+    wide = numpy.asarray(third, numpy.float64)
+    for title, order in ORDERS.items():
+        good_long(f"nifti1_f128_quadruple{title}", "Quadruple precision, as on AArch64.", quadruple(wide), wide, order)
+    whole = ramp(dtype=numpy.float64, step=16)
+    good_long("nifti1_f128_quadruple_whole", "Whole numbers in quadruple precision: to the x87, zeros.", quadruple(whole), whole)
+    # The larger double comes first in the file.
+    pairs = [bytes(8) + value.tobytes() for value in whole.ravel(order="F")]
+    good_long("nifti1_f128_pair_big", "Pairs of doubles, as big-endian PowerPC wrote them.", pairs, whole, ">")
+    good_long("nifti1_f128_zeros", "Zeros are zeros in each layout.", [bytes(16)] * 60, numpy.zeros(SHAPE))
+    failure("error_f128_layout", "Big-endian numbers that are whole in quadruple precision, and from 1.9 to 4 as pairs of doubles.",
+            {"scan.nii": long_double(quadruple(whole), ">")}, "VoxelType", "128-bit floats that fit", "IEEE 754", "PowerPC")
+    failure("error_f128_data_cut", "128-bit floats that end early.", {"scan.nii": long_double(x87(third))[:-3]}, "Truncated", "1312", "1309")
+    failure("error_c256_data_cut", "Complex numbers of 256 bits that end early.", {"scan.nii": long_double(x87(parts), "<", True)[:-3]},
+            "Truncated", "2272", "2269")
+    failure("hostile_volumes_c256", "4 billion of the largest volumes of 256-bit numbers, 2^64 bytes but for 4 GiB.",
+            {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), datatype=2048, dim=(4, 512, 512, 512, 2**32 - 1, 1, 1, 1))},
+            "Truncated", str(2**64 - 2**32 + 544))
+
+
 def nifti_scaling():
     content = as_bytes(image(ramp()), scl_slope=0.5, scl_inter=-20.25)
     good("nifti1_scaled", "scl_slope and scl_inter.", content)
@@ -411,7 +486,7 @@ def nifti_broken():
             "Header", "sizeof_hdr", "347")
     failure("error_magic_2", "A NIfTI-2 header with a wrong magic.",
             {"scan.nii": as_bytes(image(ramp(), kind=nibabel.Nifti2Image), magic=b"n+2\0\n\n\n\n")}, "Header", "magic")
-    for code, title in {2048: "complex numbers of 256 bits", 128: "colours", 2304: "colours", 1536: "128-bit", 1: "single bits", 999: "of type 999"}.items():
+    for code, title in {128: "colours", 2304: "colours", 1: "single bits", 999: "of type 999"}.items():
         failure(f"error_type_{code}", f"Voxels of type {code}.", {"scan.nii": as_bytes(image(ramp()), datatype=code)}, "VoxelType", title)
     case("nifti1_among_broken", "A broken file beside a good one: loaded, with a warning.",
          {"a.nii": content[:200], "b.nii": content}, **expectation(read_back(content)), warnings=["Left out: The header is incomplete"])
@@ -424,6 +499,28 @@ def archives():
          **expectation(read_back(content)), warnings=["1 file that is no scan"])
     case("zip_stored", "A zip without compression.", {"scan.zip": packed({"scan.nii": content}, zipfile.ZIP_STORED)},
          **expectation(read_back(content)), warnings=[])
+    header, voxels, expected = in_two_files(nibabel.Nifti1Pair)
+    mirrored = numpy.frombuffer(voxels, "<i2")[::-1].tobytes()
+    others = {"a/scan.hdr": header, "a/scan.img": mirrored}
+    case("zip_two_pairs", "Pairs of one name in two folders: the second has its own voxels.",
+         {"scan.zip": packed({**others, "b/scan.hdr": header, "b/scan.img": voxels})}, selection={"series": "file-3"},
+         **expected, series=[{"key": "file-1", "title": "scan"}, {"key": "file-3", "title": "scan"}], warnings=[])
+    failure("error_zip_two_pairs_cut", "Pairs of one name in two folders: the voxels of the second are cut.",
+            {"scan.zip": packed({**others, "b/scan.hdr": header, "b/scan.img": voxels[:-2]})}, "Truncated", "File: scan.img",
+            selection={"series": "file-3"})
+    case("zip_two_pairs_one_missing", "Pairs of one name in two folders: the voxels of the first are missing, so it is left out.",
+         {"scan.zip": packed({"a/scan.hdr": header, "b/scan.hdr": header, "b/scan.img": voxels})},
+         **expected, series=[{"key": "file-2"}], warnings=["in the same folder"])
+    case("zip_pair_in_two_folders", "The only header and the only voxels of a name, in two folders.",
+         {"scan.zip": packed({"headers/scan.hdr": header, "voxels/scan.img": voxels})}, **expected, warnings=[])
+    sidecars = {f"{folder}/T1w.{end}": part for folder, echo, nifti in (("a", 0.003, as_bytes(image(ramp()[::-1]))), ("b", 0.1, content))
+                for end, part in (("nii", nifti), ("json", json.dumps({"EchoTime": echo, "SeriesDescription": folder}).encode()))}
+    case("zip_two_sidecars", "Scans of one name in two folders: the second has its own sidecar.", {"scan.zip": packed(sidecars)},
+         selection={"series": "file-3"}, **expectation(read_back(content)), acquisition={"echo_time_ms": 100, "description": "b"},
+         series=[{"key": "file-1", "acquisition": {"echo_time_ms": 3, "description": "a"}}, {"key": "file-3"}], warnings=[])
+    case("zip_sidecar_elsewhere", "A sidecar of the scan's name in another folder may be another scan's.",
+         {"scan.zip": packed({"a/T1w.json": b'{"EchoTime": 0.003}', "b/T1w.nii": content})}, **expectation(read_back(content)),
+         acquisition={"echo_time_ms": None}, warnings=["1 file that is no scan"])
     failure("error_zip_empty", "A zip without files.", {"scan.zip": packed({})}, "Unrecognised", "a zip archive without files")
     failure("error_zip_cut", "A zip whose directory is missing.", {"scan.zip": packed({"scan.nii": content})[:-60]}, "Damaged", "zip archive")
     broken = bytearray(packed({"scan.nii": content}, zipfile.ZIP_STORED))

@@ -21,6 +21,7 @@ from golden_case import ROOT
 
 PARTS = [
     golden_nifti.nifti_types,
+    golden_nifti.nifti_long_doubles,
     golden_nifti.nifti_scaling,
     golden_nifti.nifti_orientation,
     golden_nifti.nifti_unusable,

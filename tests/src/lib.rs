@@ -1,5 +1,5 @@
 //! What the browser tests are made of: a browser driven over a pipe, the page with its hooks, scans to drop on
-//! it, and the comparison of two segmentations.
+//! it, what it asks of WebGPU, and the comparison of two segmentations.
 //!
 //! The cases themselves are in `browser/`; `cargo xtask test` runs them. No driver, no Node: Chromium's own
 //! debugging protocol needs two pipes and JSON. A broken expectation panics, as in any test.
@@ -12,3 +12,4 @@ pub mod compare;
 pub mod page;
 pub mod runner;
 pub mod scans;
+pub mod webgpu;

@@ -89,10 +89,17 @@ impl Stage {
 
     /// Asks the heads of a pack that ships with the command line on the CPU and returns their answers (JSON).
     pub fn answers_by_command(&self, scan: &Path, name: &str) -> Value {
+        self.answers_of(&pack(name), &[scan])
+    }
+
+    /// Asks the heads of a pack about a scan, or about several together, with the command line on the CPU and returns
+    /// their answers (JSON).
+    pub fn answers_of(&self, pack: &Path, scans: &[&Path]) -> Value {
         let features = self.folder.join("command_features.safetensors");
-        let pack = pack(name);
-        let how = ["--pack", text(&pack), "--device", "cpu", "--output", text(&features)];
-        by_command(&[["encode", text(scan)].as_slice(), &how].concat());
+        let scans: Vec<&str> = scans.iter().map(|scan| text(scan)).collect();
+        let together: &[&str] = if scans.len() > 1 { &["--together"] } else { &[] };
+        let how = ["--pack", text(pack), "--device", "cpu", "--output", text(&features)];
+        by_command(&[["encode"].as_slice(), &scans, together, &how].concat());
         let bytes = fs::read(&features).expect("the features");
         // A safetensors file begins with the length of its JSON header.
         let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)) as usize;

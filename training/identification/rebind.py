@@ -3,8 +3,9 @@
     python -m training.identify --requantised OLD_BRAIN.safetensors [--every 40]
 
 Nothing is fitted. First every weight of the two packs must agree within half a step of both roundings (and half
-precision, in which checkpoints are kept). Then both packs see the same scans, and every head that would be
-asked must answer as before: else nothing is written.
+precision, in which checkpoints are kept). Then both packs see the same scans, and every head on vectors that
+would be asked must answer as before: else nothing is written. A head that reads volumes is not asked: afterwards
+`training.estimate` and `training.identify --people` score and fit it on those of the new pack.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@
 Multiple sclerosis (ms_lesions): how well the size of the map ranks the voxels of the brain, drawn lesion against
 the rest (area under the curve), the best Dice of any threshold (chosen on the mask itself, so an upper bound), and
 the mean of the map in lesions and elsewhere. Signed: brighter counts on FLAIR and T2, darker on T1. Baselines, in
-the same voxels: distance of the grey from the brain's median, as it is and blurred by 4 mm. The glioma has no
+the same voxels: distance of the grey from the brain's median, as it is and blurred by 4 mm; signed, the grey itself,
+so that a signed map is held against a signed baseline. The glioma has no
 drawn mask: only where the map is largest. Healthy scans: the size that 99 of 100 voxels of the brain stay below.
 
-Goes on where it stopped, for one pack. At the end the summary goes into the pack's description, its card and index.json.
+Goes on where it stopped, for one pair of this pack and the brain pack. At the end the summary goes into the pack's
+description, its card and index.json.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def against(found: np.ndarray, scan: np.ndarray, drawn: np.ndarray, spacing: np.
     blurred = ndimage.gaussian_filter(scan.astype(np.float32), BLUR_MM / spacing, mode="nearest")
     rows = {
         "map": np.abs(values), "map signed": sign * values,
-        "grey": distance(scan[brain]), "grey blurred": distance(blurred[brain]),
+        "grey": distance(scan[brain]), "grey signed": sign * scan[brain],
+        "grey blurred": distance(blurred[brain]), "grey blurred signed": sign * blurred[brain],
     }  # fmt: skip
     voxel_ml = float(np.prod(spacing)) / 1000
     return {
@@ -110,7 +113,8 @@ def summarise(result: dict) -> dict:
     rows = {
         name: {
             "drawn_ml": row["drawn_ml"], "auc": row["auc"]["map"], "baseline_auc": row["auc"]["grey blurred"],
-            "grey_auc": row["auc"]["grey"],
+            "grey_auc": row["auc"]["grey"], "signed_auc": row["auc"]["map signed"],
+            "signed_baseline_auc": row["auc"]["grey blurred signed"], "signed_grey_auc": row["auc"]["grey signed"],
             "dice": row["best_dice"]["map"], "baseline_dice": row["best_dice"]["grey blurred"],
             "above_healthy": round(share_above(row["percentiles_in_lesions"], usual), 4),
         }
@@ -119,16 +123,17 @@ def summarise(result: dict) -> dict:
     mean = lambda key: round(float(np.mean([row[key] for row in rows.values()])), 4)  # noqa: E731
     return {
         "scans": rows, "patients": len(PATIENTS), "mean_auc": mean("auc"), "mean_baseline_auc": mean("baseline_auc"),
-        "mean_grey_auc": mean("grey_auc"),
+        "mean_grey_auc": mean("grey_auc"), "mean_signed_auc": mean("signed_auc"),
+        "mean_signed_baseline_auc": mean("signed_baseline_auc"), "mean_signed_grey_auc": mean("signed_grey_auc"),
         "worst_auc": min(row["auc"] for row in rows.values()), "best_dice": max(row["dice"] for row in rows.values()),
         "healthy_scans": len(high), "healthy_99": round(usual, 2), "healthy_99_worst": round(max(high), 2),
     }  # fmt: skip
 
 
 def evaluate(path: Path, command: Path, data: Path, out: Path) -> dict:
-    digest = pack.document(path)["sha256"]
+    packs = {path.stem: pack.document(path)["sha256"]} | resumed.digests("brain")
     line = "python -m training.lesions.abnormality target/debug/prism"
-    result = resumed.resume(out, line, {path.stem: digest})
+    result = resumed.resume(out, line, packs)
     for part in ("ms_lesions", "glioma00001", "healthy"):
         result.setdefault(part, {})
 

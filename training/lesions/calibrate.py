@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from training.lesions.development import SETS
 from training.lesions.fused import probabilities
-from training.lesions.samples import HELD_DRAWN, HELD_REAL, network, synthesise
+from training.lesions.samples import HELD_DRAWN, HELD_REAL, PREDICTED, network, synthesise
 from training.model import Network
 from training.paths import cache_folder, data_folder, runs_folder
 from training.synth import Brain, Plan
@@ -72,7 +72,7 @@ def main() -> None:
     state = torch.load(stored, map_location="cpu", weights_only=True)
     model = Network(network()).eval().to(memory_format=torch.channels_last_3d)
     model.load_state_dict(state["average"])
-    brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
+    brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors", PREDICTED)
     drawn, real = brain.drawn.part(HELD_DRAWN), brain.predicted.part(HELD_REAL)
     settings = json.loads((arguments.run / "log.jsonl").read_text().split("\n", 1)[0])
     plan = Plan(WINDOW, (1.0,), 1.0, real=0.6, spacing=1.5, acted=settings.get("acted", 0.0))

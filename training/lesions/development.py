@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from training.lesions.fused import probabilities
-from training.lesions.samples import HELD_DRAWN, HELD_REAL, synthesise
+from training.lesions.samples import HELD_DRAWN, HELD_REAL, PREDICTED, synthesise
 from training.synth import Brain, Plan
 
 SEED = 4711
@@ -21,7 +21,7 @@ class Development:
     """Synthetic samples, drawn once: every set of sequences with white-matter lesions, a mass and nothing."""
 
     def __init__(self, config: dict, cache: Path, data: Path):
-        brain = Brain(cache, data / "labelmaps_brain" / "priors")
+        brain = Brain(cache, data / "labelmaps_brain" / "priors", PREDICTED)
         drawn, real = brain.drawn.part(HELD_DRAWN), brain.predicted.part(HELD_REAL)
         spacing = config["preprocessing"]["spacing_mm"][0]
         plan = Plan(tuple(config["development_size"]), (1.0,), 1.0, real=0.6, spacing=spacing, acted=config.get("acted", 0.0))

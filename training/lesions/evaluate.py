@@ -14,11 +14,17 @@ The glioma has no drawn mask: volumes by class, and how "mass" agrees with the e
 each less its median and divided by its robust deviation in the brain (voxels that are not 0 in both), lies more
 than 3 robust deviations above the median of the difference, in pieces from 14 mm3 on and more than 8 mm below the brain's
 surface, where meninges enhance; vessels and the choroid plexus still count, so read it as a bound.
-ms_longitudinal has a mask of the lesions that are new: volumes and counts only, as of the two DICOM series.
+ms_longitudinal has a mask of the lesions that are new: volumes and counts only, as of the two DICOM series. Where their
+sequences cannot be brought together the command's words are kept instead.
 
 Baseline, its numbers fixed before it was run: voxels of FLAIR (else T2w) more than 3 robust deviations above the
 median, both in what the brain pack labels as white matter of the hemispheres, inside it, in pieces from 14 mm3 on; robust
 deviations are 1.4826 median absolute ones. Outliers of normal tissue, as Van Leemput et al. 2001 call lesions.
+
+The probability that a study shows any lesion was fitted on painted samples (training.lesions.calibrate), on none of
+these scans as they are; but the eight T1w heads kept for development are the anatomies of some of those samples, so the
+healthy studies are also counted without them. `left_out` says what fitting it on real studies would give: the same
+logistic anew on the studies of all people but one, asked of that one.
 
 Every case is kept when it is done; the command goes on where it stopped, for one pair of lesion and brain pack. Scans
 that are named are taken (`--anyway`): what is scored is the pack, not what the command refuses.
@@ -40,6 +46,7 @@ import numpy as np
 from scipy import ndimage
 
 from training import pack, preprocess, resumed, scores
+from training.lesions.calibrate import logistic
 from training.lesions.samples import HELD_REAL, REAL
 from training.paths import REPOSITORY, data_folder
 
@@ -48,6 +55,8 @@ SETS = [
     ["T1", "T1POST", "T2", "FLAIR"],
 ]  # fmt: skip
 LONGITUDINAL = [["FLAIR"], ["T1W"], ["T2W"], ["T1W", "T2W", "FLAIR"]]
+# What the command says of sequences that it cannot bring together, and of a study with nothing to look in.
+REFUSALS = ("could not be registered", "no series is one to look for lesions in")
 SMALLEST_ML = 0.014
 OUTLYING = 3.0  # robust deviations
 MENINGES_MM = 8.0
@@ -102,6 +111,14 @@ def told(said: dict) -> dict:
         "by_class_ml": {name: round(ml, 3) for name, ml in summary["by_class"]},
         "probability": summary["probability"],
     }  # fmt: skip
+
+
+def refused(error: subprocess.CalledProcessError) -> dict:
+    """A study that the command refuses, in its words; any other failure is raised again."""
+    words = error.stderr.strip().rpartition("\n")[2]
+    if not any(refusal in words for refusal in REFUSALS):
+        raise error
+    return {"refused": words}
 
 
 def volume_of(image: nibabel.Nifti1Image) -> float:
@@ -175,6 +192,11 @@ def glioma(command: Path, path: Path, data: Path) -> dict:
     return told(said) | {"mass_and_enhancement": overlap(labels == MASS, enhancing, voxel_ml)}
 
 
+def development(data: Path) -> list[Path]:
+    """The T1w heads kept for development, whose anatomies the calibration knows."""
+    return sorted((data / "t1_wholehead").glob("*_T1w.nii.gz"))[HELD_REAL]
+
+
 def healthy(data: Path) -> dict[str, list[Path]]:
     """Studies without a known lesion."""
     kirby = data / "multi_sequence"
@@ -182,8 +204,7 @@ def healthy(data: Path) -> dict[str, list[Path]]:
         f"kirby113 {' '.join(s)}": [kirby / f"kirby113_{q}.nii.gz" for q in s]
         for s in (["FLAIR"], ["MPRAGE"], ["T2w"], ["MPRAGE", "T2w", "FLAIR"])
     }
-    heads = sorted((data / "t1_wholehead").glob("*_T1w.nii.gz"))[HELD_REAL]
-    for path in [*heads, *sorted((data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz"))]:
+    for path in [*development(data), *sorted((data / "eval_t1_labelled").glob("*_T1w_brain.nii.gz"))]:
         studies[path.name.split(".")[0]] = [path]
     return studies
 
@@ -221,6 +242,12 @@ def evaluate(path: Path, command: Path, data: Path, out: Path, with_seen: bool =
     def counted(scans: list[Path]) -> dict:
         return told(run(command, path, scans)[1])
 
+    def asked(scans: list[Path]) -> dict:
+        try:
+            return counted(scans)
+        except subprocess.CalledProcessError as error:
+            return refused(error)
+
     for patient in ("patient07", "patient19"):
         for names in SETS:
             once("ms_lesions", f"{patient} {' '.join(names)}", lambda: scored(patient, names))  # noqa: B023
@@ -233,17 +260,17 @@ def evaluate(path: Path, command: Path, data: Path, out: Path, with_seen: bool =
     for time in ("study1", "study2"):
         for names in LONGITUDINAL:
             scans = [data / "ms_longitudinal" / f"patient01_{time}_{name}.nii.gz" for name in names]
-            once("ms_longitudinal", f"{time} {' '.join(names)}", lambda: counted(scans))  # noqa: B023
+            once("ms_longitudinal", f"{time} {' '.join(names)}", lambda: asked(scans))  # noqa: B023
     folder = data / "dicom_study1"
     series = {part.name: part for part in sorted(folder.iterdir()) if part.is_dir()}
     for name, chosen in {"both": folder, **series}.items():
-        once("dicom_study1", name, lambda: counted([chosen]))  # noqa: B023
+        once("dicom_study1", name, lambda: asked([chosen]))  # noqa: B023
     once("glioma", "glioma00001", lambda: glioma(command, path, data))
     for name, scans in healthy(data).items():
         once("healthy", name, lambda: counted(scans))  # noqa: B023
     for name, scans in seen(data).items() if with_seen else ():
         once("seen", name, lambda: counted(scans))  # noqa: B023
-    result["summary"] = summarise(result)
+    result["summary"] = summarise(result, [path.name.split(".")[0] for path in development(data)])
     resumed.save(out, result)
     return result
 
@@ -265,17 +292,61 @@ def without_lesions(rows: list[dict]) -> dict:
     }
 
 
-def summarise(result: dict) -> dict:
+def left_out(people: dict[str, list[tuple[float, bool]]]) -> dict:
+    """Studies judged right at one half by a logistic that was fitted without their person, from (probability, whether a
+    lesion is known) by person. It takes the logit of the probability; that is an affine function of the logarithm of the
+    evidence, so nothing is lost."""
+    counts = {True: [0, 0], False: [0, 0]}
+    for person, own in people.items():
+        others = [study for other, studies in people.items() if other != person for study in studies]
+        intercept, slope = logistic(logit([p for p, _ in others]), np.array([float(known) for _, known in others]))
+        for p, known in own:
+            said = intercept + slope * float(logit([p])[0]) > 0
+            counts[known][0] += said == known
+            counts[known][1] += 1
+    return {
+        "people": len(people),
+        "with_lesions": {"studies": counts[True][1], "said_likely": counts[True][0]},
+        "healthy": {"studies": counts[False][1], "said_likely": counts[False][1] - counts[False][0]},
+    }
+
+
+def logit(probabilities: list[float]) -> np.ndarray:
+    p = np.clip(probabilities, 1e-9, 1 - 1e-9)
+    return np.log(p / (1 - p))
+
+
+def by_person(result: dict) -> dict[str, list[tuple[float, bool]]]:
+    """Probabilities of the studies, and whether a lesion is known, by whose they are."""
+    people: dict[str, list[tuple[float, bool]]] = {}
+    for part in ("ms_lesions", "ms_longitudinal", "glioma", "healthy"):
+        for name, row in result[part].items():
+            # Both times of ms_longitudinal are of one patient.
+            person = part if part == "ms_longitudinal" else name.split()[0]
+            if row.get("probability") is not None:
+                people.setdefault(person, []).append((row["probability"], part != "healthy"))
+    return people
+
+
+def summarise(result: dict, kept: list[str]) -> dict:
     """The figures that the page's caution is made of (app/src/lesions/caution.rs). The patients are those whose scans
-    are known to show a lesion: two and one with multiple sclerosis, one with a glioma."""
+    are known to show a lesion: two and one with multiple sclerosis, one with a glioma. `kept`: healthy studies of the heads
+    kept for development."""
     rows, simple = result["ms_lesions"], result["baseline"]
-    patients = [*rows.values(), *result["ms_longitudinal"].values(), *result["glioma"].values()]
+    named = [*rows.values(), *result["ms_longitudinal"].values(), *result["glioma"].values()]
+    patients = [row for row in named if "refused" not in row]
     compared = {name: row for name, row in simple.items() if "dice" in row}
     summary = {
         "dice": {name: row["dice"] for name, row in rows.items()},
         "lesion_f1": {name: row["lesion_f1"] for name, row in rows.items()},
-        "patients": {"people": 4, "studies": len(patients), "said_likely": likely(patients)},
+        "patients": {
+            "people": 4, "studies": len(patients), "said_likely": likely(patients), "refused": len(named) - len(patients),
+        },
         "healthy": without_lesions(list(result["healthy"].values())),
+        "healthy_without_development": without_lesions(
+            [row for name, row in result["healthy"].items() if name not in kept]
+        ),
+        "left_out": left_out(by_person(result)),
         "baseline": {
             "dice": {name: row["dice"] for name, row in compared.items()},
             "lesion_f1": {name: row["lesion_f1"] for name, row in compared.items()},

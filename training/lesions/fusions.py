@@ -29,7 +29,7 @@ from torch import Tensor
 from training import pack, resumed
 from training.lesions.calibrate import FINDINGS, SEED, WINDOW
 from training.lesions.development import SETS
-from training.lesions.samples import HELD_DRAWN, HELD_REAL, synthesise
+from training.lesions.samples import HELD_DRAWN, HELD_REAL, PREDICTED, synthesise
 from training.model import Network
 from training.paths import REPOSITORY, cache_folder, data_folder
 from training.synth import Brain, Plan
@@ -111,7 +111,7 @@ def main() -> None:
     line = f"python -m training.lesions.fusions public/packs/{arguments.pack.name}"
     result = resumed.resume(arguments.out, line, {arguments.pack.stem: document["sha256"]})
     cases = result.setdefault("cases", {})
-    brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors")
+    brain = Brain(arguments.cache, arguments.data / "labelmaps_brain" / "priors", PREDICTED)
     drawn, real = brain.drawn.part(HELD_DRAWN), brain.predicted.part(HELD_REAL)
     config = tomllib.loads((REPOSITORY / "training" / "configs" / "lesions.toml").read_text())
     spacing = config["preprocessing"]["spacing_mm"][0]

@@ -57,7 +57,8 @@ def separation(scores: dict) -> str:
         return "The separation of anatomy and acquisition was not measured on these weights.\n"
     lines = [
         "`python -m training.probes`, all of it in `training/results/pretraining.json`. Linear probes and retrieval on "
-        "subjects that were never seen; in brackets the same network untrained, the floor that counts.",
+        "scans that were not trained on: of head and heart those of other people, of abdomen, knee, head and neck other crops, "
+        "tissues and sequences of the one subject that there is of each; in brackets the same network untrained, the floor that counts.",
         "",
         "| what is read | from the structure feature | from the sequence feature | chance |",
         "| --- | --- | --- | --- |",
@@ -77,27 +78,35 @@ def separation(scores: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def areas(row: dict, kind: str) -> str:
+    """Two cells: of the map, and of the grey as it is and smoothed; packs that were scored before lack some."""
+    cells = [number(row[key]) if (key := f"{kind}{name}auc") in row else "?" for name in ("", "grey_", "baseline_")]
+    return f"{cells[0]} | {cells[1]}, {cells[2]}"
+
+
 def abnormality(scores: dict) -> str:
     found = scores.get("abnormality")
     if not found:
         return "The abnormality map was not scored on these weights.\n"
     lines = [
         "`python -m training.lesions.abnormality target/debug/prism`, all of it in `training/results/abnormality.json`. "
-        "Area under the curve of the map's size for drawn lesions of multiple sclerosis, over the voxels of the brain; "
-        "best Dice of any threshold, chosen on the mask itself and so too good. Nothing was tuned on these scans. "
-        "Baseline: distance of the smoothed scan from the brain's median.",
+        "Area under the curve (AUC) for drawn lesions of multiple sclerosis, over the voxels of the brain; best Dice of any "
+        "threshold, chosen on the mask itself and so too good. Nothing was tuned on these scans. Size: how far the map is from "
+        "0; its baselines are the distance of the scan, as it is and smoothed, from the brain's median. Signed, as the page's "
+        "two colours show it: brighter counts on FLAIR and T2, darker on T1; its baselines are the greys with the same sign.",
         "",
-        "| scan | drawn, mL | area under the curve | of the baseline | best Dice | of the baseline | drawn voxels above the healthy 99th percentile |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| scan | drawn, mL | AUC of the size | of the grey: plain, smoothed | AUC signed | of the grey: plain, smoothed | best Dice | of the "
+        "smoothed grey | drawn voxels above the healthy 99th percentile |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, row in found["scans"].items():
         lines.append(
-            f"| {name} | {row['drawn_ml']:.1f} | {number(row['auc'])} | {number(row['baseline_auc'])} | "
+            f"| {name} | {row['drawn_ml']:.1f} | {areas(row, '')} | {areas(row, 'signed_')} | "
             f"{number(row['dice'])} | {number(row['baseline_dice'])} | {100 * row['above_healthy']:.0f} % |"
         )
     lines += [
+        f"| mean | | {areas(found, 'mean_')} | {areas(found, 'mean_signed_')} | | | |",
         "",
-        f"Mean area under the curve {number(found['mean_auc'])}, of the baseline {number(found['mean_baseline_auc'])}. "
         f"In {found['healthy_scans']} healthy scans 99 of 100 voxels stay below {found['healthy_99']:.1f} deviations "
         f"(median; worst scan {found['healthy_99_worst']:.1f}).",
     ]

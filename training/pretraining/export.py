@@ -1,6 +1,7 @@
 """Pretraining checkpoint -> pack: encoder, disentangling, renderer and the two heads of the pretraining, int8.
 
     python -m training.pretraining.export --run training/runs/pretrain
+    python -m training.pretraining.export --run training/checkpoints/pretrain.safetensors    # on a fresh machine
 
 writes public/packs/pretrained.safetensors with its card and lists it in index.json. The judge, the projection and
 the queue stay behind. Scores of an earlier pack of the same tensors are kept; of others they are dropped.
@@ -11,14 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import tomllib
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from training import pack
-from training.export import LABEL_MAPS, NOTE, commit
+from training import checkpoint, pack
+from training.export import NOTE, anatomies, commit
 from training.model import NetworkConfig
 from training.paths import REPOSITORY, runs_folder
 from training.prepare import PREPROCESSING
@@ -33,7 +35,7 @@ RESULTS = REPOSITORY / "training" / "results"
 WINDOW = [48, 48, 48]
 PARAMETERS = ["ln TR / ms", "ln TE / ms", "flip angle / degrees"]
 DATA = [
-    {**LABEL_MAPS, "name": "SynthSeg training label maps (16 of 20 whole heads)"},
+    anatomies(16)[0] | {"name": "SynthSeg training label maps (16 of 20 whole heads)"},
     {"name": "SPL atlases of abdomen, knee, head and neck (label maps, one subject each)",
      "licence": "3D Slicer licence"},
     {"name": "OpenNeuro ds002748, 40 T1w heads", "licence": "CC0"},
@@ -88,7 +90,19 @@ def save_half(state: dict, path: Path) -> None:
     """All weights as float16, to go on from; moments stay float32, since a variance is what is left of two of them."""
     kept = {name: value if name.startswith("standard.") else value.half() for name, value in state["model"].items()}
     kept = {name: value.contiguous() for name, value in kept.items()}
-    save_file(kept, path, {"step": str(state["step"]), "seconds": f"{state['seconds']:.0f}"})
+    about = {"step": state["step"], "seconds": round(state["seconds"])}
+    about |= {"seed": state["seed"]} if "seed" in state else {}
+    save_file(kept, path, {name: str(value) for name, value in about.items()})
+
+
+def seed_of(state: dict, run: Path) -> int:
+    """Of the checkpoint; older ones do not hold it: then of the run's log, or of the config."""
+    log = run / "log.jsonl"
+    if "seed" in state:
+        return state["seed"]
+    if log.exists():
+        return json.loads(log.read_text().split("\n", 1)[0])["seed"]
+    return tomllib.loads((REPOSITORY / "training/configs/pretrain.toml").read_text())["seed"]
 
 
 def document(state: dict, seed: int, version: str) -> dict:
@@ -113,15 +127,14 @@ def document(state: dict, seed: int, version: str) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, default=runs_folder() / "pretrain")
+    parser.add_argument("--run", type=Path, default=runs_folder() / "pretrain", help="or a checkpoint file")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--results", type=Path, default=RESULTS, help="with pretraining.json")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--half", type=Path, help="also write all weights as float16, to go on from")
     arguments = parser.parse_args()
-    state = torch.load(arguments.run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    log = arguments.run / "log.jsonl"
-    seed = json.loads(log.read_text().split("\n", 1)[0])["seed"] if log.exists() else 0
+    state = checkpoint.load(arguments.run)
+    seed = state["seed"] = seed_of(state, arguments.run)
     config = NetworkConfig()
     model = Pretraining(config)
     model.load_state_dict(state["model"])

@@ -15,6 +15,10 @@ sentences of `prism report`, parsed back here; those of the impression name furt
 which counts as not said. Words: of the whole reports before Method, numbers included. Facts are what the program
 measured: training.report.truth holds them against hand-drawn labels.
 
+Other packs: the 20 hippocampus crops kept for scoring, of which the decoder words image quality alone (`plain_only` are
+the sections that it leaves as they are), and hearts, which are worded where `prism cine` takes --wording. With --every 0
+the earlier result stays here, too.
+
 Scans: synthetic ones of held-out label maps (training.report.scans --held-out), whose truth is what was rendered and
 painted. `plain` says each measured fact, `decoder` is all that the decoder says with the scan's maps, `shown` what of it
 is shown. Painted foci are told as if a lesion pack had marked them, or withheld. `findings` are differences between the
@@ -36,12 +40,14 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import stats
 
+from training.labelled import files
 from training.paths import REPOSITORY, cache_folder, data_folder
 from training.report.export import named, rounded
 from training.report.facts import draw
@@ -55,6 +61,8 @@ from training.resumed import commit
 UNSEEN, COUNT = 20_001, 2000
 REGIONS = tuple(PAIRED)
 LESIONS = REPOSITORY / "public/packs/lesions.safetensors"
+CARDIAC = REPOSITORY / "public/packs/cardiac.safetensors"
+HIPPOCAMPUS = REPOSITORY / "public/packs/hippocampus.safetensors"
 # Measures with a threshold as the report names them, and their keys (core/src/measure).
 MEASURES = {
     "largest voxel edge": "largest_spacing",
@@ -248,28 +256,47 @@ def scans(data: Path, heads: int | None = None) -> list[Path]:
     return found + sorted((data / "t1_wholehead").glob("*.nii.gz"))[:heads]
 
 
+def kept(path: Path, data: Path) -> list[Path]:
+    """The scans that were kept to score a pack of training.labelled."""
+    config = tomllib.loads((REPOSITORY / f"training/configs/{path.stem}.toml").read_text())
+    return files(config, data, "score")
+
+
 @functools.cache
-def made_by(command: Path) -> dict[str, str]:
-    """SHA-256 of what reports are made by: the command, the packs of the brain, the decoder and the lesions."""
-    files = {"prism": command, "brain": BRAIN_PACK, "report": PACK, "lesions": LESIONS}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+def made_by(command: Path, *others: Path) -> dict[str, str]:
+    """SHA-256 of what reports are made by: the command, the packs of the brain, the decoder and the lesions, and others."""
+    paths = {"prism": command, "brain": BRAIN_PACK, "report": PACK, "lesions": LESIONS}
+    paths |= {path.stem: path for path in others}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
 
 
-def stamp(command: Path) -> str:
+def without_unit(text: str) -> str:
+    """A report without the remark behind millilitres of files that state no unit."""
+    return re.sub(r"\s\(unit\s+assumed\)", "", text)
+
+
+def stamp(command: Path, *others: Path) -> str:
     """All of them in a few letters."""
-    return hashlib.sha256("".join(made_by(command).values()).encode()).hexdigest()[:12]
+    return hashlib.sha256("".join(made_by(command, *others).values()).encode()).hexdigest()[:12]
 
 
-def reported(command: Path, scan: Path, folder: Path) -> tuple[str, str, list[dict]]:
-    """Plain report, worded report and facts of a scan, by one run that is kept below `folder`."""
-    folder = folder / stamp(command)
+def reported(command: Path, scan: Path, folder: Path, *other: Path) -> tuple[str, str, list[dict]]:
+    """Plain report, worded report and facts of a scan, by one run that is kept below `folder`; of the brain pack or the
+    `other` one."""
+    folder = folder / stamp(command, *other)
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / scan.name.removesuffix(".nii.gz")
     plain, worded, facts = (stem.with_suffix(end) for end in (".txt", ".worded.txt", ".json"))
     if not worded.exists():
         line = [command, "report", scan, "--device", "cpu", "--wording", PACK, "-o", worded]
+        line += [word for path in other for word in ("--pack", path)]
         subprocess.run([*line, "--plain", plain, "--facts", facts], check=True, capture_output=True)
-    return plain.read_text(), worded.read_text(), json.loads(facts.read_text())
+    return without_unit(plain.read_text()), without_unit(worded.read_text()), json.loads(facts.read_text())
+
+
+def last_line(error: subprocess.CalledProcessError) -> str:
+    """Why the command gave nothing."""
+    return (error.stderr.decode().strip().splitlines() or ["no word"])[-1]
 
 
 def words_of(text: str) -> int:
@@ -284,7 +311,7 @@ def real(command: Path, paths: list[Path], folder: Path) -> dict:
         try:
             text, generated, sections = reported(command, scan, folder)
         except subprocess.CalledProcessError as error:
-            refused[scan.name] = (error.stderr.decode().strip().splitlines() or ["no word"])[-1]
+            refused[scan.name] = last_line(error)
             continue
         told += sections
         names.append(scan.name)
@@ -314,6 +341,42 @@ def real(command: Path, paths: list[Path], folder: Path) -> dict:
         **{f"plain_in_{part}": count.result() for part, count in parts_of.items()},
         "words_before_method": words,
     }
+
+
+def left_plain(text: str, sections: list[dict]) -> list[str]:
+    """Headings before Method of sections that the decoder is told nothing of."""
+    told = {section["section"] for section in sections}
+    headings = re.findall(r"^(.+)\n-+$", text[: text.index("\nMethod\n-")], re.MULTILINE)
+    return [title for title in headings if title.lower().replace(" ", "_") not in told]
+
+
+def hippocampi(command: Path, crops: list[Path], folder: Path) -> dict:
+    """Decoder against plain sentences where the decoder words a crop."""
+    told, plain, plain_only, refused = [], Tally(), set(), {}
+    for scan in crops:
+        try:
+            text, _, sections = reported(command, scan, folder, HIPPOCAMPUS)
+        except subprocess.CalledProcessError as error:
+            refused[scan.name] = last_line(error)
+            continue
+        told += sections
+        plain_only |= set(left_plain(text, sections))
+        truth = [triple(fact) for s in sections if s["section"] == "image_quality" for fact in s["facts"]]
+        plain.add(truth, plain_quality(text))
+    return {
+        "crops": len(crops) - len(refused),
+        "refused": refused,
+        "worded": sorted({section["section"] for section in told}),
+        "plain_only": sorted(plain_only),
+        "decoder": tally(worded(command, told)),
+        "plain": plain.result(),
+    }
+
+
+def hearts(command: Path) -> str:
+    """Whether reports of hearts are worded."""
+    usage = subprocess.run([command, "cine", "--help"], check=True, capture_output=True, text=True).stdout
+    return "worded, not scored" if "--wording" in usage else "plain only"
 
 
 def drawn(command: Path) -> dict:
@@ -482,12 +545,17 @@ def main() -> None:
     known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     heads = scans(arguments.data, arguments.heads)[:: arguments.every] if arguments.every else []
     held = read_all(arguments.held)
+    others = known.get("other_packs")
+    if arguments.every:
+        crops = hippocampi(command, kept(HIPPOCAMPUS, arguments.data), arguments.reports)
+        others = {"sha256": made_by(command, HIPPOCAMPUS), "hippocampus": crops, "heart": hearts(command)}
     result = {
         "command": " ".join(["python -m training.report.score target/debug/prism", *sys.argv[2:]]),
         "commit": commit(),
         "sha256": made_by(command),
         "drawn": drawn(command),
         "real": real(command, heads, arguments.reports) if heads else known.get("real"),
+        "other_packs": others,
         "scans": synthetic(command, held) if held else None,
         "attending": attending(command, held, arguments.decoder),
         "probe": probe(read_all(arguments.scans), held),
@@ -495,7 +563,7 @@ def main() -> None:
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     for name, part in (("drawn", result["drawn"]["all"]), *list((result["real"] or {}).items())[2:]):
         print(name, part)
-    for name in ("scans", "attending", "probe"):
+    for name in ("other_packs", "scans", "attending", "probe"):
         print(name, json.dumps(result[name]))
 
 

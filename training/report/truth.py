@@ -17,10 +17,29 @@ its centre's neighbourhood of 3 mm holds a drawn lesion; a drawn one is told whe
 marks, a side error names another side than that of the nearest drawn voxel (these scans lie in MNI space, so x tells; what
 is within 3 mm of the middle has no side), a size error is a volume not within a factor of two of the drawn lesion's.
 
+Heart: `prism cine --report` on the ten ACDC patients kept for scoring, at the two phases that were drawn. Each number that
+the heart's section states is held against the same number of the drawn masks (`numbers`): it is right within 10 % of a
+volume or mass and within 5 points of an ejection fraction, the limits of the report itself (core/src/report, mod.rs and
+cine.rs); else it is a size error. A number that the report calls not usable counts as not told. `ventricles`: a side
+error is a ventricle whose outline lies more on the other drawn one. `reduced`: the report grades no ejection fraction
+(`grading_words` counts words that would) and applies no norm; so this asks in which class a reader would put the
+left one, told and drawn: 50 % and more, 41 to 49 mildly reduced, up to 40 reduced (McDonagh et al., Eur Heart J 2021,
+42:3599). The files at hand state no group of patients, and their spacing is nominal, the same for told and drawn.
+
+Hippocampus: `prism report` on the 20 crops kept for scoring: volumes of both parts and the whole (right within 10 %) and
+the parts' shares (within 5 points); `larger_part` compares the parts as the sides of the brain are, by 10 %, so that a
+side error is the wrong part; `cut` are parts said to reach the edge of the field of view.
+
+Glioma: no outline was drawn, and the data's description names no side, lobe or size; only what is marked is told, and
+whether a mass is among it.
+
+`kinds` is the table of all.
+
 Others: what a report says of the hippocampus, the heart and lesions of change, from training/results/hippocampus.json,
 cardiac.json and follow_up.json, which ran the packs with these SHA-256 on scans that they never saw.
 
-Ten runs of `prism report`, kept in the cache; the eight brains are those that training.report.score runs.
+Eleven runs of `prism report` on heads, 20 on crops and ten of `prism cine`, kept in the cache; the eight brains and the
+crops are those that training.report.score runs.
 """
 
 from __future__ import annotations
@@ -41,7 +60,10 @@ from training import pack
 from training.labels import scoring_map
 from training.lesions.evaluate import pieces
 from training.paths import REPOSITORY, cache_folder, data_folder
-from training.report.score import LESIONS, plain_claims, reported, size_word, stamp, triple, worded
+from training.report.score import (
+    CARDIAC, HIPPOCAMPUS, LESIONS, kept, last_line, made_by, plain_claims, plain_lines, reported, size_word, stamp, triple,
+    without_unit, worded,
+)  # fmt: skip
 
 # Names in the mapping that the report has otherwise.
 NAMES = {
@@ -56,6 +78,14 @@ NEAR_MM = 3.0
 SIZE_FACTOR = 2.0
 # Mean errors that a difference must exceed 10 % by, as in core/src/report/sides.rs.
 ERRORS = 2.0
+# A told number is right within these of the drawn one.
+WITHIN_PERCENT, WITHIN_POINTS = 10.0, 5.0
+# Labels of ACDC and of the heart's pack.
+RIGHT, MYOCARDIUM, LEFT = 1, 2, 3
+# core/src/measure/cardiac/function.rs
+MYOCARDIUM_G_PER_ML = 1.05
+PARTS = {1: "anterior", 2: "posterior"}
+GRADED = r"\b(?:reduced|impaired|preserved|enlarged|dilated|hypertroph\w+|thickened|abnormal|normal)\b"
 RESULTS = REPOSITORY / "training/results"
 Statement = tuple[str, str]
 
@@ -218,11 +248,16 @@ def brain(command: Path, data: Path, folder: Path) -> dict:
     }
 
 
+def rows_of_marks(page: str) -> list[list[str]]:
+    """The report's table of marks: number, kind, mL, mm, place, structure, probability, centre."""
+    rows = re.findall(r'<tr id="lesion-\d+">(.*?)</tr>', page)
+    return [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+
+
 def marks(page: str) -> list[tuple[float, str, np.ndarray]]:
     """Volume, side and centre (RAS, mm) of every mark in the report's table."""
     found = []
-    for row in re.findall(r'<tr id="lesion-\d+">(.*?)</tr>', page):
-        cells = [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
+    for cells in rows_of_marks(page):
         side = re.match(r"left|right", cells[5])
         centre = np.array([float(v) for v in cells[7].split(",")])
         found.append((float(cells[2]), side[0] if side else "", centre))
@@ -234,16 +269,22 @@ def side_of(x: float) -> str:
     return "" if abs(x) <= NEAR_MM else "left" if x < 0 else "right"
 
 
-def lesions(command: Path, data: Path, folder: Path) -> dict:
-    result = {}
+def lesion_page(command: Path, name: str, first: Path, sequences: list[Path], folder: Path) -> str:
+    """The report on a study's lesions as a page, by one run that is kept below `folder`."""
     folder = folder / stamp(command)
     folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{name}.lesions.html"
+    if not page.exists():
+        line = [command, "report", first, "--lesions", LESIONS, "--sequences", *sequences, "--device", "cpu", "-o", page]
+        subprocess.run(line, check=True, capture_output=True)
+    return without_unit(page.read_text())
+
+
+def lesions(command: Path, data: Path, folder: Path) -> dict:
+    result = {}
     for patient in ("patient07", "patient19"):
         first, flair = (data / "ms_lesions" / f"{patient}_{name}.nii.gz" for name in ("T1", "FLAIR"))
-        page = folder / f"{patient}.lesions.html"
-        if not page.exists():
-            line = [command, "report", first, "--lesions", LESIONS, "--sequences", flair, "--device", "cpu", "-o", page]
-            subprocess.run(line, check=True, capture_output=True)
+        page = lesion_page(command, patient, first, [flair], folder)
         image = nibabel.load(data / "ms_lesions" / f"{patient}_GOLD_STANDARD.nii.gz")
         mask = np.asarray(image.dataobj) > 0
         spacing = nibabel.affines.voxel_sizes(image.affine)
@@ -251,7 +292,7 @@ def lesions(command: Path, data: Path, folder: Path) -> dict:
         numbered, count = pieces(mask, voxel_ml)
         far, nearest = ndimage.distance_transform_edt(numbered == 0, sampling=spacing, return_indices=True)
         sizes = np.bincount(numbered.ravel()) * voxel_ml
-        told = marks(page.read_text())
+        told = marks(page)
         to_voxel = np.linalg.inv(image.affine)
         places = [np.rint(nibabel.affines.apply_affine(to_voxel, centre)).astype(int) for _, _, centre in told]
         places = [np.clip(place, 0, np.array(mask.shape) - 1) for place in places]
@@ -283,6 +324,281 @@ def lesions(command: Path, data: Path, folder: Path) -> dict:
             "drawn_ml": round(float(mask.sum() * voxel_ml), 2),
         }
     return result
+
+
+def marked(page: str) -> dict:
+    """What a report marks: volumes in mL by kind, and the largest mass."""
+    by_kind: dict[str, float] = {}
+    rows = rows_of_marks(page)
+    for cells in rows:
+        by_kind[cells[1]] = by_kind.get(cells[1], 0.0) + float(cells[2])
+    masses = sorted((cells for cells in rows if cells[1] == "mass"), key=lambda cells: -float(cells[2]))
+    largest = {"ml": float(masses[0][2]), "mm": float(masses[0][3]), "in": masses[0][5]} if masses else None
+    return {
+        "marks_told": len(rows),
+        "told_ml": {kind: round(ml, 2) for kind, ml in by_kind.items()},
+        "mass_named": bool(masses),
+        "largest_mass": largest,
+    }
+
+
+def glioma(command: Path, data: Path, folder: Path) -> dict:
+    first, *rest = (data / "multi_sequence" / f"glioma00001_{name}.nii.gz" for name in ("t1n", "t1c", "t2w", "t2f"))
+    return {"truth": "none: no outline, side, lobe or size is known"} | marked(
+        lesion_page(command, "glioma00001", first, rest, folder)
+    )
+
+
+def in_points(name: str) -> bool:
+    """Whether a number is a percentage itself."""
+    return name.endswith(("fraction", "share"))
+
+
+def counts(rows: list[tuple[str, bool, float | None]]) -> dict:
+    """Of (name, whether it was told, its error)."""
+    told = sum(said for _, said, _ in rows)
+    limit = lambda name: WITHIN_POINTS if in_points(name) else WITHIN_PERCENT  # noqa: E731
+    right = sum(error is not None and abs(error) <= limit(name) for name, _, error in rows)
+    return {
+        "drawn": len(rows),
+        "told": told,
+        "right": right,
+        "precision": round(right / told, 4) if told else None,
+        "recall": round(right / max(1, len(rows)), 4),
+        "size_errors": told - right,
+    }
+
+
+def numbers(cases: list[tuple[dict[str, float], dict[str, float]]]) -> dict:
+    """Counts and errors over (drawn, told) numbers of each case: points of percentages, else percent of the drawn one."""
+    by_name: dict[str, list[tuple[str, bool, float | None]]] = {}
+    for drawn_numbers, told in cases:
+        for name, value in drawn_numbers.items():
+            error = None
+            if name in told and (in_points(name) or value > 0):
+                error = told[name] - value if in_points(name) else 100 * (told[name] / value - 1)
+            by_name.setdefault(name, []).append((name, name in told, error))
+    result: dict = {"all": counts([row for rows in by_name.values() for row in rows])}
+    for name, rows in by_name.items():
+        errors = [error for *_, error in rows if error is not None]
+        result[name] = counts(rows)
+        if errors:
+            result[name] |= {
+                "unit": "points" if in_points(name) else "percent",
+                "mean": round(float(np.mean(errors)), 1),
+                "mean_absolute": round(float(np.mean(np.abs(errors))), 1),
+                "worst": round(max(map(abs, errors)), 1),
+            }
+    return result
+
+
+def drawn_heart(masks: list[Path]) -> tuple[dict[str, float], int]:
+    """Function of the drawn phases (mL, %, g), and which is end-diastole, from 1; see core/src/measure/cardiac."""
+    volumes = []
+    for path in masks:
+        image = nibabel.load(path)
+        voxels = np.bincount(np.asarray(image.dataobj).astype(int).ravel(), minlength=LEFT + 1)
+        volumes.append(voxels * abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000)
+    cavities = [volume[LEFT] for volume in volumes]
+    at = int(np.argmax(cavities))
+    diastole, systole = volumes[at], volumes[int(np.argmin(cavities))]
+    found = {"left myocardial mass": MYOCARDIUM_G_PER_ML * float(diastole[MYOCARDIUM])}
+    for side, label in (("left", LEFT), ("right", RIGHT)):
+        before, after = float(diastole[label]), float(systole[label])
+        found[f"{side} end-diastolic volume"] = before
+        found[f"{side} end-systolic volume"] = after
+        found[f"{side} stroke volume"] = before - after
+        found[f"{side} ejection fraction"] = 100 * (before - after) / before
+    return found, at + 1
+
+
+def told_heart(text: str) -> tuple[dict[str, float], int | None]:
+    """The same of a report as text, without what it calls not usable; None where it has no function."""
+    told: dict[str, float] = {}
+    phase = None
+    for line in plain_lines(text, "\nFindings: heart\n", "\nImage quality\n-"):
+        if mass := re.match(r"The mass of the left ventricle's myocardium is ([\d.]+) g", line):
+            told["left myocardial mass"] = float(mass[1])
+        found = re.match(
+            r"The (left|right) ventricle measures ([\d.]+) mL at end-diastole \(phase (\d+)\) and ([\d.]+) mL at"
+            r" end-systole \(phase \d+\): stroke volume (minus )?([\d.]+) mL"
+            r"(?:, ejection fraction (minus )?([\d.]+)%)?",
+            line,
+        )
+        if not found:
+            continue
+        side = found[1]
+        phase = int(found[3])
+        told[f"{side} end-diastolic volume"] = float(found[2])
+        if "not usable" in line:
+            continue
+        told[f"{side} end-systolic volume"] = float(found[4])
+        told[f"{side} stroke volume"] = -float(found[6]) if found[5] else float(found[6])
+        if found[8]:
+            told[f"{side} ejection fraction"] = -float(found[8]) if found[7] else float(found[8])
+    return told, phase
+
+
+def ejection(percent: float) -> Statement:
+    """The class of a left ejection fraction, as a statement."""
+    if percent >= 50:
+        return "", "even"
+    return "reduced", "mild" if percent > 40 else "marked"
+
+
+def swapped(pairs: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Ventricles whose outline, over (outlined, drawn) phases, lies more on the other drawn one."""
+    count = 0
+    for own, other in ((LEFT, RIGHT), (RIGHT, LEFT)):
+        on = [sum(int(((mine == own) & (truth == there)).sum()) for mine, truth in pairs) for there in (own, other)]
+        count += on[1] > on[0]
+    return count
+
+
+def reported_heart(command: Path, patient: str, phases: list[Path], folder: Path) -> tuple[str, list[Path]]:
+    """Report and labels of a patient, by one run that is kept below `folder`."""
+    folder = folder / stamp(command, CARDIAC) / patient
+    folder.mkdir(parents=True, exist_ok=True)
+    text = folder / "report.txt"
+    if not text.exists():
+        line = [command, "cine", *phases, "--pack", CARDIAC, "--device", "cpu", "-o", folder, "--report", text]
+        subprocess.run(line, check=True, capture_output=True)
+    # A phase that was refused has no labels.
+    return without_unit(text.read_text()), [folder / f"phase-{at}.nii.gz" for at in range(1, len(phases) + 1)]
+
+
+def heart(command: Path, data: Path, folder: Path) -> dict:
+    patients: dict[str, list[Path]] = {}
+    for path in kept(CARDIAC, data):
+        patients.setdefault(path.name.split("_")[0], []).append(path)
+    scored, classes, cases, refused = [], [], {}, {}
+    phases_right = graded = ventricles = side_errors = 0
+    for patient, phases in sorted(patients.items()):
+        masks = [path.with_name(path.name.replace(".nii.gz", "_gt.nii.gz")) for path in phases]
+        truth, diastole = drawn_heart(masks)
+        told: dict[str, float] = {}
+        try:
+            text, labels = reported_heart(command, patient, phases, folder)
+        except subprocess.CalledProcessError as error:
+            refused[patient] = last_line(error)
+        else:
+            told, phase = told_heart(text)
+            phases_right += phase == diastole
+            graded += len(re.findall(GRADED, text[text.index("\nFindings: heart\n") : text.index("\nMethod\n-")]))
+            read = lambda path: np.asarray(nibabel.load(path).dataobj)  # noqa: E731
+            pairs = [(read(mine), read(mask)) for mine, mask in zip(labels, masks) if mine.exists()]
+            ventricles += 2
+            side_errors += swapped(pairs)
+        scored.append((truth, told))
+        left = "left ejection fraction"
+        classes.append(({left: ejection(truth[left])}, {left: ejection(told[left])} if left in told else {}))
+        cases[patient] = {name: [round(value, 1), told.get(name)] for name, value in truth.items()}
+        print(patient, cases[patient][left], flush=True)
+    return {
+        "patients": len(patients),
+        "refused": refused,
+        "numbers": numbers(scored),
+        "ventricles": {"outlined": ventricles, "side_errors": side_errors},
+        "end_diastole_right": phases_right,
+        "reduced": statements(classes),
+        "grading_words": graded,
+        "drawn_and_told": cases,
+    }
+
+
+def drawn_parts(labels: np.ndarray, voxel_ml: float) -> tuple[dict[str, float], set[str]]:
+    """Volumes (mL) and shares (%) of the hippocampus, and the parts that reach the edge of the grid."""
+    inner = np.bincount(labels[1:-1, 1:-1, 1:-1].ravel(), minlength=3)
+    voxels = np.bincount(labels.ravel(), minlength=3)
+    found = {"whole volume": float(voxels[1:3].sum() * voxel_ml)}
+    for label, part in PARTS.items():
+        found[f"{part} volume"] = float(voxels[label] * voxel_ml)
+        found[f"{part} share"] = 100 * float(voxels[label] / voxels[1:3].sum())
+    return found, {part for label, part in PARTS.items() if voxels[label] > inner[label]}
+
+
+def told_parts(text: str) -> tuple[dict[str, float], set[str]]:
+    """The same of a report as text."""
+    flat = re.sub(r"\n {2,}", " ", text)
+    told = {}
+    if whole := re.search(r"All labelled structures together measure ([\d.]+) mL", flat):
+        told["whole volume"] = float(whole[1])
+    said = r"The hippocampus (anterior|posterior) measures ([\d.]+) mL, ([\d.]+)% of all labelled structures"
+    for part, volume, share in re.findall(said, flat):
+        told[f"{part} volume"], told[f"{part} share"] = float(volume), float(share)
+    claims = [claim for sentence in plain_claims(text) for claim in sentence]
+    return told, {claim[1].split()[-1] for claim in claims if claim[0] == "cut"}
+
+
+def agreement(cases: list[tuple[set[str], set[str]]]) -> dict:
+    """Counts over (drawn, told) findings of each case; None where there is nothing to be right about."""
+    true, named = (sum(len(case[at]) for case in cases) for at in (0, 1))
+    right = sum(len(truth & told) for truth, told in cases)
+    return {
+        "true": true,
+        "named": named,
+        "right": right,
+        "precision": round(right / named, 4) if named else None,
+        "recall": round(right / true, 4) if true else None,
+    }
+
+
+def larger_part(found: dict[str, float]) -> dict[str, Statement]:
+    """Which part is larger, where both are known."""
+    volumes = [found.get(f"{part} volume") for part in PARTS.values()]
+    return {} if None in volumes else {"parts": compared(*volumes)}
+
+
+def hippocampus(command: Path, data: Path, folder: Path) -> dict:
+    scored, parts, cuts, refused = [], [], [], {}
+    for scan in kept(HIPPOCAMPUS, data):
+        image = nibabel.load(scan.with_name(scan.name.replace(".nii.gz", "_gt.nii.gz")))
+        voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
+        truth, cut = drawn_parts(np.asarray(image.dataobj).astype(int), voxel_ml)
+        told, told_cut = {}, set()
+        try:
+            told, told_cut = told_parts(reported(command, scan, folder, HIPPOCAMPUS)[0])
+        except subprocess.CalledProcessError as error:
+            refused[scan.name] = last_line(error)
+        scored.append((truth, told))
+        parts.append((larger_part(truth), larger_part(told)))
+        cuts.append((cut, told_cut))
+    return {
+        "crops": len(scored),
+        "refused": refused,
+        "numbers": numbers(scored),
+        "larger_part": statements(parts),
+        "cut": agreement(cuts),
+    }
+
+
+def kinds(result: dict) -> dict:
+    """Findings of each kind: how many there are, are told and are right, with the errors."""
+    keys = ("true", "told", "right", "precision", "recall", "side_errors", "size_errors")
+
+    def row(of: dict, **more) -> dict:
+        of = of | {"true": of.get("true", of.get("drawn")), "told": of.get("told", of.get("named"))}
+        of = of | {"right": of.get("right", of.get("right_side"))} | more
+        return {key: of[key] for key in keys if of.get(key) is not None}
+
+    patients = result["lesions"].values()
+    add = lambda key: sum(patient[key] for patient in patients)  # noqa: E731
+    marks_told, drawn_lesions = add("marks_told"), add("lesions_drawn")
+    both = {"true": drawn_lesions, "told": marks_told, "right": add("marks_right")}
+    both |= {"precision": round(add("marks_right") / max(1, marks_told), 4)}
+    both |= {"recall": round(add("lesions_told") / max(1, drawn_lesions), 4)}
+    both |= {"side_errors": add("side_errors"), "size_errors": add("size_errors")}
+    return {
+        "unequal sides of the brain": row(result["brain"]["left_out"]),
+        "lesions": row(both),
+        "numbers of the heart": row(
+            result["heart"]["numbers"]["all"], side_errors=result["heart"]["ventricles"]["side_errors"]
+        ),
+        "reduced left ejection fraction": row(result["heart"]["reduced"]),
+        "numbers of the hippocampus": row(result["hippocampus"]["numbers"]["all"]),
+        "larger part of the hippocampus": row(result["hippocampus"]["larger_part"]),
+        "cut parts of the hippocampus": row(result["hippocampus"]["cut"]),
+    }
 
 
 def others() -> dict:
@@ -345,10 +661,15 @@ def main() -> None:
     command = arguments.prism.resolve()
     result = {
         "command": "python -m training.report.truth target/debug/prism",
+        "sha256": made_by(command, CARDIAC, HIPPOCAMPUS),
         "brain": brain(command, arguments.data, arguments.reports),
         "lesions": lesions(command, arguments.data, arguments.reports),
+        "heart": heart(command, arguments.data, arguments.reports),
+        "hippocampus": hippocampus(command, arguments.data, arguments.reports),
+        "glioma": glioma(command, arguments.data, arguments.reports),
         "others": others(),
     }
+    result["kinds"] = kinds(result)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.describe:
         describe(result["brain"])
@@ -357,6 +678,9 @@ def main() -> None:
     print(result["brain"]["volumes"]["mean_absolute_error_percent"], "% of volume on average")
     print(result["lesions"])
     print(result["others"])
+    print("glioma", result["glioma"])
+    for name, row in result["kinds"].items():
+        print(name, row)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Synthetic sequences of the lesion pack, and the optimiser that trains it."""
 
+import subprocess
 import unittest
 
 import numpy as np
@@ -7,8 +8,9 @@ import torch
 from scipy import ndimage
 
 from training import export, optimiser
-from training.lesions import evaluate, fusions, paint
+from training.lesions import abnormality, evaluate, fusions, paint
 from training.lesions.intensities import Tissue, curve, through, uneven_tissue
+from training.pretraining import card
 
 
 class Curves(unittest.TestCase):
@@ -116,6 +118,91 @@ class Scores(unittest.TestCase):
         row = evaluate.overlap(wanted, found, 0.001)
         self.assertGreater(row["dice"], 0.95)
         self.assertEqual(row["mass_ml"], 0.12)
+
+    def test_a_person_is_judged_by_the_studies_of_others(self):
+        ill = {f"ill {n}": [(0.9, True), (0.95, True)] for n in range(4)} | {"missed": [(0.05, True)]}
+        well = {f"well {n}": [(0.1, False)] for n in range(6)} | {"doubtful": [(0.9, False)]}
+        found = evaluate.left_out(ill | well)
+        self.assertEqual(found["people"], 12)
+        self.assertEqual(found["with_lesions"], {"studies": 9, "said_likely": 8})
+        self.assertEqual(found["healthy"], {"studies": 7, "said_likely": 1})
+        # Only their own studies say that a low probability is that of a lesion.
+        alone = evaluate.left_out({"a": [(0.2, True)] * 20, "b": [(0.6, False)], "c": [(0.7, False)]})
+        self.assertEqual(alone["with_lesions"], {"studies": 20, "said_likely": 0})
+        self.assertEqual(evaluate.left_out({})["people"], 0)
+
+    def test_studies_of_one_person_are_left_out_together(self):
+        row = lambda p: {"probability": p}  # noqa: E731
+        people = evaluate.by_person({
+            "ms_lesions": {"patient07 FLAIR": row(0.9), "patient07 T1": row(0.6)},
+            "ms_longitudinal": {"study1 FLAIR": row(0.7), "study2 FLAIR": row(0.8)},
+            "glioma": {"glioma00001": row(0.98)},
+            "healthy": {"kirby113 FLAIR": row(0.4), "kirby113 T2w": row(0.3), "sub-62_T1w": row(None)},
+        })  # fmt: skip
+        self.assertEqual(people["patient07"], [(0.9, True), (0.6, True)])
+        self.assertEqual(people["ms_longitudinal"], [(0.7, True), (0.8, True)])
+        self.assertEqual(people["kirby113"], [(0.4, False), (0.3, False)])
+        self.assertEqual(len(people), 4)
+
+    def test_healthy_heads_the_calibration_knows_are_also_left_out(self):
+        study = lambda p, ml: {"probability": p, "ml": ml, "lesions": int(ml > 0)}  # noqa: E731
+        drawn = study(0.9, 1.0) | {"dice": 0.5, "lesion_f1": 0.4}
+        found = evaluate.summarise({
+            "ms_lesions": {"patient07 FLAIR": drawn},
+            "ms_longitudinal": {"study1 FLAIR": study(0.8, 2.0), "study1 T2W FLAIR": {"refused": "could not be registered"}},
+            "glioma": {"glioma00001": study(0.9, 9.0) | {"mass_and_enhancement": {}}},
+            "healthy": {"sub-62_T1w": study(0.1, 0.0), "1000_T1w_brain": study(0.7, 0.4)},
+            "baseline": {"kirby113 T2": {"lesions": 1, "ml": 0.2}}, "seen": {},
+        }, ["sub-62_T1w"])  # fmt: skip
+        self.assertEqual((found["healthy"]["studies"], found["healthy"]["said_likely"]), (2, 1))
+        apart = found["healthy_without_development"]
+        self.assertEqual((apart["studies"], apart["said_likely"], apart["largest_ml"]), (1, 1, 0.4))
+        self.assertEqual(found["left_out"]["people"], 5)
+        # A study that was refused is no miss.
+        patients = {"people": 4, "studies": 3, "said_likely": 3, "refused": 1}
+        self.assertEqual(found["patients"], patients)
+
+    def test_only_what_the_command_refuses_is_kept_as_refused(self):
+        words = "prism: this sequence could not be registered to it: is it of the same head? (t2.nii.gz)"
+        said = subprocess.CalledProcessError(1, "prism", stderr=f"prism: note: a\n{words}\n")
+        self.assertEqual(evaluate.refused(said), {"refused": words})
+        other = subprocess.CalledProcessError(1, "prism", stderr="prism: the pack is damaged\n")
+        self.assertRaises(subprocess.CalledProcessError, evaluate.refused, other)
+
+    def test_a_signed_map_is_held_against_a_signed_grey(self):
+        rng = np.random.default_rng(3)
+        drawn = np.zeros((12, 12, 12), bool)
+        drawn[5:7, 5:7, 5:7] = True
+        # Lesions a little above the median: darker voxels are as far from it as brighter ones, but below.
+        scan = rng.choice([50.0, 100.0, 150.0], drawn.shape, p=[0.4, 0.2, 0.4])
+        scan[drawn] = 101.0
+        found = np.where(drawn, 0.5, 1.0)
+        row = abnormality.against(found, scan, drawn, np.ones(3), 1)
+        rest = scan[~drawn]
+        self.assertAlmostEqual(row["auc"]["grey"], float((rest == 100).mean()), places=3)
+        self.assertAlmostEqual(row["auc"]["grey signed"], float((rest < 101).mean()), places=3)
+        dark = abnormality.against(found, scan, drawn, np.ones(3), -1)
+        for name in ("grey signed", "grey blurred signed", "map signed"):
+            self.assertAlmostEqual(row["auc"][name] + dark["auc"][name], 1.0, places=3)
+
+    def test_the_summary_holds_signed_scores_beside_the_unsigned(self):
+        names = ("map", "map signed", "grey", "grey signed", "grey blurred", "grey blurred signed")
+
+        def case(first: float) -> dict:
+            scores = {name: round(first + 0.1 * at, 2) for at, name in enumerate(names)}
+            return {"drawn_ml": 1.0, "auc": scores, "best_dice": scores, "percentiles_in_lesions": [0.0, 1.0]}
+
+        found = abnormality.summarise({
+            "ms_lesions": {"patient07 FLAIR": case(0.1), "patient07 T1": case(0.3)},
+            "healthy": {"one": {"percentile_99": 2.0}},
+        })  # fmt: skip
+        row = found["scans"]["patient07 FLAIR"]
+        self.assertEqual([row[f"{name}auc"] for name in ("", "grey_", "baseline_")], [0.1, 0.3, 0.5])
+        self.assertEqual([row[f"signed_{name}auc"] for name in ("", "grey_", "baseline_")], [0.2, 0.4, 0.6])
+        self.assertEqual([found[f"mean_signed_{name}auc"] for name in ("", "grey_", "baseline_")], [0.3, 0.5, 0.7])
+        told = card.abnormality({"abnormality": found})
+        self.assertIn("| patient07 FLAIR | 1.0 | .10 | .30, .50 | .20 | .40, .60 |", told)
+        self.assertIn("| mean | | .20 | .40, .60 | .30 | .50, .70 |", told)
 
     def test_a_rule_is_scored_on_samples_that_did_not_choose_its_shift(self):
         steps = len(fusions.SHIFTS)

@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import torch
 from safetensors.numpy import load_file
@@ -14,11 +15,14 @@ from training.report.export import named, rounded
 from training.report.facts import draw
 from training.report.grammar import PAIRED, SECTIONS, Fact, Grammar
 from training.report.network import CHANNELS, CHECKPOINT, PACK, STRUCTURES, Coder, Decoder, load, save
-from training.report.scans import NAMED_AS, Scan, facts_of, paint, read_all, squash, structure_tokens
+from training.report.scans import NAMED_AS, Scan, facts_of, keep, missing, paint, read_all, squash, structure_tokens
 from training.report.scans import compared as in_scans
-from training.report.score import Tally, against, plain_claims, probe, roc_area, shown_of
+from training.report.score import HIPPOCAMPUS, Tally, against, kept, left_plain, plain_claims, probe, roc_area, shown_of
 from training.report.train import collate, loss_of, of_scan, sample, scale
-from training.report.truth import compared, statements
+from training.report.truth import (
+    agreement, compared, drawn_heart, drawn_parts, ejection, kinds, larger_part, marked, numbers, statements, swapped,
+    told_heart, told_parts,
+)  # fmt: skip
 
 
 def scan(seed: int, foci: list[Fact] = ()) -> Scan:
@@ -104,6 +108,23 @@ class Wording(unittest.TestCase):
 
 
 class Scans(unittest.TestCase):
+    def test_what_is_there_is_not_made_again(self):
+        with tempfile.TemporaryDirectory() as folder:
+            where = Path(folder)
+            self.assertEqual([index for index, _ in missing(where, 9, 3)], [0, 1, 2])
+            fact = vars(Fact("pair", "putamen", size="even"))
+            facts = {"deep_grey_matter": [fact]}
+            known = {"pack": "brain", "measured": facts, "true": facts, "foci": []}
+            tokens = np.full((len(STRUCTURES), CHANNELS), 0.5, np.float32)
+            keep(missing(where, 9, 3)[1][1], tokens, known)
+            self.assertEqual([index for index, _ in missing(where, 9, 3)], [0, 2])
+            self.assertEqual([index for index, _ in missing(where, 90, 1)], [0])
+            # Nothing half written is left, and what was written reads back.
+            self.assertEqual([path.name for path in where.iterdir()], ["9-00001.npz"])
+            (again,) = read_all(where)
+            np.testing.assert_array_equal(again.maps, tokens)
+            self.assertEqual(again.measured["deep_grey_matter"], [Fact("pair", "putamen", size="even")])
+
     def test_maps_are_standardised_by_structure_and_change_the_words(self):
         scans = [scan(seed) for seed in range(3)]
         mean, deviation = scale(scans)
@@ -284,6 +305,136 @@ class Truth(unittest.TestCase):
         # a is on the right side, b is none, c on the wrong one; d is missed.
         self.assertEqual((counts["right_side"], counts["side_errors"], counts["size_errors"]), (1, 1, 1))
         self.assertEqual((counts["precision"], counts["recall"]), (0.3333, 0.3333))
+
+    def test_a_heart_is_held_against_its_masks(self):
+        # Voxels of 22.5 mm3: 2000, 1000 and 800 are 45, 22.5 and 18 mL.
+        with tempfile.TemporaryDirectory() as folder:
+            masks = []
+            for at, voxels in enumerate(({3: 1000, 1: 800, 2: 900}, {3: 2000, 1: 1000, 2: 1000})):
+                mask = np.zeros((20, 20, 12), np.uint8)
+                mask.ravel()[: sum(voxels.values())] = np.repeat([*voxels], [*voxels.values()])
+                masks.append(Path(folder, f"{at}_gt.nii.gz"))
+                nibabel.save(nibabel.Nifti1Image(mask, np.diag([1.5, 1.5, 10.0, 1.0])), masks[-1])
+            drawn, diastole = drawn_heart(masks)
+        self.assertEqual(diastole, 2)
+        self.assertAlmostEqual(drawn["left ejection fraction"], 50.0)
+        self.assertAlmostEqual(drawn["right stroke volume"], 4.5)
+        self.assertAlmostEqual(drawn["left myocardial mass"], 1.05 * 22.5)
+        # Sentences of core/src/report/heart.rs, as core/src/report/text.rs wraps them.
+        text = (
+            "\nFindings: heart\n---------------\n"
+            "- The left ventricle measures 45.9 mL at end-diastole (phase 2) and 24.8 mL at\n"
+            "  end-systole (phase 1): stroke volume 21.1 mL, ejection fraction 46.0%.\n"
+            "- The mass of the left ventricle's myocardium is 28.4 g.\n"
+            "! The right ventricle measures 22.0 mL at end-diastole (phase 2) and 23.0 mL at\n"
+            "  end-systole (phase 1): stroke volume minus 1.0 mL, ejection fraction minus\n"
+            "  4.5%.{}\n"
+            "\nImage quality\n-------------\n"
+        )
+        told, phase = told_heart(text.format(""))
+        self.assertEqual((phase, told["right stroke volume"], told["right ejection fraction"]), (2, -1.0, -4.5))
+        unusable = (
+            " With this model end-systolic volume, stroke volume and ejection\n"
+            "  fraction of the right ventricle are not usable."
+        )
+        told, _ = told_heart(text.format(unusable))
+        self.assertEqual([name for name in told if name.startswith("right")], ["right end-diastolic volume"])
+        counts = numbers([(drawn, told)])
+        # Right are EDV of both (2 % off), stroke volume (6 %) and fraction (4 points); ESV is 10.2 % off, the mass 20.
+        self.assertEqual([counts["all"][key] for key in ("drawn", "told", "right", "size_errors")], [9, 6, 4, 2])
+        self.assertEqual((counts["all"]["precision"], counts["all"]["recall"]), (0.6667, 0.4444))
+        fraction = counts["left ejection fraction"]
+        self.assertEqual((fraction["mean"], fraction["unit"]), (-4.0, "points"))
+        self.assertEqual(counts["left end-diastolic volume"]["worst"], 2.0)
+        self.assertEqual(told_heart("\nFindings: heart\n-\n- No ejection fraction\n\nImage quality\n-"), ({}, None))
+
+    def test_a_reader_puts_fractions_in_classes(self):
+        classes = [("", "even"), ("reduced", "mild"), ("reduced", "mild"), ("reduced", "marked")]
+        self.assertEqual([ejection(percent) for percent in (50, 49.9, 40.1, 40)], classes)
+        drawn, outlined = np.array([3, 3, 3, 1, 1, 1]), np.array([1, 1, 3, 1, 1, 3])
+        # Of the left outline one voxel lies on each.
+        self.assertEqual(swapped([(outlined, drawn)]), 0)
+        self.assertEqual(swapped([(4 - drawn, drawn)]), 2)
+        self.assertEqual(swapped([]), 0)
+
+    def test_a_hippocampus_is_held_against_its_mask(self):
+        labels = np.zeros((20, 20, 20), int)
+        labels[5:15, 10:16, 5:15], labels[5:15, 0:9, 5:9] = 1, 2
+        drawn, cut = drawn_parts(labels, 0.002)
+        self.assertEqual(cut, {"posterior"})
+        for name, value in (("whole volume", 1.92), ("anterior volume", 1.2), ("posterior share", 37.5)):
+            self.assertAlmostEqual(drawn[name], value)
+        # As core/src/report/findings.rs writes and text.rs wraps it.
+        text = (
+            "\nFindings\n--------\n- All labelled structures together measure 2.06 mL.\n"
+            "- The hippocampus anterior measures 1.16 mL, 56.3% of all labelled structures.\n"
+            "- The hippocampus posterior measures 0.90 mL, 43.7% of all labelled structures.\n"
+            "! At the edge of the field of view, so that the volume is probably too small:\n"
+            "  hippocampus anterior (3 voxels at the left side) and hippocampus posterior (40\n"
+            "  voxels at the posterior side).\n"
+            "\nImage quality\n-------------\n\nImpression\n----------\n\nMethod\n------\n"
+        )
+        told, told_cut = told_parts(text)
+        self.assertEqual(told, {
+            "whole volume": 2.06, "anterior volume": 1.16, "anterior share": 56.3,
+            "posterior volume": 0.9, "posterior share": 43.7,
+        })  # fmt: skip
+        # The posterior volume is 25 % off, the shares are 6 points.
+        self.assertEqual([numbers([(drawn, told)])["all"][key] for key in ("drawn", "told", "right")], [5, 5, 2])
+        self.assertEqual(agreement([(cut, told_cut)]), {"true": 1, "named": 2, "right": 1, "precision": 0.5, "recall": 1.0})
+        # 50 and 25 %: the same part in another word.
+        counts = statements([(larger_part(drawn), larger_part(told))])
+        self.assertEqual([counts[key] for key in ("right_side", "side_errors", "size_errors")], [1, 0, 1])
+        self.assertEqual(larger_part({"anterior volume": 1.0}), {})
+        quality = [{"section": "image_quality", "facts": []}]
+        self.assertEqual(left_plain(text, quality), ["Findings", "Impression"])
+
+    def test_scoring_keeps_to_unseen_crops(self):
+        with tempfile.TemporaryDirectory() as folder:
+            crops = Path(folder, "hippocampus")
+            crops.mkdir()
+            for number in range(17):
+                for end in ("", "_gt"):
+                    (crops / f"hippocampus_{number:03}{end}.nii.gz").touch()
+            names = [path.name for path in kept(HIPPOCAMPUS, Path(folder))]
+        self.assertEqual(names, ["hippocampus_007.nii.gz", "hippocampus_015.nii.gz"])
+
+    def test_a_mass_is_named_where_it_is_marked(self):
+        # Rows of core/src/report/html.rs.
+        row = (
+            '<tr id="lesion-{0}"><td class="n">{0}</td><td>{1}</td><td class="n">{2}</td><td class="n">31</td><td>deep</td>'
+            '<td>left cerebral white matter</td><td class="n">0.81</td><td class="n">-20.0, 4.0, 11.0</td></tr>\n'
+        )
+        page = row.format(1, "oedema", "9.50") + row.format(2, "mass", "4.20") + row.format(3, "mass", "5.00")
+        told = marked(page)
+        self.assertEqual((told["marks_told"], told["told_ml"]), (3, {"oedema": 9.5, "mass": 9.2}))
+        self.assertEqual(told["largest_mass"], {"ml": 5.0, "mm": 31.0, "in": "left cerebral white matter"})
+        other = marked(row.format(1, "oedema", "9.50"))
+        self.assertEqual((other["mass_named"], other["largest_mass"]), (False, None))
+
+    def test_kinds_stand_in_one_table(self):
+        said = statements([({"a": ("left", "mild")}, {"a": ("right", "mild")})])
+        patient = {
+            "marks_told": 2, "marks_right": 1, "side_errors": 0, "size_errors": 1, "lesions_drawn": 4, "lesions_told": 1,
+        }  # fmt: skip
+        count = numbers([({"volume": 1.0}, {"volume": 1.2})])
+        result = {
+            "brain": {"left_out": said},
+            "lesions": {"one": patient, "two": patient},
+            "heart": {"numbers": count, "ventricles": {"outlined": 2, "side_errors": 1}, "reduced": said},
+            "hippocampus": {"numbers": count, "larger_part": said, "cut": agreement([({"anterior"}, set())])},
+        }
+        table = kinds(result)
+        self.assertEqual(table["unequal sides of the brain"]["side_errors"], 1)
+        self.assertEqual(table["lesions"], {
+            "true": 8, "told": 4, "right": 2, "precision": 0.5, "recall": 0.25, "side_errors": 0, "size_errors": 2,
+        })  # fmt: skip
+        self.assertEqual(table["numbers of the heart"], {
+            "true": 1, "told": 1, "right": 0, "precision": 0.0, "recall": 0.0, "side_errors": 1, "size_errors": 1,
+        })  # fmt: skip
+        self.assertEqual(table["cut parts of the hippocampus"], {
+            "true": 1, "told": 0, "right": 0, "recall": 0.0,
+        })  # fmt: skip
 
 
 if __name__ == "__main__":

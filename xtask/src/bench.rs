@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the figures of the README, measured again on this machine.
 
+use std::env;
+
 use crate::build;
 use crate::error::TaskResult;
 use crate::project;
@@ -17,7 +19,14 @@ pub fn run() -> TaskResult {
     let tools = setup::run(&mut steps)?;
     let browser = steps.run("browser", test::browser)?;
     build::run(&mut steps, &tools)?;
-    steps.run("size of the page", || sizes::print(&project::dist(), true))?;
+    // An imported network alone is measured then.
+    if env::var_os("PRISM_BENCH_IMPORTED").is_none() {
+        steps.run("brotli", || {
+            sizes::find_brotli();
+            Ok(())
+        })?;
+        steps.run("size of the page", || sizes::print(&project::dist(), true))?;
+    }
     steps.run("command line program", || {
         // All tests' programs: what they are linked from is compiled once.
         execute(project::cargo().args(["test", "--no-run", "--locked", "--workspace"]))

@@ -41,21 +41,34 @@ const BUILD_DIGITS: usize = 16;
 /// A failing trunk, or a file that cannot be written.
 pub fn run(steps: &mut Steps, tools: &Tools) -> TaskResult {
     steps.run("page (release, wasm32)", || {
-        let inputs = hash_of_inputs()?;
-        let stamp = stamp();
-        if fs::read_to_string(&stamp).is_ok_and(|built| built == inputs)
-            && project::dist().join("index.html").is_file()
-        {
-            eprintln!("   unchanged, dist/ is up to date");
-            return Ok(());
-        }
-        stamped(&stamp, &inputs, || {
+        let built = build_if_changed(&project::root(), &project::dist(), &stamp(), |inputs| {
             trunk(tools)?;
             write_policy(&inputs[..BUILD_DIGITS])?;
             write_precache(&inputs[..BUILD_DIGITS])?;
             sizes::print(&project::dist(), false)
-        })
+        })?;
+        if !built {
+            eprintln!("   unchanged, dist/ is up to date");
+        }
+        Ok(())
     })
+}
+
+/// Builds, from the hash of the inputs below `root`, unless `dist` is there and the file `stamp` says that it was
+/// built from the same; whether it did.
+fn build_if_changed(
+    root: &Path,
+    dist: &Path,
+    stamp: &Path,
+    build: impl FnOnce(&str) -> TaskResult,
+) -> TaskResult<bool> {
+    let inputs = hash_of_inputs(root)?;
+    let same = fs::read_to_string(stamp).is_ok_and(|built| built == inputs);
+    if same && dist.join("index.html").is_file() {
+        return Ok(false);
+    }
+    stamped(stamp, &inputs, || build(&inputs))?;
+    Ok(true)
 }
 
 /// Builds, with the inputs' hash in the file `stamp` only when all of it is done: a build that
@@ -106,25 +119,37 @@ fn write_policy(build: &str) -> TaskResult {
     fs::write(&path, headers).map_err(|source| TaskError::file("write", &path, source))
 }
 
+/// Size in bytes below which the picture of a card is fetched on a first visit.
+const PICTURE_BYTES: u64 = 100_000;
+
+/// Whether a first visit fetches a file of the page. Packs that not everybody wants, and the atlas, are kept when
+/// they are first fetched; the packs' cards are small.
+fn at_first(name: &str, bytes: u64) -> bool {
+    const FIRST: [&str; 3] = ["index.json", "brain.safetensors", "identify.safetensors"];
+    match name.strip_prefix("packs/") {
+        Some(file) => {
+            FIRST.contains(&file)
+                || file.ends_with(".md")
+                || (file.ends_with(".png") && bytes < PICTURE_BYTES)
+        }
+        None => {
+            !name.starts_with("atlas/")
+                && !matches!(name, "service_worker.js" | "precache.js" | "_headers")
+        }
+    }
+}
+
 /// Names the files of this version for the service worker, which keeps them for use without a network.
-/// Packs that not everybody wants, and the atlas, are kept when they are first fetched.
 fn write_precache(version: &str) -> TaskResult {
     let dist = project::dist();
-    const FIRST: [&str; 4] =
-        ["index.json", "brain.safetensors", "brain.md", "identify.safetensors"];
-    let later = |name: &str| {
-        name.starts_with("atlas/")
-            || name.strip_prefix("packs/").is_some_and(|file| !FIRST.contains(&file))
-    };
-    let kept = |name: &str| {
-        !matches!(name, "service_worker.js" | "precache.js" | "_headers") && !later(name)
-    };
-    let files: Vec<String> = project::files_below(&dist)?
-        .iter()
-        .filter_map(|path| path.strip_prefix(&dist).ok()?.to_str())
-        .filter(|name| kept(name))
-        .map(|name| format!("\"./{name}\""))
-        .collect();
+    let mut files = Vec::new();
+    for path in project::files_below(&dist)? {
+        let Some(name) = path.strip_prefix(&dist).ok().and_then(Path::to_str) else { continue };
+        let facts = fs::metadata(&path).map_err(|source| TaskError::file("read", &path, source))?;
+        if at_first(name, facts.len()) {
+            files.push(format!("\"./{name}\""));
+        }
+    }
     let script =
         format!("const PRECACHE = {{ version: \"{version}\", files: [{}] }};\n", files.join(", "));
     let path = dist.join("precache.js");
@@ -140,9 +165,8 @@ fn compiler() -> Vec<u8> {
         .map_or_else(|_| vec![], |done| done.stdout)
 }
 
-/// One hash over the names and contents of everything in [`INPUTS`], and the compiler.
-fn hash_of_inputs() -> TaskResult<String> {
-    let root = project::root();
+/// One hash over the names and contents of everything in [`INPUTS`] below `root`, and the compiler.
+fn hash_of_inputs(root: &Path) -> TaskResult<String> {
     let mut files = Vec::new();
     for input in INPUTS {
         let path = root.join(input);
@@ -156,7 +180,7 @@ fn hash_of_inputs() -> TaskResult<String> {
     hash.update(compiler());
     for file in files {
         let content = fs::read(&file).map_err(|source| TaskError::file("read", &file, source))?;
-        hash.update(file.strip_prefix(&root).unwrap_or(&file).as_os_str().as_encoded_bytes());
+        hash.update(file.strip_prefix(root).unwrap_or(&file).as_os_str().as_encoded_bytes());
         hash.update((content.len() as u64).to_le_bytes());
         hash.update(content);
     }
@@ -179,5 +203,58 @@ mod tests {
         let failing = || Err(TaskError::file("write", &stamp, ErrorKind::Interrupted.into()));
         assert!(stamped(&stamp, "two", failing).is_err());
         assert!(!stamp.exists(), "the stamp of the earlier build is left");
+    }
+
+    #[test]
+    fn a_page_is_built_once_and_again_when_a_source_the_policy_or_a_pack_changes() {
+        let folder = env::temp_dir().join(format!("prism-build-{}", std::process::id()));
+        let (root, dist) = (folder.join("root"), folder.join("dist"));
+        let stamp = folder.join("stamp.sha256");
+        let page = dist.join("index.html");
+        let write = |path: &Path, content: &str| {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("making a folder");
+            fs::write(path, content).expect("writing a file");
+        };
+        // Whether a run builds.
+        let builds = || {
+            let mut began = false;
+            let built = build_if_changed(&root, &dist, &stamp, |_| {
+                began = true;
+                write(&page, "<!DOCTYPE html>");
+                Ok(())
+            });
+            assert_eq!(built.expect("a build"), began);
+            began
+        };
+        let inputs = ["core/src/lib.rs", "xtask/src/policy.rs", "public/packs/brain.safetensors"];
+        inputs.iter().for_each(|input| write(&root.join(input), "as it was"));
+        assert!(builds(), "nothing was built before");
+        assert!(!builds(), "nothing changed");
+        for input in inputs {
+            write(&root.join(input), "as it is");
+            assert!(builds(), "{input} changed");
+            assert!(!builds(), "nothing changed since");
+        }
+        write(&root.join("README.md"), "no part of the page");
+        assert!(!builds(), "the page is not made from it");
+        fs::remove_file(&page).expect("removing the page");
+        assert!(builds(), "the page is gone");
+        fs::remove_dir_all(&folder).expect("removing the folder");
+    }
+    #[test]
+    fn a_first_visit_fetches_what_everybody_wants() {
+        for name in ["index.html", "packs/brain.safetensors", "packs/report.md", "icon.svg"] {
+            assert!(at_first(name, 9_000_000), "{name}");
+        }
+        for name in ["packs/cardiac.safetensors", "atlas/README.md", "precache.js"] {
+            assert!(!at_first(name, 10), "{name}");
+        }
+        for (bytes, first) in [(PICTURE_BYTES - 1, true), (PICTURE_BYTES, false)] {
+            assert_eq!(at_first("packs/a.png", bytes), first, "{bytes} bytes");
+        }
+        // The picture of the card that everybody sees.
+        let picture = fs::metadata(project::root().join("public/packs/brain-worst.png"));
+        let bytes = picture.expect("the picture").len();
+        assert!(at_first("packs/brain-worst.png", bytes), "{bytes} bytes");
     }
 }

@@ -13,7 +13,8 @@ usage: cargo xtask TASK
   build             the page as static files in dist/, for any host
   serve [--port N]  set up, build and serve the page on this machine (port 8080 or the next free one)
   test              formatting, lints, native tests, then the page in a real browser
-  bench             time from dropping the sample scan to its overlay: page on CPU and GPU, command line";
+  bench             size of the page; time from dropping the sample scan to its overlay, by itself and by hand:
+                    page on CPU and GPU, command line";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that has to hold before a change lands, the cheapest check first.
 //!
 //! Every cargo call selects the whole workspace, so that dependencies are compiled once natively (development
-//! profile), once for wasm32 (release profile), and checked once for each of the two.
+//! profile), once for wasm32 (release profile), and checked once for each of the two; for wasm32 the page's own module
+//! is checked besides.
 
 use std::env;
 use std::fs;
@@ -47,11 +48,9 @@ pub fn run() -> TaskResult {
         execute(command.args(["--", "-D", "warnings"]))
     })?;
     steps.run("lints, wasm32", || {
-        let mut command = project::cargo();
-        // Lints prism-core with it: a dependency in the workspace is linted too.
-        command.args(["clippy", "--locked", "-p", "prism-app", "--lib", "--bins"]);
-        command.args(["--target", WASM_TARGET, "--", "-D", "warnings"]);
-        execute(command.env("CLIPPY_CONF_DIR", project::root().join("xtask/clippy-wasm")))
+        wasm_lints(&["--bins"])?;
+        // The page's own module (index.html) is built without the worker's features.
+        wasm_lints(&["--bin", "page", "--no-default-features"])
     })?;
     steps.run("native tests", || {
         // The browser's cases are compiled here and run below: without a browser named they only say so.
@@ -66,6 +65,14 @@ pub fn run() -> TaskResult {
     steps.run("browser tests", || browser_tests(&browser))?;
     steps.print_table("all checks passed");
     Ok(())
+}
+
+/// Lints the app for wasm32, and prism-core with it: a dependency in the workspace is linted too.
+fn wasm_lints(selection: &[&str]) -> TaskResult {
+    let mut command = project::cargo();
+    command.args(["clippy", "--locked", "-p", "prism-app", "--lib"]).args(selection);
+    command.args(["--target", WASM_TARGET, "--", "-D", "warnings"]);
+    execute(command.env("CLIPPY_CONF_DIR", project::root().join("xtask/clippy-wasm")))
 }
 
 /// Starts building the page, with half of the cores.
@@ -116,12 +123,12 @@ pub fn browser() -> TaskResult<PathBuf> {
 }
 
 /// Whether packages may be installed here: by root, on Debian and what comes of it.
-fn may_install() -> bool {
+pub(crate) fn may_install() -> bool {
     let root = capture(Command::new("id").arg("-u")).is_some_and(|user| user == "0");
     root && capture(Command::new("apt-get").arg("--version")).is_some()
 }
 
-fn install(package: &str) -> TaskResult {
+pub(crate) fn install(package: &str) -> TaskResult {
     execute(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "-qq", "--no-install-recommends", package]);

@@ -279,7 +279,7 @@ impl App {
             .unwrap_or_default();
         self.cine_over();
         if kind.ends_worker() && model.is_some() && device != DeviceChoice::Cpu {
-            self.end_worker_after(kind, device);
+            self.end_worker_after(kind, message, device);
             self.notify(
                 Tone::Calm,
                 format!("{} Measuring goes on with the CPU.", sentence(message)),

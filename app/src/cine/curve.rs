@@ -34,6 +34,8 @@ struct Drawing {
     axis: (f64, f64),
     /// End-diastole and end-systole.
     events: Option<(usize, usize)>,
+    /// What stands beside the name of each line that is not to be used; such lines are dashed.
+    marks: [&'static str; 3],
 }
 
 impl Drawing {
@@ -44,10 +46,20 @@ impl Drawing {
         let line = |of: fn(&Phase) -> f64| {
             report.phases.iter().map(|phase| phase.volumes.as_ref().map(of)).collect::<Vec<_>>()
         };
-        let lines = [line(|v| v.left_ml), line(|v| v.right_ml), line(|v| v.myocardium_ml)];
+        let mut lines = [line(|v| v.left_ml), line(|v| v.right_ml), line(|v| v.myocardium_ml)];
+        // What was not found has no volume.
+        for value in lines.iter_mut().flatten() {
+            *value = value.filter(|millilitres| *millilitres > 0.0);
+        }
         let most = lines.iter().flatten().flatten().copied().fold(0.0, f64::max);
         let step = nice_step(most, 4.0);
+        let marks = match (report.cut, report.right_usable) {
+            (true, _) => [" (not usable)"; 3],
+            (false, true) => [""; 3],
+            (false, false) => ["", " (usable at end-diastole only)", ""],
+        };
         Self {
+            marks,
             across: times.unwrap_or_else(numbers),
             timed,
             assumed: !report.unit_stated,
@@ -163,17 +175,25 @@ pub fn Curve(
         })
     };
     let legend = move || {
+        let marks = drawing.with(|drawing| drawing.as_ref().map(|drawing| drawing.marks))?;
         strokes.get().map(|strokes| {
             NAMES
                 .into_iter()
                 .zip(strokes)
-                .map(|(name, stroke)| {
+                .zip(marks)
+                .map(|((name, stroke), mark)| {
                     view! {
                         <li>
                             <svg viewBox="0 0 16 8" aria-hidden="true">
-                                <path d="M0 4h16" stroke=stroke stroke-width="2" />
+                                <path
+                                    d="M0 4h16"
+                                    stroke=stroke
+                                    stroke-width="2"
+                                    stroke-dasharray=dashes(mark)
+                                />
                             </svg>
                             {name}
+                            {mark}
                         </li>
                     }
                 })
@@ -213,6 +233,11 @@ pub fn Curve(
             <figcaption><ul class="cine-legend">{legend}</ul></figcaption>
         </figure>
     }
+}
+
+/// Dashes of a line with this mark; a line without one is drawn through.
+fn dashes(mark: &str) -> Option<&'static str> {
+    (!mark.is_empty()).then_some("3 3")
 }
 
 fn place(value: f64) -> String {
@@ -291,7 +316,8 @@ fn lines(drawing: &Drawing, strokes: &[String; 3]) -> impl IntoView + use<> {
         .lines
         .iter()
         .zip(strokes)
-        .map(|(line, stroke)| {
+        .zip(drawing.marks)
+        .map(|((line, stroke), mark)| {
             let dots = line
                 .iter()
                 .zip(&drawing.across)
@@ -308,7 +334,12 @@ fn lines(drawing: &Drawing, strokes: &[String; 3]) -> impl IntoView + use<> {
                 })
                 .collect_view();
             view! {
-                <path class="cine-line" d=drawing.path(line) stroke=stroke.clone() />
+                <path
+                    class="cine-line"
+                    d=drawing.path(line)
+                    stroke=stroke.clone()
+                    stroke-dasharray=dashes(mark)
+                />
                 {dots}
             }
         })
@@ -325,7 +356,8 @@ mod tests {
         let volumes = |left_ml| {
             Some(Measured::Volumes(Phase { left_ml, right_ml: 90.0, myocardium_ml: 100.0 }))
         };
-        let measured = vec![volumes(160.0), None, volumes(80.0)];
+        let refused = Some(Measured::Refused("no wall".into()));
+        let measured = vec![volumes(160.0), refused, volumes(80.0)];
         Drawing::of(&CineReport::of(true, &times, measured, &serde_json::Value::Null))
     }
 
@@ -342,6 +374,20 @@ mod tests {
         let drawing = drawing([None; 3]);
         assert_eq!(drawing.path(&drawing.lines[0]).matches('M').count(), 2);
         assert_eq!(drawing.events, Some((0, 2)));
+    }
+
+    #[test]
+    fn a_line_that_is_not_to_be_used_is_dashed() {
+        // Scores that do not say do not support the right ventricle.
+        assert_eq!(drawing([None; 3]).marks.map(dashes), [None, Some("3 3"), None]);
+        let cut = |left_ml, right_ml| {
+            Some(Measured::Cut(Phase { left_ml, right_ml, myocardium_ml: 100.0 }))
+        };
+        let measured = vec![cut(98.0, 40.0), cut(69.0, 0.0)];
+        let report = CineReport::of(true, &[None; 2], measured, &serde_json::Value::Null);
+        let drawing = Drawing::of(&report);
+        assert_eq!(drawing.marks.map(dashes), [Some("3 3"); 3]);
+        assert_eq!(drawing.lines[1], [Some(40.0), None]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use prism_core::measure::cardiac::Phase;
-use prism_core::report::{CinePhaseReport, CineReport, FunctionRow, NO_FUNCTION, NOT_USABLE};
+use prism_core::report::{CinePhaseReport, CineReport, FunctionRow, NOT_USABLE};
 
 use super::Cine;
 use crate::actions::sentence;
@@ -24,7 +24,9 @@ pub fn FunctionTable(
             {move || {
                 let rows = rows();
                 if rows.is_empty() {
-                    return view! { <p class="aside">{NO_FUNCTION}</p> }.into_any();
+                    let why = report.with(|r| r.as_ref().and_then(CineReport::no_function));
+                    return view! { <p class="aside" data-test="cine-no-function">{why}</p> }
+                        .into_any();
                 }
                 let unsure = unsure();
                 view! {
@@ -44,7 +46,7 @@ fn line(row: FunctionRow, unsure: bool) -> impl IntoView {
     let unit = text::unit(unit, unsure && unit != "%");
     let mark = if usable { "" } else { " (not usable)" };
     let shown = value.map_or_else(
-        || "not known".to_owned(),
+        || "not found".to_owned(),
         |value| format!("{} {unit}{mark}", text::fixed(value, 1)),
     );
     let why = (!usable).then(|| format!("{} ", sentence(NOT_USABLE)));
@@ -73,7 +75,10 @@ pub fn PhaseTable(
     let rows = move || {
         report.with(|report| {
             let Some(report) = report else { return Vec::new() };
-            let row = |(at, phase): (usize, &CinePhaseReport)| (phase.clone(), report.event(at));
+            let row = |(at, phase): (usize, &CinePhaseReport)| {
+                let usable = [!report.cut, report.right_usable_at(at), !report.cut];
+                (phase.clone(), report.event(at), usable)
+            };
             report.phases.iter().enumerate().map(row).collect()
         })
     };
@@ -96,7 +101,7 @@ pub fn PhaseTable(
                     {move || {
                         rows()
                             .into_iter()
-                            .map(|(phase, event)| phase_line(cine, phase, event))
+                            .map(|(phase, event, usable)| phase_line(cine, phase, event, usable))
                             .collect_view()
                     }}
                 </tbody>
@@ -105,8 +110,14 @@ pub fn PhaseTable(
     }
 }
 
-fn phase_line(cine: Cine, phase: CinePhaseReport, event: &'static str) -> impl IntoView {
-    let CinePhaseReport { phase: number, time_ms, volumes, refused } = phase;
+/// A row; `usable` is whether left cavity, right cavity and myocardium are to be used in this phase.
+fn phase_line(
+    cine: Cine,
+    phase: CinePhaseReport,
+    event: &'static str,
+    usable: [bool; 3],
+) -> impl IntoView {
+    let CinePhaseReport { phase: number, time_ms, volumes, refused, .. } = phase;
     let at = number - 1;
     let mut words = number.to_string();
     if let Some(time) = time_ms {
@@ -117,9 +128,19 @@ fn phase_line(cine: Cine, phase: CinePhaseReport, event: &'static str) -> impl I
     }
     let cells = match (volumes, refused) {
         (Some(Phase { left_ml, right_ml, myocardium_ml }), _) => [left_ml, right_ml, myocardium_ml]
-            .map(
-                |value| view! { <td data-value=format!("{value:.4}")>{text::fixed(value, 1)}</td> },
-            )
+            .into_iter()
+            .zip(usable)
+            .map(|(value, usable)| {
+                let mark = if usable { "" } else { " (not usable)" };
+                let found = value > 0.0;
+                let shown = if found {
+                    format!("{}{mark}", text::fixed(value, 1))
+                } else {
+                    "not found".to_owned()
+                };
+                let value = found.then(|| format!("{value:.4}"));
+                view! { <td data-value=value>{shown}</td> }
+            })
             .collect_view()
             .into_any(),
         (None, refused) => {
@@ -145,7 +166,8 @@ impl App {
         let Some(report) = untrack(|| self.cine.report()) else { return };
         let stem = self.file_stem();
         let saved = if json {
-            serde_json::to_string_pretty(&report)
+            report
+                .to_json()
                 .map_err(|error| format!("the phases could not be written ({error})"))
                 .and_then(|text| {
                     download::save_text(&format!("{stem}_cine.json"), "application/json", &text)

@@ -151,7 +151,8 @@ impl Cine {
 
     /// What a report says of the phases; `None` unless all that was asked for is measured.
     pub fn facts(self) -> Option<HeartFacts> {
-        let report = self.report().filter(|_| self.busy.with(Option::is_none))?;
+        let done = |report: &CineReport| self.busy.with(Option::is_none) && report.waiting() == 0;
+        let report = self.report().filter(done)?;
         let card = self.model.get()?;
         let mut facts = HeartFacts::of(report, card.facts(), &card.scores);
         let unlike = self.phases.with(|phases| phases.as_ref()?.facts.unlike.clone());
@@ -190,7 +191,10 @@ impl App {
             })
         };
         let has_phases = |scan: &ScanFacts| {
-            let stack = || check_stack(scan.grid.dims, &scan.grid.affine).is_ok();
+            let stack = || {
+                let stated = scan.series.unit_stated;
+                check_stack(scan.grid.dims, &scan.grid.affine, stated).is_ok()
+            };
             scan.series.volumes > 1 || self.cine.count() > 1 || (stack() && !elsewhere())
         };
         tab != Tab::Cine || self.scan.with(|scan| scan.as_deref().is_some_and(has_phases))

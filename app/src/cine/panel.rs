@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use prism_core::measure::cardiac::check_stack;
-use prism_core::report::{FRACTION_STANDS, UNIT_ASSUMED, cine_cautions};
+use prism_core::report::{CineReport, FRACTION_STANDS, UNIT_ASSUMED, cine_cautions};
 
 use super::curve::Curve;
 use super::function::{FunctionTable, PhaseTable};
@@ -114,8 +114,10 @@ fn Measure(app: App) -> impl IntoView {
     let cine = app.cine;
     let unfit = move || {
         cine.phases.with(|phases| {
-            let grid = phases.as_ref()?.facts.grid;
-            check_stack(grid.dims, &grid.affine).err().map(|error| sentence(&error.to_string()))
+            let facts = &phases.as_ref()?.facts;
+            let grid = facts.grid;
+            let found = check_stack(grid.dims, &grid.affine, facts.unit_stated);
+            found.err().map(|error| sentence(&error.to_string()))
         })
     };
     let model = Memo::new(move |_| heart_model(app.models));
@@ -166,8 +168,11 @@ fn Found(app: App) -> impl IntoView {
     let known = Memo::new(move |_| report.with(Option::is_some));
     let cautions = move || {
         let scores = cine.model.with(|model| model.as_ref().map(|card| card.scores.clone()));
-        scores.as_ref().map(cine_cautions).unwrap_or_default()
+        let mut all = report.with(|r| r.as_ref().map(CineReport::cautions).unwrap_or_default());
+        all.extend(scores.as_ref().map(cine_cautions).unwrap_or_default());
+        all
     };
+    let cut = move || report.with(|report| report.as_ref().is_some_and(|r| r.cut).to_string());
     let assumed = move || report.with(|report| report.as_ref().is_some_and(|r| !r.unit_stated));
     view! {
         <Show when=move || known.get()>
@@ -176,7 +181,7 @@ fn Found(app: App) -> impl IntoView {
                 <p class="caution" data-test="cine-unit">{UNIT_ASSUMED} " " {FRACTION_STANDS}</p>
             </Show>
             <FunctionTable report />
-            <ul class="cine-cautions" data-test="cine-cautions">
+            <ul class="cine-cautions" data-test="cine-cautions" data-cut=cut>
                 {move || {
                     cautions()
                         .into_iter()

@@ -32,7 +32,7 @@ impl App {
             return;
         }
         self.forget_comparison();
-        compare.name.set(Some(first.name()));
+        compare.name.set(first.name().rsplit('/').next().map(str::to_owned));
         self.ask_alignment(files.iter().map(JsValue::from).collect());
     }
 

@@ -10,8 +10,9 @@ use web_sys::File;
 use super::examples::nothing;
 use super::messages::{Answer, Ask, Place};
 use super::{Desk, Found, Mode};
-use crate::actions::{begin, sentence};
+use crate::actions::sentence;
 use crate::download;
+use crate::facts::DeviceChoice;
 use crate::protocol::{FromWorker, Grid, Reply, RequestId, ToWorker};
 use crate::state::{App, Tone};
 use crate::viewer::DisplayColours;
@@ -87,16 +88,22 @@ impl App {
     /// Segments the scan with the head that was fitted last.
     pub fn segment_fitted(&self) {
         self.show_features(Mode::Off);
-        self.run_features(Ask::Segment);
+        if self.features.busy.with_untracked(Option::is_none) {
+            self.run_fitted(self.wanted_device());
+        }
     }
 
     /// Keeps the fitted head on this device, among the models.
     pub fn keep_fitted(&self) {
-        let Some(bytes) = self.features.pack.with_value(Clone::clone) else { return };
-        let file = File::new_with_buffer_source_sequence(&js_sys::Array::of1(&bytes), FITTED_FILE);
-        if let Ok(file) = file {
+        if let Some(file) = self.fitted_file() {
             self.keep_packs(vec![file]);
         }
+    }
+
+    /// The pack that was fitted last.
+    fn fitted_file(&self) -> Option<File> {
+        let bytes = self.features.pack.with_value(Clone::clone)?;
+        File::new_with_buffer_source_sequence(&js_sys::Array::of1(&bytes), FITTED_FILE).ok()
     }
 
     /// Saves the fitted head as a pack.
@@ -108,22 +115,20 @@ impl App {
         }
     }
 
-    /// Starts a run with the fitted head.
-    fn run_features(&self, ask: Ask) {
-        let Some(client) = self.client() else { return };
-        let busy = self.desk.with_value(|desk| desk.running.is_some());
-        if busy || self.features.busy.with_untracked(Option::is_some) {
+    /// Segments with the fitted head. The page gives it: a worker that was ended has none.
+    pub(crate) fn run_fitted(&self, device: DeviceChoice) {
+        let Some(file) = self.fitted_file() else {
+            self.notify(Tone::Problem, "Nothing is fitted any more; fit again.");
             return;
-        }
-        self.run.set(Some(begin("Getting ready")));
-        let device = self.wanted_device();
-        let id = client.send(ToWorker::Features { device, pack: None, ask }, &[]);
-        // A worker that ends takes the head with it, so there is nothing to start again
-        // on another device.
-        self.desk.update_value(|desk| {
-            desk.running = Some((id, device));
-            desk.known.second_try = true;
-        });
+        };
+        let app = *self;
+        self.start_run(
+            device,
+            async move { Some(vec![JsValue::from(file)]) },
+            ToWorker::Features { device, pack: None, ask: Ask::Segment },
+            move |_| app.desk.update_value(|desk| desk.fitted = true),
+            || {},
+        );
     }
 
     pub(super) fn ask(&self, words: &'static str, ask: Ask, parts: Vec<JsValue>) {

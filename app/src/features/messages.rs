@@ -39,13 +39,19 @@ pub enum Ask {
         /// The classes without background, which is class 0.
         table: LabelTable,
     },
-    /// Segment the loaded scan with the head that was fitted last; answered as any
+    /// Segment the loaded scan with the fitted head beside (a `Blob`); answered as any
     /// segmentation.
     Segment,
     /// Give the pooled features of the loaded scan.
     Pool,
     /// Say what the pack's own heads say of the loaded scan.
     Heads,
+    /// Say what they say of the loaded scan and further sequences of its study together. Beside:
+    /// the files of the further sequences (`File` handles), one group after the other.
+    Together {
+        /// How many files each group has.
+        groups: Vec<usize>,
+    },
     /// Fit a head on whole scans.
     Teach {
         /// At least two of each label.
@@ -102,6 +108,9 @@ pub struct Told {
     pub answers: Vec<facts::Answer>,
     /// Heads without one: name, and how many sequences of a study it wants together.
     pub wanting: Vec<(String, usize)>,
+    /// The sequences they read together, in this order, by their titles; none where they read the
+    /// loaded scan alone.
+    pub together: Vec<String>,
 }
 
 /// What was painted in one scan.
@@ -153,9 +162,15 @@ mod tests {
     fn features_come_back_as_they_went() {
         let vectors = vec![("sequence".to_owned(), vec![0.1, -3.25e-8, f32::MAX])];
         let scans = vec![LabelledScan { label: "post-contrast \"GBCA\"".into(), vectors }];
-        for ask in
-            [Ask::Teach { scans }, Ask::Take { classes: 3 }, Ask::Pool, Ask::Heads, Ask::Classify]
-        {
+        let together = Ask::Together { groups: vec![1, 176] };
+        for ask in [
+            Ask::Teach { scans },
+            Ask::Take { classes: 3 },
+            Ask::Pool,
+            Ask::Heads,
+            together,
+            Ask::Classify,
+        ] {
             let json = encode(&ask).unwrap_or_default();
             assert_eq!(decode::<Ask>(&json), Ok(ask), "{json}");
         }

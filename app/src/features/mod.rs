@@ -10,6 +10,7 @@
 //! | `brush` | which voxels a touch covers |
 //! | `examples` | what was painted in earlier scans |
 //! | `labels` | labelled scans and the head fitted on them |
+//! | `together` | further sequences of the study, for heads that fuse several |
 
 mod ask;
 mod brush;
@@ -17,6 +18,7 @@ mod examples;
 mod labels;
 pub mod messages;
 mod paint;
+mod together;
 
 use std::rc::Rc;
 
@@ -31,6 +33,7 @@ use brush::Stroke;
 pub use examples::Kept;
 pub use labels::{Labelled, Labels};
 use messages::{Fit, Told};
+pub use together::Group;
 
 /// What the planes show of the features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +134,8 @@ pub struct Features {
     pub kept: RwSignal<Option<bool>>,
     /// What the model's own heads say of the scan.
     pub told: RwSignal<Option<Told>>,
+    /// Further sequences of its study.
+    pub beside: RwSignal<Vec<Group>, LocalStorage>,
     /// What was painted: 0 nothing, else class + 1, the first class is background.
     pub painted: RwSignal<Option<Rc<DisplayLabels>>, LocalStorage>,
     /// The classes; their indices are the painted values.
@@ -164,6 +169,7 @@ impl Features {
             found: RwSignal::new(None),
             kept: RwSignal::new(None),
             told: RwSignal::new(None),
+            beside: RwSignal::new_local(Vec::new()),
             painted: RwSignal::new_local(None),
             classes: RwSignal::new(paint::first_classes()),
             value: RwSignal::new(2),
@@ -238,6 +244,7 @@ impl Features {
         self.forget_encoder();
         self.examples.update(|all| all.iter_mut().for_each(|kept| kept.open = false));
         self.labels.close_scan();
+        self.beside.set(Vec::new());
         self.painted.set(None);
         self.strokes.set(0);
         self.desk.update_value(|desk| {

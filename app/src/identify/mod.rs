@@ -83,6 +83,24 @@ fn runs(routing: &Routing, cards: &[PackCard]) -> Option<usize> {
     }
 }
 
+/// The estimates with the volumes (numbers of structures in files, mL) that a run of a pack measured
+/// in the same scan; as they were where they do not wait for that pack.
+fn completed(
+    estimates: &Estimates,
+    sha256: &str,
+    volumes: impl Iterator<Item = (u16, f64)>,
+) -> Estimates {
+    if estimates.waiting.as_ref().is_none_or(|waiting| waiting.pack != sha256) {
+        return estimates.clone();
+    }
+    let volumes: Vec<(u16, f64)> = volumes.collect();
+    estimates.with_volumes(&volumes).unwrap_or_else(|error| Estimates {
+        refused: Some(error.to_string()),
+        waiting: None,
+        ..estimates.clone()
+    })
+}
+
 /// Why lesions and the abnormality map, both for whole heads, are not run by themselves.
 /// `lesions`: the pack that finds lesions, where the list has one.
 fn by_hand(found: &Found, lesions: Option<&PackCard>) -> String {
@@ -138,7 +156,7 @@ mod tests {
                 stack: None,
                 warnings: Vec::new(),
             },
-            estimates: Estimates { age: None, sex: None, sex_caution: None, refused: None },
+            estimates: Estimates::default(),
         }
     }
 
@@ -187,6 +205,32 @@ mod tests {
         let mut map = found(None);
         map.identification.warnings = vec![Computed::Labels.words().into()];
         assert!(by_hand(&map, Some(&lesions)).contains("not for maps"));
+    }
+
+    #[test]
+    fn a_sex_waits_for_the_volumes_of_its_pack() {
+        let estimates: Estimates = serde_json::from_value(serde_json::json!({
+            "age": null, "sex": null, "sex_caution": null, "refused": null,
+            "waiting": {"pack": "brain", "ages": [19.0, 55.0], "head": {
+                "info": {
+                    "name": "sex", "inputs": ["volume 2"], "outputs": ["female", "male"],
+                    "kind": "classification", "temperature": 1.0, "least_probability": 0.8,
+                },
+                // The logit of "female" is -3 ln(mL / 200).
+                "weight": [-3.0, 0.0], "bias": [0.0, 0.0], "mean": [5.298_317_4],
+                "deviation": [1.0], "whitening": [], "centres": [],
+            }},
+        }))
+        .unwrap();
+        let after =
+            |sha256: &str, id: u16| completed(&estimates, sha256, [(id, 100.0)].into_iter());
+        assert_eq!(after("cardiac", 2), estimates);
+        let found = after("brain", 2);
+        assert!(found.waiting.is_none() && found.refused.is_none(), "{found:?}");
+        // (100 / 200)^-3 = 8 to 1.
+        let sex = found.sex.unwrap();
+        assert!(sex.is("female") && (sex.probabilities[0].1 - 8.0 / 9.0).abs() < 1e-4, "{sex:?}");
+        assert!(after("brain", 3).refused.is_some_and(|why| why.contains("structure 2")));
     }
 
     #[test]

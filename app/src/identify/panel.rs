@@ -1,11 +1,12 @@
-//! Sequence, body part, plane, skull, age: what the image shows, with probabilities, and
+//! Sequence, body part, plane, skull, age, sex: what the image shows, with probabilities, and
 //! which packs fit.
 
 use leptos::prelude::*;
+use prism_core::identify::estimate::WAITING;
 use prism_core::identify::heads::Answer;
 use prism_core::identify::{Estimates, Identification, Route};
 
-use super::{by_hand, candidates, routing};
+use super::{by_hand, candidates, completed, routing};
 use crate::state::App;
 
 /// What the scan shows; a button to find out before it is known.
@@ -49,7 +50,7 @@ pub fn Identified(
                             {lines(&scan.warnings)}
                         </section>
                         <Packs app />
-                        {estimated(&found.estimates)}
+                        <AgeAndSex app />
                     }
                 })
         }}
@@ -159,6 +160,23 @@ fn lines(warnings: &[String]) -> Option<impl IntoView + use<>> {
     })
 }
 
+/// Age and sex; what reads volumes once the last run has measured them.
+#[component]
+fn AgeAndSex(app: App) -> impl IntoView {
+    let shown = move || {
+        let found = app.identifying.found.get()?;
+        let estimates = app.result.with(|result| match result {
+            None => found.estimates.clone(),
+            Some(run) => {
+                let volumes = run.structures().iter().map(|row| (row.id, row.millilitres));
+                completed(&found.estimates, &run.pack.sha256, volumes)
+            }
+        });
+        Some(estimated(&estimates))
+    };
+    view! { {shown} }
+}
+
 /// Age and sex with what is to be known before they are believed.
 fn estimated(found: &Estimates) -> impl IntoView + use<> {
     let mut facts = Vec::new();
@@ -170,10 +188,17 @@ fn estimated(found: &Estimates) -> impl IntoView + use<> {
         .and_then(|age| age.caution.clone())
         .into_iter()
         .chain(found.sex.as_ref().and_then(|_| found.sex_caution.clone()))
+        .chain(found.waiting.as_ref().map(|_| WAITING.to_owned()))
         .chain(found.refused.clone())
         .collect();
+    let sex = found.sex.as_ref();
     view! {
-        <section class="facts" data-test="estimates">
+        <section
+            class="facts"
+            data-test="estimates"
+            data-sex=sex.map(given).unwrap_or_default()
+            data-sex-probability=sex.map(probability).unwrap_or_default()
+        >
             <h3>"Estimates"</h3>
             {rows(facts)}
             {cautions

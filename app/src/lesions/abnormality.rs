@@ -56,20 +56,34 @@ fn unmeasured() -> String {
 
 fn weakness(scores: &Value) -> Option<String> {
     let number = |name: &str| scores[name].as_f64();
-    let useless = if number("mean_auc")? < USEFUL { " It does not find such lesions." } else { "" };
-    // Packs that were scored before hold the blurred grey alone.
+    let best = number("mean_auc")?.max(number("mean_signed_auc").unwrap_or(0.0));
+    let useless = if best < USEFUL { " It does not find such lesions." } else { "" };
+    // Packs that were scored before hold the blurred grey alone, and nothing of the sign.
+    let signed = signed(scores).unwrap_or_default();
     let grey = number("mean_grey_auc")
         .map(|area| format!("the grey alone: {}; ", text::fixed(area, 2)))
         .unwrap_or_default();
     Some(format!(
         "In {} of {} patients with multiple sclerosis it ranked drawn lesions above the rest of the \
-         brain with an area under the curve of {}, {} at worst (chance: {}; {grey}the blurred grey: {}).{useless}",
+         brain with an area under the curve of {}, {} at worst (chance: {}; {grey}the blurred grey: {}).{signed}{useless}",
         text::counted(scores["scans"].as_object()?.len(), "scan", "scans"),
         scores["patients"].as_u64()?,
         text::fixed(number("mean_auc")?, 2),
         text::fixed(number("worst_auc")?, 2),
         text::fixed(0.5, 2),
         text::fixed(number("mean_baseline_auc")?, 2),
+    ))
+}
+
+/// The same where the colour counts: the side on which such lesions lie.
+fn signed(scores: &Value) -> Option<String> {
+    let area = |name: &str| Some(text::fixed(scores[name].as_f64()?, 2));
+    Some(format!(
+        " Where only brighter counts on FLAIR and T2w and only darker on T1w: {} (the grey alone: {}; \
+         the blurred grey: {}).",
+        area("mean_signed_auc")?,
+        area("mean_signed_grey_auc")?,
+        area("mean_signed_baseline_auc")?,
     ))
 }
 
@@ -213,6 +227,15 @@ mod tests {
                         (chance: 0.50; the grey alone: 0.53; the blurred grey: 0.70). It does not \
                         find such lesions.";
         assert!(said.contains(expected), "{said}");
+        let mut both = scores();
+        for (name, area) in [("", 0.517), ("_grey", 0.566), ("_baseline", 0.604)] {
+            both["abnormality"][format!("mean_signed{name}_auc")] = area.into();
+        }
+        let signed = "0.70). Where only brighter counts on FLAIR and T2w and only darker on T1w: 0.52 \
+                      (the grey alone: 0.57; the blurred grey: 0.60). It does not find such lesions.";
+        assert!(caution(&both).contains(signed), "{}", caution(&both));
+        both["abnormality"]["mean_signed_auc"] = 0.8.into();
+        assert!(!caution(&both).contains("does not find"));
         let mut before = scores();
         before["abnormality"]["mean_grey_auc"] = Value::Null;
         assert!(caution(&before).contains("(chance: 0.50; the blurred grey: 0.70)"));

@@ -5,7 +5,7 @@ use prism_core::lesions::Lesion;
 use prism_core::volume::Side;
 
 use super::messages::Found;
-use super::table::{Column, arranged};
+use super::table::{Column, arranged, kind};
 use crate::state::App;
 use crate::text;
 
@@ -77,6 +77,7 @@ pub fn Rows(
 /// A lesion's row; the whole of it can be clicked, and the number reached by key.
 fn row(app: App, lesion: Lesion, colour: String) -> impl IntoView {
     let number = lesion.number;
+    let kind = kind(&lesion);
     let side = match lesion.side {
         Some(Side::Left) => "left",
         Some(Side::Right) => "right",
@@ -86,7 +87,6 @@ fn row(app: App, lesion: Lesion, colour: String) -> impl IntoView {
     let region = lesion.region.unwrap_or_default();
     let region = region.strip_prefix(side).map_or(region.as_str(), str::trim).to_owned();
     let label = format!("Go to lesion {number}, {}", lesion.kind);
-    let kind = lesion.kind.strip_suffix(" lesion").unwrap_or(&lesion.kind).to_owned();
     let letter = side.chars().next().map(|letter| letter.to_ascii_uppercase());
     view! {
         <tr

@@ -96,6 +96,16 @@ impl Order {
     }
 }
 
+/// What a row's kind column says, the word that all kinds share left out:
+/// `white matter`; `mass, with 9.7 mL of oedema around it`.
+pub fn kind(lesion: &Lesion) -> String {
+    let kind = lesion.kind.strip_suffix(" lesion").unwrap_or(&lesion.kind);
+    match lesion.oedema_words() {
+        Some(words) => format!("{kind}, {words}"),
+        None => kind.to_owned(),
+    }
+}
+
 /// The rows, sorted; equal ones keep the order of their numbers.
 pub fn arranged(rows: &[Lesion], order: Order) -> Vec<Lesion> {
     let mut rows = rows.to_vec();
@@ -141,6 +151,7 @@ mod tests {
             voxel: [0; 3],
             inside_mm: [0.0; 3],
             signal: None,
+            oedema_ml: None,
         }
     }
 
@@ -151,6 +162,17 @@ mod tests {
             lesion(3, 0.5, 12.0, Some(Side::Left)),
         ];
         arranged(&rows, order).iter().map(|row| row.number).collect()
+    }
+
+    #[test]
+    fn a_mass_is_named_with_its_oedema() {
+        let mut mass = lesion(1, 17.4, 40.0, None);
+        assert_eq!(kind(&mass), "mass");
+        mass.oedema_ml = Some(9.72);
+        assert_eq!(kind(&mass), "mass, with 9.7 mL of oedema around it");
+        mass.kind = "white matter lesion".into();
+        mass.oedema_ml = None;
+        assert_eq!(kind(&mass), "white matter");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The model card: a plain text beside the pack, in the few forms of Markdown that
-//! such cards use (headings, paragraphs, lists, tables). Everything is set as text;
-//! nothing in a card can become markup.
+//! such cards use (headings, paragraphs, lists, tables, pictures beside it). Everything is set as
+//! text; nothing in a card can become markup.
 
 use leptos::prelude::*;
+
+use crate::packs::FOLDER;
 
 /// A block of a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,13 @@ pub enum Block {
     List(Vec<String>),
     /// Rows of a table, the first its head.
     Table(Vec<Vec<String>>),
+    /// A picture that lies beside the card.
+    Picture {
+        /// What it shows.
+        words: String,
+        /// Its file's name.
+        file: String,
+    },
 }
 
 /// Reads a card. What is in none of the known forms is a paragraph.
@@ -30,6 +39,11 @@ pub fn blocks(card: &str) -> Vec<Block> {
         }
         if bare.starts_with('#') {
             blocks.push(Block::Heading(plain(bare.trim_start_matches('#'))));
+            fresh = true;
+            continue;
+        }
+        if let Some(picture) = picture(bare) {
+            blocks.push(picture);
             fresh = true;
             continue;
         }
@@ -55,6 +69,16 @@ pub fn blocks(card: &str) -> Vec<Block> {
         fresh = false;
     }
     blocks
+}
+
+/// A line that is a picture (`![words](file.png)`) of the card's own folder; one from elsewhere is
+/// text as any other.
+fn picture(line: &str) -> Option<Block> {
+    let (words, rest) = line.strip_prefix("![")?.split_once("](")?;
+    let file = rest.strip_suffix(')')?;
+    let here = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let shown = file.ends_with(".png") && !file.starts_with('.') && file.chars().all(here);
+    shown.then(|| Block::Picture { words: plain(words), file: file.into() })
 }
 
 fn extend(text: Option<&mut String>, line: &str) {
@@ -85,6 +109,10 @@ pub fn Card(
                 view! { <ul>{items}</ul> }.into_any()
             }
             Block::Table(rows) => view! { <CardTable rows /> }.into_any(),
+            Block::Picture { words, file } => {
+                view! { <img src=format!("{FOLDER}{file}") alt=words data-test="card-picture" /> }
+                    .into_any()
+            }
         })
         .collect_view();
     view! {
@@ -141,5 +169,29 @@ mod tests {
                 Block::Paragraph("<b>no markup</b>".into()),
             ]
         );
+    }
+
+    #[test]
+    fn pictures_come_from_the_card_s_own_folder() {
+        let card = "Worst scan:\n\n![Worst `scan`](brain-worst.png)\nText.";
+        assert_eq!(
+            blocks(card),
+            [
+                Block::Paragraph("Worst scan:".into()),
+                Block::Picture { words: "Worst scan".into(), file: "brain-worst.png".into() },
+                Block::Paragraph("Text.".into()),
+            ]
+        );
+        for elsewhere in [
+            "![a](https://example.org/a.png)",
+            "![a](//example.org/a.png)",
+            "![a](../a.png)",
+            "![a](/a.png)",
+            "![a](.png)",
+            "![a](a.svg)",
+            "![a](a.png) and more",
+        ] {
+            assert_eq!(blocks(elsewhere), [Block::Paragraph(elsewhere.into())]);
+        }
     }
 }

@@ -8,9 +8,9 @@ use super::icons::{Icon, icon};
 use super::picker::FilePicker;
 use super::run::card_rows;
 use super::series::show_modal;
-use crate::facts::PackCard;
+use crate::facts::{PackCard, Shipped};
 use crate::kept;
-use crate::packs::abilities;
+use crate::packs::{FOLDER, abilities};
 use crate::state::{App, Tone};
 use crate::text;
 
@@ -113,6 +113,10 @@ fn ModelsDialog(app: App) -> impl IntoView {
                     }
                 />
             </ul>
+            <details class="model-cards" data-test="model-cards">
+                <summary>"Model cards: how each was made, how well it does"</summary>
+                <ul>{move || app.models.shipped.with(|shipped| card_links(shipped))}</ul>
+            </details>
             <div class="models-add">
                 <FilePicker
                     app
@@ -131,6 +135,24 @@ fn ModelsDialog(app: App) -> impl IntoView {
             </div>
         </dialog>
     }
+}
+
+/// Cards beside the page of what runs without being chosen: its file's name and title.
+const UNCHOSEN: [(&str, &str); 2] =
+    [("identify.md", "Sequence, body part, skull, age, sex"), ("report.md", "Report decoder")];
+
+/// The cards of all models beside the page.
+fn card_links(shipped: &[Shipped]) -> impl IntoView + use<> {
+    let listed =
+        shipped.iter().map(|one| (one.file.replace(".safetensors", ".md"), one.card.title.clone()));
+    let others = UNCHOSEN.map(|(file, title)| (file.to_owned(), title.to_owned()));
+    listed
+        .chain(others)
+        .map(|(file, title)| {
+            let href = format!("{FOLDER}{file}");
+            view! { <li><a href=href target="_blank" rel="noopener">{title}</a></li> }
+        })
+        .collect_view()
 }
 
 /// One model: the choice, what it can say, where it comes from.

@@ -114,7 +114,8 @@ fn TimesTable(result: RunResult) -> impl IntoView {
     }
 }
 
-/// What the heads say that read single answers from the scan, and how well each was measured.
+/// What the heads say that read single answers from the scan, and how well each was measured. What
+/// real scans did not bear out is no finding and stays folded.
 pub fn answers(answers: &[Answer]) -> impl IntoView + use<> {
     answers
         .iter()
@@ -127,6 +128,31 @@ pub fn answers(answers: &[Answer]) -> impl IntoView + use<> {
                 .map(|(output, &value)| answer_row(output, value, shares))
                 .collect::<Vec<_>>();
             let values: Vec<String> = answer.values.iter().map(ToString::to_string).collect();
+            let list = view! {
+                <dl>
+                    {rows
+                        .into_iter()
+                        .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+                        .collect_view()}
+                </dl>
+            };
+            let words = answer.measured.words.clone();
+            let told = if answer.measured.told {
+                view! {
+                    {list}
+                    <p class="aside">{words}</p>
+                }
+                .into_any()
+            } else {
+                view! {
+                    <p class="aside">{format!("Not shown: {words}.")}</p>
+                    <details class="definitions">
+                        <summary>"What it says all the same, which is no finding"</summary>
+                        {list}
+                    </details>
+                }
+                .into_any()
+            };
             view! {
                 <section
                     class="facts"
@@ -135,13 +161,7 @@ pub fn answers(answers: &[Answer]) -> impl IntoView + use<> {
                     data-values=values.join(",")
                 >
                     <h3>{text::capitalised(&answer.head.replace('_', " "))}</h3>
-                    <dl>
-                        {rows
-                            .into_iter()
-                            .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
-                            .collect_view()}
-                    </dl>
-                    <p class="aside">{answer.measured.clone()}</p>
+                    {told}
                 </section>
             }
         })

@@ -94,7 +94,7 @@ fn geometry(scan: &ScanFacts) -> Vec<(&'static str, String)> {
         ("Size", format!("{} voxels", text::by(dims))),
         ("Spacing", text::spacing(spacing, stated)),
         ("Field of view", format!("{} {}", text::by(extent), text::unit("mm", !stated))),
-        ("Orientation", text::unit(&orientation, scan.sides_assumed())),
+        ("Orientation", text::unit(&orientation, scan.sides_assumed)),
         ("Obliquity", format!("{}°", text::fixed(affine.obliquity_degrees(), 1))),
         (
             "Values",

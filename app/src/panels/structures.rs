@@ -2,6 +2,7 @@
 //! shown in the planes, and the way from a name to its place.
 
 use leptos::prelude::*;
+use prism_core::measure::caution::{LEAST_ICC, RATIOS};
 use prism_core::measure::{StructureVolume, base_name};
 use prism_core::report::sums::keys;
 use prism_core::volume::Side;
@@ -217,17 +218,32 @@ fn Definitions(app: App) -> impl IntoView {
             let sentence = |words: &str| format!("{}.", text::capitalised(words));
             let asymmetry = "100 (L − R) / mean of both, positive where the left is larger";
             let asymmetry = ("L/R %", sentence(asymmetry));
+            let marked = result.structures().iter().any(|row| row.caution.is_some());
+            let marked = marked.then(|| {
+                let limits = format!(
+                    "against outlines drawn by hand, the volumes of this model are less than \
+                     {:.2} or more than {:.2} times as large, or their intraclass correlation \
+                     is below {:.1}",
+                    RATIOS.start(),
+                    RATIOS.end(),
+                    LEAST_ICC
+                );
+                ("!", sentence(&limits))
+            });
             if !totals.is_brain {
-                return vec![("All structures", sentence(&totals.brain_definition)), asymmetry];
+                let all = ("All structures", sentence(&totals.brain_definition));
+                return [Some(all), Some(asymmetry), marked].into_iter().flatten().collect();
             }
             let share = "volume in percent of the brain; of ventricles and fluid, which are no \
                          part of it, the ratio to it";
-            vec![
+            let mut terms = vec![
                 ("Brain", sentence(&totals.brain_definition)),
                 ("Intracranial", sentence(&totals.icv_definition)),
                 ("% brain", sentence(share)),
                 asymmetry,
-            ]
+            ];
+            terms.extend(marked);
+            terms
         })
     };
     view! {
@@ -295,6 +311,21 @@ fn Row(app: App, row: StructureVolume, summed: Memo<Option<Vec<u8>>>) -> impl In
         None => "",
     };
     let asymmetry = row.asymmetry_percent;
+    let caution = row.caution.as_ref().filter(|_| found).map(|known| {
+        let words = text::capitalised(&known.words());
+        view! {
+            <span
+                class="volume-caution"
+                data-test="volume-caution"
+                role="note"
+                tabindex="0"
+                aria-label=words.clone()
+                data-words=words
+            >
+                "!"
+            </span>
+        }
+    });
     let in_sum = move || summed.with(|all| all.as_ref().is_some_and(|all| all.contains(&index)));
     view! {
         <tr
@@ -335,7 +366,10 @@ fn Row(app: App, row: StructureVolume, summed: Memo<Option<Vec<u8>>>) -> impl In
                     <span class="side-letter">{side}</span>
                 </button>
             </th>
-            <td class="number">{if found { text::millilitres(row.millilitres) } else { "–".into() }}</td>
+            <td class="number">
+                {caution}
+                {if found { text::millilitres(row.millilitres) } else { "–".into() }}
+            </td>
             <td class="number">{if found { text::percent(row.percent_of_brain) } else { "–".into() }}</td>
             <td class="number">{asymmetry.map_or_else(String::new, text::signed_percent)}</td>
         </tr>

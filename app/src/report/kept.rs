@@ -60,6 +60,7 @@ mod tests {
             grid: Grid { dims: [2; 3], affine: Affine::from_spacing([1.0; 3]) },
             range,
             window: range,
+            sides_assumed: false,
             warnings: Vec::new(),
             quality: Quality::default(),
             seconds: 1.0,

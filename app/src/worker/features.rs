@@ -78,7 +78,8 @@ pub async fn answer(
     let mut watch = PageWatch::new(id, Rc::clone(ending), "Computing features");
     holdings.held.of_encoder(key.as_ref());
     if holdings.held.features.is_none() {
-        let (pack, model) = holdings.engine.open(device, (key, parts.first())).await?;
+        let wanted = (key.clone(), parts.first());
+        let (pack, model) = holdings.engine.open(device, wanted).await?;
         let found = extract(&scan.volume, model, pack, &mut watch).await.map_err(failure)?;
         holdings.held.features = Some(found);
     }
@@ -139,10 +140,20 @@ pub async fn answer(
                 voxels: fitted.voxels,
                 here: counted,
             };
-            let bytes = holdings.engine.keep_fitted(&fitted, naming(table), scans.len())?;
+            // Since the features were computed, another pack may have been opened.
+            let (encoder, _) = holdings.engine.open(device, (key, parts.first())).await?;
+            let bytes = fitted
+                .to_pack(encoder, naming(table), scans.len())
+                .and_then(|pack| pack.to_bytes())
+                .map_err(|error| Failure::input(error.to_string()))?;
             (Answer::Fitted(fit), std::iter::once(bytes).chain(kept).collect())
         }
-        Ask::Segment | Ask::Pool | Ask::Heads | Ask::Teach { .. } | Ask::Classify => {
+        Ask::Segment
+        | Ask::Pool
+        | Ask::Heads
+        | Ask::Together { .. }
+        | Ask::Teach { .. }
+        | Ask::Classify => {
             return Err(Failure::missing("this is asked for in another way"));
         }
     };

@@ -102,6 +102,7 @@ pub(super) async fn seen(
     watch: &mut PageWatch,
 ) -> Result<(Identification, Pooled), Failure> {
     heads.check_encoder(&pack.info.name, &pack.info.sha256).map_err(|error| input(&error))?;
+    heads.check_structures(&pack.info.labels).map_err(|error| input(&error))?;
     let volume = &scan.volume;
     let pooled = pipeline::pooled(volume, model, pack, watch).await.map_err(failed)?;
     Ok((shown(scan, heads, &pooled.features)?, pooled))

@@ -178,8 +178,9 @@ async fn work(desk: Rc<Desk>) {
     let Some(mut holdings) = desk.holdings.borrow_mut().take() else { return };
     loop {
         let next = desk.waiting.borrow_mut().pop_front();
-        let Some((Request { id, body }, parts)) = next else { break };
+        let Some((Request { id, fallback, body }, parts)) = next else { break };
         desk.current.set(Some(id));
+        holdings.engine.set_fallback(fallback);
         desk.ending.set(false);
         post::set_current(Some(id));
         memory::forget();
@@ -217,12 +218,14 @@ async fn answer(
             segment(holdings, device, weights, (id, ending)).await
         }
         ToWorker::Features { device, ask: Ask::Segment, .. } => {
-            segment(holdings, device, Weights::Fitted, (id, ending)).await
+            segment(holdings, device, Weights::Fitted(parts.first()), (id, ending)).await
         }
         ToWorker::Features {
             device,
             pack,
-            ask: ask @ (Ask::Pool | Ask::Heads | Ask::Teach { .. } | Ask::Classify),
+            ask:
+                ask
+                @ (Ask::Pool | Ask::Heads | Ask::Together { .. } | Ask::Teach { .. } | Ask::Classify),
         } => labels::answer(holdings, (device, pack), ask, parts, (id, ending)).await,
         ToWorker::Features { device, pack, ask } => {
             features::answer(holdings, (device, pack), ask, parts, (id, ending)).await
@@ -240,9 +243,9 @@ async fn answer(
         ToWorker::Cine { device, pack, ask } => {
             cine::answer(holdings, (device, pack), ask, parts, (id, ending)).await
         }
-        ToWorker::ListPacks => Ok((packs::list().await, Vec::new())),
-        ToWorker::KeepPack => packs::keep(parts.first()).await,
-        ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256).await?, Vec::new())),
+        ToWorker::ListPacks => Ok((packs::list(id).await, Vec::new())),
+        ToWorker::KeepPack => packs::keep(parts.first(), id).await,
+        ToWorker::ForgetPack { sha256 } => Ok((packs::forget(&sha256, id).await?, Vec::new())),
         ToWorker::Restore { table } => restore(holdings, table, parts),
         ToWorker::ExportSegmentation => {
             let labelled = holdings.labelled.as_ref().ok_or_else(|| {

@@ -65,7 +65,7 @@ pub async fn read(
     Ok(Outcome::Loaded(Box::new(Loaded { scan, facts })))
 }
 
-/// Bytes of `File` handles.
+/// Bytes of `File` handles, under the handles' names: paths where they come from several folders.
 ///
 /// # Errors
 /// [`Failure`] where they are too many or cannot be read.
@@ -110,6 +110,7 @@ fn facts(scan: &Scan, study: Vec<Series>, volume: usize, started: f64) -> ScanFa
         grid: Grid { dims: scan.volume.dims, affine: scan.volume.affine },
         range,
         window: window(&scan.volume.data, range),
+        sides_assumed: scan.sides_assumed,
         warnings: scan.warnings.clone(),
         quality: quality(&scan.volume, None),
         seconds: (now_ms() - started) / 1000.0,

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use prism_core::facts::Run;
-use prism_core::features::{Fitted, Naming};
 use prism_core::formats::Scan;
 use prism_core::measure::cardiac::{Chambers, check_labels, check_stack};
 use prism_core::measure::hippocampus;
@@ -21,7 +20,7 @@ use web_sys::Blob;
 use super::post::{breathe, memory_bytes, now_ms, post};
 use super::{Failure, adapter, translate};
 use crate::facts::{DeviceChoice, DeviceReport, PackCard, Times};
-use crate::protocol::{FromWorker, Grid, RequestId, RunResult};
+use crate::protocol::{Fallback, FromWorker, Grid, RequestId, RunResult};
 
 /// Device, pack and model, opened when they are first needed.
 #[derive(Default)]
@@ -35,8 +34,8 @@ pub struct Engine {
     encoded: Option<(Encoded, f64)>,
     /// Seconds that [`Engine::open`] took last.
     opening: f64,
-    /// A pack whose head was fitted here.
-    fitted: Option<(Pack, PackCard)>,
+    /// The device that stands in for one that failed.
+    fallback: Option<Fallback>,
 }
 
 /// A pack that was read.
@@ -54,8 +53,8 @@ pub type WantedPack<'a> = (Option<String>, Option<&'a JsValue>);
 pub enum Weights<'a> {
     /// A pack.
     Pack(WantedPack<'a>),
-    /// The head that was fitted last.
-    Fitted,
+    /// A pack whose head was fitted here, its file.
+    Fitted(Option<&'a JsValue>),
 }
 
 impl Engine {
@@ -91,15 +90,15 @@ impl Engine {
         watch.say("Testing the device and loading the model", 0, 0);
         // A fitted head is small and its encoder may be another's: built for each run.
         let mut built = None;
-        let (opened, card) = match (weights, &self.fitted) {
-            (Weights::Pack(wanted), _) => self.load(choice, wanted).await?,
-            (Weights::Fitted, Some((pack, card))) => {
-                let opened = open_for(&mut self.devices, choice, pack).await?;
-                built = Some(loaded(pack, &opened)?);
-                (opened, card.clone())
-            }
-            (Weights::Fitted, None) => {
-                return Err(Failure::missing("nothing is fitted any more; fit again"));
+        let (opened, card) = match weights {
+            Weights::Pack(wanted) => self.load(choice, wanted).await?,
+            Weights::Fitted(file) => {
+                let (pack, card) = read(file).await?;
+                let choice = (choice, self.fallback.as_ref());
+                let opened = open_for(&mut self.devices, choice, &pack).await?;
+                let model = loaded(&pack, &opened)?;
+                built = Some((pack, model));
+                (opened, card)
             }
         };
         watch.end()?;
@@ -112,16 +111,16 @@ impl Engine {
             &[],
         );
         let mut open_seconds = (now_ms() - begin) / 1000.0;
-        let chosen = match (&built, &self.fitted) {
-            (Some(model), Some((pack, _))) => Some((pack, model)),
-            _ => self.pack.as_ref().zip(self.model.as_ref()).map(|(p, (_, m))| (&p.pack, m)),
+        let chosen = match &built {
+            Some((pack, model)) => Some((pack, model)),
+            None => self.pack.as_ref().zip(self.model.as_ref()).map(|(p, (_, m))| (&p.pack, m)),
         };
         let Some((pack, model)) = chosen else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
-            check_stack(scan.volume.dims, &scan.volume.affine)
+            check_stack(scan.volume.dims, &scan.volume.affine, scan.series.unit_stated)
                 .map_err(|error| Failure::input(error.to_string()))?;
         }
         let given = (&scan.volume, scan.series.unit_stated);
@@ -213,29 +212,9 @@ impl Engine {
         self.encoded = None;
     }
 
-    /// Keeps a head that was fitted on the pack's encoder from examples in `scans` scans;
-    /// returns the new pack's file.
-    ///
-    /// # Errors
-    /// [`Failure`] when there is no pack or the new one cannot be written.
-    pub fn keep_fitted(
-        &mut self,
-        fitted: &Fitted,
-        naming: Naming,
-        scans: usize,
-    ) -> Result<Vec<u8>, Failure> {
-        let encoder = self
-            .pack
-            .as_ref()
-            .ok_or_else(|| Failure::missing("the model is not loaded any more; reload the page"))?;
-        let written = fitted.to_pack(&encoder.pack, naming, scans).and_then(|pack| {
-            let bytes = pack.to_bytes()?;
-            Ok((pack, bytes))
-        });
-        let (pack, bytes) = written.map_err(|error| Failure::input(error.to_string()))?;
-        let card = translate::pack(&pack, bytes.len());
-        self.fitted = Some((pack, card));
-        Ok(bytes)
+    /// Has reports say why a device stands in for one that failed.
+    pub fn set_fallback(&mut self, fallback: Option<Fallback>) {
+        self.fallback = fallback;
     }
 
     /// Has the model on a device that fits it.
@@ -249,14 +228,13 @@ impl Engine {
             self.pack = None;
             self.model = None;
             self.encoded = None;
-            let bytes = bytes_of(blob).await?;
-            let pack = Pack::read(&bytes).map_err(|error| Failure::missing(error.to_string()))?;
-            let card = translate::pack(&pack, bytes.len());
+            let (pack, card) = read(blob).await?;
             self.pack = Some(OpenedPack { key, pack, card });
         }
         let Some(OpenedPack { pack, card, .. }) = &self.pack else {
             return Err(Failure::missing("the model could not be loaded; reload the page"));
         };
+        let choice = (choice, self.fallback.as_ref());
         let opened = open_for(&mut self.devices, choice, pack).await?;
         let kind = opened.report.kind;
         if self.model.as_ref().is_none_or(|(on, _)| *on != kind) {
@@ -267,9 +245,17 @@ impl Engine {
     }
 }
 
+/// The pack in a `Blob`.
+async fn read(blob: Option<&JsValue>) -> Result<(Pack, PackCard), Failure> {
+    let bytes = bytes_of(blob).await?;
+    let pack = Pack::read(&bytes).map_err(|error| Failure::missing(error.to_string()))?;
+    let card = translate::pack(&pack, bytes.len());
+    Ok((pack, card))
+}
+
 async fn open_for(
     devices: &mut Devices,
-    choice: DeviceChoice,
+    (choice, fallback): (DeviceChoice, Option<&Fallback>),
     pack: &Pack,
 ) -> Result<OpenedDevice, Failure> {
     if choice != DeviceChoice::Cpu
@@ -279,12 +265,23 @@ async fn open_for(
         devices.name_gpu(name);
     }
     let opened = devices.open_for(translate::choice(choice), pack).await;
-    opened.map_err(|error| Failure::device(error.to_string()))
+    let mut opened = opened.map_err(|error| Failure::device(error.to_string()))?;
+    let note = opened.report.note.take();
+    opened.report.note = note.or_else(|| because(fallback, choice));
+    Ok(opened)
+}
+
+/// Why the wanted device runs, where it stands in for one that failed.
+fn because(fallback: Option<&Fallback>, wanted: DeviceChoice) -> Option<String> {
+    fallback.filter(|fallback| fallback.device == wanted).map(|fallback| fallback.why.clone())
 }
 
 fn loaded(pack: &Pack, opened: &OpenedDevice) -> Result<Prism, Failure> {
     opened.load(pack).map_err(|error| Failure::missing(error.to_string()))
 }
+
+/// Milliseconds between two lines of progress in a stage: the page draws each of them.
+const PACE_MS: f64 = 100.0;
 
 /// Passes a run's progress to the page and the page's cancel to the run.
 pub struct PageWatch {
@@ -292,12 +289,14 @@ pub struct PageWatch {
     ending: Rc<Cell<bool>>,
     /// What the network is run for, in words.
     network: &'static str,
+    /// Stage of the last line of progress, and when it went, in milliseconds.
+    last: Option<(Stage, f64)>,
 }
 
 impl PageWatch {
     /// Of a request that ends when `ending` says so.
     pub const fn new(id: RequestId, ending: Rc<Cell<bool>>, network: &'static str) -> Self {
-        Self { id, ending, network }
+        Self { id, ending, network, last: None }
     }
 
     fn say(&self, stage: &str, done: usize, total: usize) {
@@ -311,6 +310,11 @@ impl PageWatch {
 
 impl Watch for PageWatch {
     fn progress(&mut self, stage: Stage, done: usize, total: usize) {
+        let now = now_ms();
+        if !is_due(self.last, (stage, now), done == total) {
+            return;
+        }
+        self.last = Some((stage, now));
         let words = match stage {
             Stage::Prepare => "Preparing the scan",
             Stage::Network => self.network,
@@ -329,6 +333,12 @@ impl Watch for PageWatch {
     }
 }
 
+/// Whether the page is told how far a stage is: at its beginning and its end, and now and then.
+/// Both times in milliseconds.
+fn is_due(last: Option<(Stage, f64)>, (stage, now): (Stage, f64), ended: bool) -> bool {
+    ended || last.is_none_or(|(said, at)| said != stage || now - at >= PACE_MS)
+}
+
 /// Bytes of the pack, which the page hands over as a `Blob`.
 pub(super) async fn bytes_of(blob: Option<&JsValue>) -> Result<Vec<u8>, Failure> {
     let missing = || Failure::missing("the model did not arrive; reload the page");
@@ -341,4 +351,35 @@ pub(super) async fn bytes_of(blob: Option<&JsValue>) -> Result<Vec<u8>, Failure>
 fn now_utc() -> String {
     let now: String = js_sys::Date::new_0().to_iso_string().into();
     now.split('.').next().map_or(now.clone(), |seconds| format!("{seconds}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_ten_times_a_second_and_at_both_ends_of_a_stage() {
+        // A step every 30 ms, then the next stage.
+        let steps = (1..=12).map(|done| (Stage::Network, done, 12));
+        let mut last = None;
+        let mut told = Vec::new();
+        for (at, (stage, done, total)) in (0_u32..).zip(steps.chain([(Stage::Labels, 0, 2)])) {
+            let now = 30.0 * f64::from(at);
+            if is_due(last, (stage, now), done == total) {
+                last = Some((stage, now));
+                told.push((stage, done));
+            }
+        }
+        let network = [1, 5, 9, 12].map(|done| (Stage::Network, done));
+        assert_eq!(told, [&network[..], &[(Stage::Labels, 0)][..]].concat());
+    }
+
+    #[test]
+    fn only_the_device_that_stands_in_says_why() {
+        let fallback = Fallback { device: DeviceChoice::Cpu, why: "the GPU was lost".into() };
+        let why = |wanted| because(Some(&fallback), wanted);
+        assert_eq!(why(DeviceChoice::Cpu).as_deref(), Some("the GPU was lost"));
+        assert_eq!([DeviceChoice::Auto, DeviceChoice::Gpu].map(why), [None, None]);
+        assert_eq!(because(None, DeviceChoice::Cpu), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! A phase through a heart pack: its labels and volumes, or why it has none.
 
 use super::{Cine, CineError, CinePhase};
-use crate::measure::cardiac::{Chambers, Measured, Phase, check_labels, check_stack};
+use crate::measure::cardiac::{Chambers, Measured, Phase, check_labels, check_stack, is_cut};
 use crate::model::{Pack, Prism};
 use crate::pipeline::{Watch, segment_stated};
 
@@ -28,13 +28,16 @@ impl Cine {
     ) -> Result<&CinePhase, CineError> {
         let chambers = chambers(pack)?;
         let phase = &mut self.phases[at];
-        check_stack(phase.volume.dims, &phase.volume.affine)?;
+        check_stack(phase.volume.dims, &phase.volume.affine, phase.unit_stated)?;
         let given = (&phase.volume, phase.unit_stated);
         let labels = segment_stated(given, model, pack, watch).await?.labels;
         (phase.labels, phase.measured) = match check_labels(&labels, chambers) {
             Ok(()) => {
                 let volumes = Phase::of(&labels, chambers);
-                (Some(labels), Some(Measured::Volumes(volumes)))
+                let cut = is_cut(&labels, chambers);
+                let measured =
+                    if cut { Measured::Cut(volumes) } else { Measured::Volumes(volumes) };
+                (Some(labels), Some(measured))
             }
             Err(reason) => (None, Some(Measured::Refused(reason.to_string()))),
         };

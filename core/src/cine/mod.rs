@@ -230,7 +230,7 @@ mod tests {
             acquisition: Acquisition::default(),
         };
         let volume = Volume { data, dims, affine };
-        Scan { volume, series, time_ms: None, warnings: Vec::new() }
+        Scan { volume, series, time_ms: None, sides_assumed: false, warnings: Vec::new() }
     }
 
     #[test]

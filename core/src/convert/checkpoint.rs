@@ -27,6 +27,31 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 const HARMLESS: [&str; 7] =
     ["torch", "numpy", "collections", "argparse", "pathlib", "datetime", "_codecs"];
 
+/// Where Python keeps its own types and functions: the name today, and that in old protocols.
+const BUILTINS: [&str; 2] = ["builtins", "__builtin__"];
+
+/// What of [`BUILTINS`] is plain data, the old names of int, str and range with them. Nothing
+/// else of it is harmless (`eval`, `getattr`).
+const PLAIN: [&str; 17] = [
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "long",
+    "range",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+    "unicode",
+    "xrange",
+];
+
 /// A checkpoint, opened; weights are read one by one.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -227,13 +252,16 @@ fn pytorch(path: &Path) -> Result<Vec<(String, Entry)>, ConvertError> {
     Ok(reader.into_tensors().into_iter().map(entry).collect())
 }
 
-/// First Python object in a pickle that is not of a harmless module.
+/// First Python object in a pickle that is neither plain data nor of a harmless module.
 fn foreign(value: &PickleValue) -> Option<&str> {
     match value {
         PickleValue::Unsupported(name) => {
-            let module = name.split('.').next().unwrap_or(name);
-            // Without a dot it is the reader's own word for a value (a wide integer).
-            let harmless = !name.contains('.') || HARMLESS.contains(&module);
+            let harmless = match name.split_once('.') {
+                // The reader's own word for a value (a wide integer).
+                None => true,
+                Some((module, of)) if BUILTINS.contains(&module) => PLAIN.contains(&of),
+                Some((module, _)) => HARMLESS.contains(&module),
+            };
             (!harmless).then_some(name)
         }
         PickleValue::List(values) => values.iter().find_map(foreign),
@@ -264,4 +292,26 @@ fn unwrapped(named: Vec<(String, Entry)>) -> Result<BTreeMap<String, Entry>, Con
         }
     }
     Ok(tensors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_python_has_built_in_only_plain_data_is_harmless() {
+        let object = |name: &str| PickleValue::Unsupported(name.to_owned());
+        for module in BUILTINS {
+            for name in PLAIN {
+                assert_eq!(foreign(&object(&format!("{module}.{name}"))), None);
+            }
+            for name in ["eval", "exec", "getattr", "compile", "type", "object", "str.format"] {
+                let name = format!("{module}.{name}");
+                let within = PickleValue::List(vec![PickleValue::None, object(&name)]);
+                assert_eq!(foreign(&within), Some(name.as_str()));
+            }
+        }
+        assert_eq!(foreign(&object("numpy.core.multiarray.scalar")), None);
+        assert_eq!(foreign(&object("set.builtins")), Some("set.builtins"));
+    }
 }

@@ -158,6 +158,31 @@ pub fn published_names(name: &str) -> Vec<String> {
     }
 }
 
+/// Whether a published classifier (`MRI_CLS` in main/model/model_ft.py) fuses sequences with this
+/// tensor. `latent_agg.0`, which joins structure and sequence in the pretraining, is another.
+pub fn fuses(name: &str) -> bool {
+    let layer = name.strip_prefix("latent_agg.");
+    name == "cls_token"
+        || layer.is_some_and(|layer| !layer.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+/// How the checkpoint's classifier fuses sequences, as words for `fusion=`: `latent_agg`
+/// `[C, N C]` joins N of them, what has more layers is the transformer, which the published code
+/// gives four heads. `None` where nothing [`fuses`].
+pub fn fusing(checkpoint: &Checkpoint) -> Option<String> {
+    if !checkpoint.tensors.keys().any(|name| fuses(name)) {
+        return None;
+    }
+    let shape = checkpoint.tensors.get("latent_agg.weight").map(|entry| entry.shape.as_slice());
+    Some(match shape {
+        Some(&[outputs, inputs]) if outputs > 0 && inputs.is_multiple_of(outputs) => {
+            format!("cat:{}", inputs / outputs)
+        }
+        Some(_) => "cat:SEQUENCES".into(),
+        None => "trans:4".into(),
+    })
+}
+
 /// The geometry that a Swin checkpoint's own shapes speak of, as words for `--arch`.
 pub fn guess(checkpoint: &Checkpoint) -> Option<String> {
     let shape = |name: &str| checkpoint.tensors.get(name).map(|entry| entry.shape.as_slice());

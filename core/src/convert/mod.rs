@@ -26,6 +26,9 @@ use crate::model::{Architecture, EncoderConfig, HeadConfig, Pack, PackError, Pac
 use crate::model::{Prism, RendererConfig};
 use crate::volume::{Label, LabelTable};
 
+/// What a pack says of itself while int8 and full precision were not compared on a scan.
+pub const UNVERIFIED: &str = "features not verified (--check SCAN)";
+
 /// A checkpoint that cannot become a pack.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConvertError {
@@ -84,8 +87,12 @@ pub struct Mismatch {
     pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// The geometry its shapes speak of.
     pub guess: Option<String>,
-    /// Patterns that allow what is left over, where nothing else is wrong.
+    /// Patterns that allow what is left over, where nothing else is wrong; none for a fusion of
+    /// sequences and the heads behind it.
     pub allow: Vec<String>,
+    /// How the checkpoint's heads fuse sequences, as words for `fusion=`, where the tensors that
+    /// do are left over.
+    pub fusion: Option<String>,
 }
 
 impl std::fmt::Display for Mismatch {
@@ -159,6 +166,15 @@ impl Converted {
         let tensors = std::mem::take(&mut self.tensors);
         Pack::build(self.pack.info.clone(), tensors, Precision::Float32)
     }
+
+    /// Notes in the pack that int8 was compared with full precision on a scan, and the least
+    /// cosine similarity of their pooled features.
+    pub fn verified(&mut self, least: f64) {
+        self.pack.info.provenance["imported"]["check"] = json!(format!(
+            "features of int8 and f32 compared on the middle of one scan: cosine similarity \
+             {least:.6} or more"
+        ));
+    }
 }
 
 /// What rounding to int8 does to one tensor.
@@ -218,6 +234,7 @@ pub fn convert(checkpoint: &mut Checkpoint, wanted: &Wanted) -> Result<Converted
                 "sha256": checkpoint.sha256,
                 "architecture": wanted.arch,
                 "tool": concat!("prism ", env!("CARGO_PKG_VERSION")),
+                "check": UNVERIFIED,
                 "filled": filled,
                 "left_out": left_out(&left, wanted.allow_extra),
             },
@@ -299,6 +316,17 @@ fn matched(
     let allowed =
         |name: &str| wanted.allow_extra.iter().any(|pattern| matches_pattern(pattern, name));
     let (left, extra): (Vec<&str>, Vec<&str>) = unused.into_iter().partition(|name| allowed(name));
+    let fusion = geometry::fusing(checkpoint);
+    if let Some(fusion) = &fusion
+        && left.iter().any(|name| geometry::fuses(name))
+    {
+        return Err(ConvertError::Words(format!(
+            "latent_agg and cls_token fuse the sequences that the heads were trained on, so they \
+             cannot be left out; keep them: --head \
+             classification:name=NAME,outputs=A/B/C,fusion={fusion}"
+        )));
+    }
+    let fusion_is_extra = extra.iter().any(|name| geometry::fuses(name));
     mismatch.extra = extra
         .into_iter()
         .map(|name| {
@@ -306,8 +334,16 @@ fn matched(
         })
         .collect();
     if mismatch != Mismatch::default() {
+        if fusion_is_extra {
+            mismatch.fusion = fusion;
+        }
         if mismatch.reshaped.is_empty() && mismatch.missing.is_empty() {
-            mismatch.allow = patterns(mismatch.extra.iter().map(|(name, _)| name.as_str()), &own);
+            // Without the fusion a head would answer wrongly, and silently.
+            let kept = |name: &str| {
+                fusion_is_extra && (geometry::fuses(name) || name.starts_with("cls_head."))
+            };
+            let names = mismatch.extra.iter().map(|(name, _)| name.as_str());
+            mismatch.allow = patterns(names.filter(|name| !kept(name)), &own);
         } else if let EncoderConfig::Swin(_) = architecture.encoder {
             mismatch.guess = guess(checkpoint);
         }

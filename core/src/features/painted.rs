@@ -165,6 +165,10 @@ pub async fn fit_painted(scans: &[Painted], classes: usize) -> Result<Fitted, Fe
     if (0..classes).filter(|&class| painted(class)).count() < 2 {
         return Err(FeatureError::Examples("paint at least two classes".into()));
     }
+    if let Some(class) = (0..classes).find(|&class| !painted(class)) {
+        let name = if class == 0 { "the background".to_owned() } else { format!("class {class}") };
+        return Err(FeatureError::Examples(format!("no place of {name} was painted, paint one")));
+    }
     let used = scans.iter().filter(|scan| !scan.blobs.is_empty()).count();
     let left_out = if used > 1 { LeftOut::Scans } else { LeftOut::Places };
     let Dealt { turns, always, alone } = deal(scans, classes, left_out);
@@ -291,6 +295,22 @@ mod tests {
         let scores = fit(&apart, 2).expect("a fit").scores;
         assert_eq!((scores.folds, scores.mean), (0, None));
         assert!(scores.note.is_some_and(|note| note.contains("two scans each")));
+    }
+
+    #[test]
+    fn a_class_that_was_never_painted_is_refused() {
+        let there = [(0, -1.0), (0, -1.1), (1, 1.0), (1, 1.1)];
+        for (blobs, classes, words) in [
+            (&there[..], 3, "no place of class 2 was painted"),
+            (&[(1, 1.0), (2, 5.0)], 3, "no place of the background was painted"),
+            (&there[..2], 2, "at least two classes"),
+        ] {
+            let Err(FeatureError::Examples(said)) = fit(&[scan(blobs)], classes) else {
+                unreachable!("{blobs:?} are {classes} classes")
+            };
+            assert!(said.contains(words), "{said}");
+        }
+        assert!(fit(&[scan(&there)], 2).is_ok_and(|fitted| fitted.classes == 2));
     }
 
     #[test]

@@ -42,13 +42,13 @@ fn unpack(file: &InputFile, left: &mut u64, into: &mut Vec<InputFile>) -> Result
     let damaged = |reason: String| FormatError::Damaged {
         what: "zip archive",
         reason,
-        name: file.name.clone(),
+        name: file.base_name().into(),
     };
     let too_large = |expected: String, actual: String| FormatError::TooLarge {
         what: "content of the zip archive",
         expected,
         actual,
-        name: file.name.clone(),
+        name: file.base_name().into(),
     };
     let mut archive = ZipArchive::new(Cursor::new(file.bytes.as_slice()))
         .map_err(|error| damaged(words(&error)))?;
@@ -66,7 +66,7 @@ fn unpack(file: &InputFile, left: &mut u64, into: &mut Vec<InputFile>) -> Result
             continue;
         }
         if entry.encrypted() {
-            return Err(FormatError::Encrypted { name: file.name.clone() });
+            return Err(FormatError::Encrypted { name: file.base_name().into() });
         }
         if entry.size() > gzip::most_unpacked(file.bytes.len()) {
             return Err(damaged("an entry's size is impossible".into()));
@@ -84,13 +84,14 @@ fn unpack(file: &InputFile, left: &mut u64, into: &mut Vec<InputFile>) -> Result
         return Err(FormatError::Unrecognised {
             found: "a zip archive without files".into(),
             advice: "Choose the scan's files, or pack them again.".into(),
-            name: file.name.clone(),
+            name: file.base_name().into(),
         });
     }
     *left -= total;
     for index in wanted {
         let entry = archive.by_index(index).map_err(|error| damaged(words(&error)))?;
-        let (name, size) = (entry.name().to_owned(), entry.size());
+        // What lies in two archives does not belong together.
+        let (name, size) = (format!("{}/{}", file.name, entry.name()), entry.size());
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size as usize).map_err(|_| {
             too_large("what the browser's memory holds".into(), format!("{size} bytes in one file"))

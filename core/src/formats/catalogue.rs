@@ -55,7 +55,7 @@ impl Catalogue {
             if parts.contains(&index) {
                 continue;
             }
-            let name = files[index].name.clone();
+            let name = files[index].base_name().to_owned();
             match kind {
                 Kind::Nifti { .. } => {}
                 Kind::Nrrd => match nrrd::find(files, index) {
@@ -99,7 +99,7 @@ impl Catalogue {
             return Err(FormatError::Unrecognised {
                 found: found.into(),
                 advice: advice.into(),
-                name: files[index].name.clone(),
+                name: files[index].base_name().into(),
             });
         }
         warnings.extend(failures.into_iter().map(|(_, error)| format!("Left out: {error}")));

@@ -40,10 +40,23 @@ pub const MAX_VOXELS: u64 = 512 * 512 * 512;
 /// One file as the person gave it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// Name or relative path; only for messages and for finding a header's `.img`.
+    /// Path relative to what was given, or the name alone: it says which `.img` and JSON belong
+    /// to a header. Messages show its last part.
     pub name: String,
     /// Content.
     pub bytes: Vec<u8>,
+}
+
+impl InputFile {
+    /// The name without folders.
+    fn base_name(&self) -> &str {
+        base_name(&self.name)
+    }
+}
+
+/// A path without its folders.
+fn base_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
 impl std::fmt::Debug for InputFile {
@@ -166,6 +179,9 @@ pub struct Scan {
     /// Time of this volume in milliseconds, as the files state it: after the R wave (DICOM's
     /// trigger time), else after the first volume (temporal spacing). `None` where they do not.
     pub time_ms: Option<f64>,
+    /// Whether the files do not say how the scan lies in the body, so that left and right are
+    /// assumed; the warnings say so, too.
+    pub sides_assumed: bool,
     /// What was assumed, repaired or left out, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -223,4 +239,48 @@ pub fn list(files: &[InputFile]) -> Result<Vec<Series>, FormatError> {
 /// Those of [`Study::open`] and [`Study::load`].
 pub fn load(files: &[InputFile], selection: &Selection) -> Result<Scan, FormatError> {
     Study::open(files)?.load(selection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_without_an_orientation_have_assumed_sides() {
+        let nrrd = |space: &str| {
+            let header = "type: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n";
+            let text = format!("NRRD0004\n{header}{space}\n\n");
+            let bytes = [text.as_bytes(), &[7_u8; 8][..]].concat();
+            vec![InputFile { name: "scan.nrrd".into(), bytes }]
+        };
+        let golden = |case: &str| {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../tests/golden/formats")
+                .join(case);
+            let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let paths = paths.filter(|path| path.extension().is_none_or(|end| end != "json"));
+            let read = |path: std::path::PathBuf| InputFile {
+                name: path.file_name().unwrap().to_string_lossy().into_owned(),
+                bytes: std::fs::read(path).unwrap(),
+            };
+            paths.map(read).collect::<Vec<_>>()
+        };
+        let placed = "space: right-anterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)";
+        let cases: [(Vec<InputFile>, bool); 7] = [
+            (nrrd("spacings: 1 1 1"), true),
+            (nrrd("space directions: (1,0,0) (0,1,0) (0,0,1)"), true),
+            (nrrd(placed), false),
+            (golden("nifti1_no_orientation"), true),
+            (golden("nifti1_qform"), false),
+            (golden("dicom_no_position"), true),
+            (golden("dicom_implicit"), false),
+        ];
+        for (at, (files, assumed)) in cases.into_iter().enumerate() {
+            let scan = load(&files, &Selection::default()).unwrap();
+            assert_eq!(scan.sides_assumed, assumed, "case {at}: {:?}", scan.warnings);
+            // People are told, too.
+            let told = scan.warnings.iter().any(|warning| warning.contains("every side"));
+            assert_eq!(told, assumed, "case {at}: {:?}", scan.warnings);
+        }
+    }
 }

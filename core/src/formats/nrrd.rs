@@ -28,7 +28,7 @@ pub(super) struct Found {
 /// [`FormatError::Truncated`], [`FormatError::Header`], [`FormatError::VoxelType`],
 /// [`FormatError::TooLarge`], [`FormatError::Unrecognised`] for voxels elsewhere.
 pub(super) fn find(files: &[InputFile], index: usize) -> Result<Found, FormatError> {
-    let InputFile { name, bytes } = &files[index];
+    let (name, bytes) = (files[index].base_name(), &files[index].bytes);
     let head = &bytes[..bytes.len().min(MOST_HEADER)];
     let end = |mark: &[u8]| {
         head.windows(mark.len()).position(|window| window == mark).map(|at| (at, at + mark.len()))
@@ -38,7 +38,7 @@ pub(super) fn find(files: &[InputFile], index: usize) -> Result<Found, FormatErr
         field: "the header's end",
         expected: "an empty line".into(),
         actual: "missing".into(),
-        name: name.clone(),
+        name: name.into(),
     })?;
     let text = String::from_utf8_lossy(&head[..stop]);
     let header = Fields { text: &text, name }.header()?;
@@ -71,10 +71,11 @@ pub(super) fn load(
     series: Series,
     index: usize,
 ) -> Result<Scan, FormatError> {
-    let InputFile { name, bytes } = &files[found.file];
+    let (name, bytes) = (files[found.file].base_name(), &files[found.file].bytes);
     let file = voxels::File { name, bytes: &bytes[found.start..] };
     let (volume, warnings) = voxels::load(&found.header, file, index)?;
-    Ok(Scan { volume, series, time_ms: None, warnings })
+    let sides_assumed = found.header.sides_assumed;
+    Ok(Scan { volume, series, time_ms: None, sides_assumed, warnings })
 }
 
 /// The lines of a header.
@@ -105,7 +106,7 @@ impl<'a> Fields<'a> {
         let voxel_type = self.voxel_type()?;
         let (dims, volumes) = self.sizes()?;
         let mut warnings = Vec::new();
-        let (affine, unit_stated) = self.affine(&mut warnings)?;
+        let (affine, unit_stated, sides_assumed) = self.affine(&mut warnings)?;
         affine.check().map_err(|error| {
             self.broken("space directions", "a matrix that spans space", &error.to_string())
         })?;
@@ -120,6 +121,7 @@ impl<'a> Fields<'a> {
             scaling: None,
             affine,
             unit_stated,
+            sides_assumed,
             volume_step_ms: None,
             descrip: Vec::new(),
             warnings,
@@ -212,9 +214,9 @@ impl<'a> Fields<'a> {
         Ok((sides.map(|side| side as usize), volumes as usize))
     }
 
-    /// World from voxel, and whether it is stated and in millimetres: the named spaces are
-    /// those of DICOM and its like, which are.
-    fn affine(&self, warnings: &mut Vec<String>) -> Result<(Affine, bool), FormatError> {
+    /// World from voxel; whether it is stated and in millimetres: the named spaces are those of
+    /// DICOM and its like, which are; and whether the file does not say how the axes lie.
+    fn affine(&self, warnings: &mut Vec<String>) -> Result<(Affine, bool, bool), FormatError> {
         let units = self.get("space units").or_else(|| self.get("units"));
         let unit = |unit: &&str| !unit.trim().is_empty();
         let units: Vec<&str> = units.unwrap_or_default().split('"').filter(unit).collect();
@@ -229,7 +231,8 @@ impl<'a> Fields<'a> {
             "left-posterior-superior" | "lps" => Some([-1.0, -1.0, 1.0]),
             _ => None,
         };
-        if signs.is_none() || self.get("space directions").is_none() {
+        let sides_assumed = signs.is_none() || self.get("space directions").is_none();
+        if sides_assumed {
             warnings.push(
                 "The file does not say how the scan lies in the body: left and right, and with \
                  them every side named here, are assumed."
@@ -246,7 +249,7 @@ impl<'a> Fields<'a> {
         }
         let Some(directions) = self.get("space directions") else {
             let (spacing, spaced) = self.spacings(warnings);
-            return Ok((Affine::from_spacing(spacing), stated && spaced));
+            return Ok((Affine::from_spacing(spacing), stated && spaced, sides_assumed));
         };
         let vectors = vectors(directions);
         let (Some([a, b, c]), true) = (vectors.get(..3), vectors.len() <= 4) else {
@@ -268,7 +271,7 @@ impl<'a> Fields<'a> {
             // + 0.0 turns -0 into 0.
             [a[axis], b[axis], c[axis], origin[axis]].map(|value| signs[axis] * value + 0.0)
         };
-        Ok((Affine([row(0), row(1), row(2)]), stated))
+        Ok((Affine([row(0), row(1), row(2)]), stated, sides_assumed))
     }
 
     /// The spacing along each axis, and whether the file states all three.

@@ -1,6 +1,7 @@
 //! Age and sex from a T1w scan without skull, as honestly as few people allow.
 //!
-//! The heads are linear in the encoder's pooled vectors. An age comes with an interval that
+//! The heads are linear in the encoder's pooled vectors; that of the sex may read the volumes of
+//! structures instead, and waits for them. An age comes with an interval that
 //! held its stated share of people who were left out of the fit (the jackknife's, Barber et
 //! al., Annals of Statistics 2021), and never outside the ages the head was trained on. A head
 //! that reads nothing of the scan gives no number: the mean of a group would look like an
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::heads::{Answer, Head, HeadKind};
 use super::pack::{HeadsError, HeadsPack};
-use super::{Identification, NamedVector};
+use super::{Identification, NamedVector, volumes};
 
 /// Names of the heads.
 pub mod names {
@@ -59,7 +60,7 @@ impl Estimate {
 }
 
 /// What is estimated of a person, or why not.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimates {
     /// Age in years.
     pub age: Option<Estimate>,
@@ -69,9 +70,49 @@ pub struct Estimates {
     pub sex_caution: Option<String>,
     /// Why something is missing.
     pub refused: Option<String>,
+    /// The sex, as long as it waits for the volumes of structures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
 }
 
-/// Estimates age and sex. `stated_years`: the age by the file, where it states one.
+/// A sex that is read from the volumes of structures, before these are known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// SHA-256 of the pack that measures them.
+    pub pack: String,
+    head: Head,
+    /// Smallest and largest age of the training data.
+    ages: Option<[f64; 2]>,
+}
+
+/// Said where the sex waits.
+pub const WAITING: &str =
+    "Sex is estimated from the volumes of the brain's structures: segment the scan first.";
+
+impl Estimates {
+    /// The sex, too, where it waits for volumes: numbers of structures in files and their volumes
+    /// in mL, as [`Waiting::pack`] labels the same scan.
+    ///
+    /// # Errors
+    /// [`HeadsError::Structure`] when a structure is not among them.
+    pub fn with_volumes(&self, volumes: &[(u16, f64)]) -> Result<Self, HeadsError> {
+        let Some(Waiting { head, ages, .. }) = &self.waiting else { return Ok(self.clone()) };
+        let vectors = volumes::vectors(&head.info, volumes)?;
+        let named: Vec<NamedVector<'_>> =
+            vectors.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let sex = head.answer(&named)?;
+        let sex_caution = caution_of(&sex, head.info.caution.as_deref(), *ages);
+        Ok(Self { sex: Some(sex), sex_caution, waiting: None, ..self.clone() })
+    }
+}
+
+/// Whether the head of the sex reads volumes of structures.
+pub fn reads_volumes(heads: &HeadsPack) -> bool {
+    heads.head(names::SEX).is_ok_and(|head| !volumes::structures(&head.info).is_empty())
+}
+
+/// Estimates age and sex; a sex that is read from volumes waits for [`Estimates::with_volumes`].
+/// `stated_years`: the age by the file, where it states one.
 ///
 /// # Errors
 /// [`HeadsError`] when the pack has no such heads or the encoder gives other vectors.
@@ -81,8 +122,7 @@ pub fn estimate(
     scan: &Identification,
     stated_years: Option<f64>,
 ) -> Result<Estimates, HeadsError> {
-    let nothing =
-        |why: String| Estimates { age: None, sex: None, sex_caution: None, refused: Some(why) };
+    let nothing = |why: String| Estimates { refused: Some(why), ..Estimates::default() };
     if let Some(why) = unfit(heads, scan) {
         return Ok(nothing(format!(
             "Age and sex are estimated from T1w scans of the whole brain without skull only: {why}."
@@ -98,12 +138,17 @@ pub fn estimate(
     let (age, refused) = age_of(heads.head(names::AGE)?, vectors)?;
     if age.is_none() && heads.head(names::AGE)?.reads_the_scan() {
         // Unlike the people that were learnt from, in sex as in age.
-        return Ok(Estimates { age, sex: None, sex_caution: None, refused });
+        return Ok(Estimates { age, refused, ..Estimates::default() });
     }
     let sex_head = heads.head(names::SEX)?;
+    if reads_volumes(heads) {
+        let pack = heads.info.encoder.sha256.clone();
+        let waiting = Some(Waiting { pack, head: sex_head.clone(), ages });
+        return Ok(Estimates { age, refused, waiting, ..Estimates::default() });
+    }
     let sex = sex_head.answer(vectors)?;
     let sex_caution = caution_of(&sex, sex_head.info.caution.as_deref(), ages);
-    Ok(Estimates { age, sex: Some(sex), sex_caution, refused })
+    Ok(Estimates { age, sex: Some(sex), sex_caution, refused, waiting: None })
 }
 
 /// Why nothing is estimated of a person whose stated age lies where nobody was trained on.
@@ -205,6 +250,53 @@ mod tests {
             centres: Vec::new(),
         };
         age_of(&head, &[("structure", &[x])]).unwrap()
+    }
+
+    #[test]
+    fn a_sex_by_volumes_waits_for_them() {
+        let info = HeadInfo {
+            name: names::SEX.into(),
+            inputs: vec!["volume 2".into(), "volume sum".into()],
+            outputs: vec!["female".into(), "male".into()],
+            kind: HeadKind::Classification {
+                temperature: 1.0,
+                least_probability: 0.8,
+                most_distance: None,
+            },
+            body_parts: Vec::new(),
+            caution: Some("41 of 48 were right.".into()),
+        };
+        // The logit of "male" is 3 (ln mL of structure 2 - ln 200).
+        let head = Head {
+            info,
+            weight: vec![0.0, 0.0, 3.0, 0.0],
+            bias: vec![0.0, 0.0],
+            mean: vec![200.0_f32.ln(), 0.0],
+            deviation: vec![1.0, 1.0],
+            whitening: Vec::new(),
+            centres: Vec::new(),
+        };
+        let waiting = Some(Waiting { pack: "0123".into(), head, ages: Some([19.0, 55.0]) });
+        let refused = Some("No age is given.".to_owned());
+        let before = Estimates { refused: refused.clone(), waiting, ..Estimates::default() };
+        let sent: Estimates =
+            serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
+        assert_eq!(sent, before);
+        // (400 / 200)^3 = 8 to 1.
+        let found = sent.with_volumes(&[(41, 300.0), (2, 400.0)]).unwrap();
+        let sex = found.sex.unwrap();
+        assert!(sex.is("male") && (sex.probabilities[0].1 - 8.0 / 9.0).abs() < 1e-5, "{sex:?}");
+        assert!(found.sex_caution.is_some_and(|caution| caution.contains("19 to 55 years")));
+        assert_eq!((found.refused, found.waiting), (refused, None));
+        // As large as the mean: nobody knows.
+        let unsure = before.with_volumes(&[(2, 200.0)]).unwrap();
+        assert!(unsure.sex.is_some_and(|sex| sex.given.is_none()));
+        assert_eq!(unsure.sex_caution, None);
+        let missing = before.with_volumes(&[(41, 300.0)]);
+        assert!(matches!(missing, Err(HeadsError::Structure { id: 2, .. })), "{missing:?}");
+        // One that waits for nothing stays.
+        let silent = Estimates::default();
+        assert_eq!(silent.with_volumes(&[]), Ok(silent));
     }
 
     #[test]

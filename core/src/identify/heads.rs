@@ -16,7 +16,8 @@ use super::pack::HeadsError;
 pub struct HeadInfo {
     /// Name of the head and of its tensors.
     pub name: String,
-    /// The vectors it reads, one behind the other.
+    /// The vectors it reads, one behind the other; or the volumes of structures
+    /// ([`super::volumes`]).
     pub inputs: Vec<String>,
     /// Its classes; of a regression what it gives.
     pub outputs: Vec<String>,
@@ -58,7 +59,7 @@ pub enum HeadKind {
 }
 
 /// A head with its weights.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head {
     /// Its description.
     pub info: HeadInfo,

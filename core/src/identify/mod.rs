@@ -8,7 +8,8 @@
 //! every pack whether it fits.
 //! Maps that were computed from a scan are told from one by their values ([`computed`]).
 //! [`taught`] are heads that a person fitted on scans of their own.
-//! [`estimate`] reads age and sex from the same vectors, with the interval they deserve.
+//! [`estimate`] reads age and sex from the same vectors, or from what a segmentation measured
+//! ([`volumes`]), with the interval they deserve.
 
 pub mod computed;
 pub mod estimate;
@@ -18,6 +19,7 @@ pub mod heads;
 pub mod pack;
 pub mod routing;
 pub mod taught;
+pub mod volumes;
 
 use serde::{Deserialize, Serialize};
 

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::heads::{Head, HeadInfo, HeadKind};
+use super::volumes;
+use crate::volume::LabelTable;
 pub use write::LinearHead;
 
 /// The layout that this version reads.
@@ -72,6 +74,16 @@ pub enum HeadsError {
         head: String,
         /// What it reads.
         expected: String,
+    },
+    /// A head reads the volume of a structure that the pack does not label.
+    #[error(
+        "the head \"{head}\" reads the volume of structure {id}, which the pack does not label; use the pack that the heads name"
+    )]
+    Structure {
+        /// The head.
+        head: String,
+        /// Number of the structure in files.
+        id: u16,
     },
     /// A head that gives a number was asked for a class, or the other way round.
     #[error("the head \"{0}\" does not give what it was asked for")]
@@ -187,6 +199,20 @@ impl HeadsPack {
             actual: short(name, sha256),
         })
     }
+
+    /// Checks that a pack labels the structures whose volumes heads read.
+    ///
+    /// # Errors
+    /// [`HeadsError::Structure`].
+    pub fn check_structures(&self, table: &LabelTable) -> Result<(), HeadsError> {
+        for Head { info, .. } in &self.heads {
+            let labelled = |id: u16| table.labels.iter().any(|label| label.id == id);
+            if let Some(id) = volumes::structures(info).into_iter().find(|&id| !labelled(id)) {
+                return Err(HeadsError::Structure { head: info.name.clone(), id });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Tensors by name with their shapes, taken one by one.
@@ -236,6 +262,7 @@ impl Tensors {
         let outputs = info.outputs.len();
         let (shape, weight) = self.take(&name("weight"), &[Some(outputs), None])?;
         let inputs = shape[1];
+        volumes::check(info, inputs)?;
         let (_, bias) = self.take(&name("bias"), &[Some(outputs)])?;
         let (_, mean) = self.take(&name("mean"), &[Some(inputs)])?;
         let (_, deviation) = self.take(&name("deviation"), &[Some(inputs)])?;

@@ -15,6 +15,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Int, Tensor, module};
 
 pub use attention::{WindowPlaces, window_attention};
+pub use gpu::DISPATCH_WORK;
 pub use rows::{gelu, layer_norm, linear, take_rows};
 
 /// Slope of the leaky ReLU for negative inputs, everywhere in the network.

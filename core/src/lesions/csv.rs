@@ -7,7 +7,7 @@ use crate::volume::Side;
 pub fn lesions_csv(lesions: &[Lesion]) -> String {
     let mut text = String::from(
         "number,kind,volume_ml,longest_diameter_mm,place,region,side,probability,\
-         r_mm,a_mm,s_mm,voxel_x,voxel_y,voxel_z,signal\r\n",
+         r_mm,a_mm,s_mm,voxel_x,voxel_y,voxel_z,signal,oedema_ml\r\n",
     );
     for lesion in lesions {
         let side = match lesion.side {
@@ -17,8 +17,9 @@ pub fn lesions_csv(lesions: &[Lesion]) -> String {
         };
         let [r, a, s] = lesion.centre_mm;
         let [x, y, z] = lesion.voxel;
+        let oedema = lesion.oedema_ml.map_or_else(String::new, |ml| format!("{ml:.4}"));
         text.push_str(&format!(
-            "{},{},{:.4},{:.1},{},{},{side},{:.3},{r:.2},{a:.2},{s:.2},{x},{y},{z},{}\r\n",
+            "{},{},{:.4},{:.1},{},{},{side},{:.3},{r:.2},{a:.2},{s:.2},{x},{y},{z},{},{oedema}\r\n",
             lesion.number,
             lesion.kind,
             lesion.millilitres,

@@ -1,5 +1,7 @@
 //! Rows from labels: connected voxels of one lesion class, measured and placed. A mass in its
-//! oedema is two rows, each with a volume and a diameter of its own.
+//! oedema is two rows, each with a volume and a diameter of its own; the mass names its oedema.
+
+use std::collections::HashSet;
 
 use super::signal::signal;
 use super::table::{Lesion, Place, SMALLEST_ML};
@@ -14,6 +16,10 @@ const NEAR_MM: f64 = 2.5;
 const VENTRICLES: [u16; 4] = [4, 5, 43, 44];
 const CORTEX: [u16; 2] = [3, 42];
 const INFRATENTORIAL: [u16; 6] = [7, 8, 16, 46, 47, 15];
+
+/// Classes of the lesion pack that belong together.
+const MASS: &str = "Mass";
+const OEDEMA: &str = "Oedema";
 
 /// Finds the lesions in `classes` (0 = none), removes from it what is too small or outside
 /// the brain, and returns the rows, largest first.
@@ -41,13 +47,56 @@ pub(super) fn lesions(
         }
         let mut row = row(&voxels, millilitres, classes, probability, kinds, brain, table);
         row.signal = signal(&voxels, grey, &any, brain);
-        rows.push(row);
+        rows.push((row, voxels));
     }
+    let oedema = oedema_around(&rows, kinds, classes.dims);
+    let mut rows: Vec<Lesion> = rows
+        .into_iter()
+        .zip(oedema)
+        .map(|((row, _), oedema_ml)| Lesion { oedema_ml, ..row })
+        .collect();
     rows.sort_by(|a, b| b.millilitres.total_cmp(&a.millilitres));
     for (number, row) in rows.iter_mut().enumerate() {
         row.number = number + 1;
     }
     rows
+}
+
+/// Of each row that is a mass, the volume of the rows of oedema that share a face with it, if
+/// any. Oedema between two masses counts for both.
+fn oedema_around(
+    rows: &[(Lesion, Vec<u32>)],
+    kinds: &LabelTable,
+    dims: [usize; 3],
+) -> Vec<Option<f64>> {
+    let class =
+        |name: &str| kinds.labels.iter().find(|label| label.name == name).map(|label| label.index);
+    let (Some(mass), Some(oedema)) = (class(MASS), class(OEDEMA)) else {
+        return vec![None; rows.len()];
+    };
+    let around = |(row, voxels): &(Lesion, Vec<u32>)| {
+        if row.class != mass {
+            return None;
+        }
+        let near: HashSet<usize> = voxels.iter().flat_map(|&at| neighbours(dims, at)).collect();
+        let touches = |voxels: &[u32]| voxels.iter().any(|&at| near.contains(&(at as usize)));
+        let touching =
+            rows.iter().filter(|(other, voxels)| other.class == oedema && touches(voxels));
+        let millilitres: f64 = touching.map(|(other, _)| other.millilitres).sum();
+        (millilitres > 0.0).then_some(millilitres)
+    };
+    rows.iter().map(around).collect()
+}
+
+/// The voxels that share a face with one.
+fn neighbours(dims: [usize; 3], at: u32) -> impl Iterator<Item = usize> {
+    let place = place_of(dims, at);
+    let steps = (0..3_usize).flat_map(|axis| [-1_isize, 1].map(|step| (axis, step)));
+    steps.filter_map(move |(axis, step)| {
+        let mut there = place;
+        there[axis] = place[axis].checked_add_signed(step).filter(|&moved| moved < dims[axis])?;
+        Some(offset(dims, there))
+    })
 }
 
 /// Voxels of each connected piece of one class, in the order of the grid.
@@ -76,16 +125,8 @@ fn join_crumbs(classes: &mut LabelMap, voxel_ml: f64) {
         let own = classes.data[first as usize];
         let mut faces = [0_usize; 256];
         for &at in &voxels {
-            let place = place_of(dims, at);
-            for axis in 0..3 {
-                for step in [-1, 1] {
-                    let Some(moved) = place[axis].checked_add_signed(step) else { continue };
-                    if moved < dims[axis] {
-                        let mut there = place;
-                        there[axis] = moved;
-                        faces[usize::from(classes.data[offset(dims, there)])] += 1;
-                    }
-                }
+            for there in neighbours(dims, at) {
+                faces[usize::from(classes.data[there])] += 1;
             }
         }
         let others = (1..=255_u8).filter(|&class| class != own && faces[usize::from(class)] > 0);
@@ -156,6 +197,7 @@ fn row(
         voxel: nearest,
         inside_mm: affine.apply(nearest.map(|v| v as f64)),
         signal: None,
+        oedema_ml: None,
     }
 }
 

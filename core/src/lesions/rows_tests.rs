@@ -67,18 +67,20 @@ fn lesions_are_measured_and_placed() {
     let rows = lesions(&mut map, &vec![0.75; 64_000], &kinds, (&brain, &table), &grey);
     assert_eq!(rows.len(), 2);
     assert_eq!([rows[0].signal, rows[1].signal], [Some(Signal::Bright), None]);
-    // The table says so in its last column; what was stored without it can be read.
+    // The table says so in its last column but one; what was stored without it can be read.
     let lines = lesions_csv(&rows);
     let lines: Vec<&str> = lines.lines().collect();
-    assert!(lines[0].ends_with(",voxel_z,signal"), "{}", lines[0]);
-    assert!(lines[1].ends_with(",bright") && lines[2].ends_with(",9,9,9,"), "{lines:?}");
+    assert!(lines[0].ends_with(",voxel_z,signal,oedema_ml"), "{}", lines[0]);
+    assert!(lines[1].ends_with(",bright,") && lines[2].ends_with(",9,9,9,,"), "{lines:?}");
     let mut stored = serde_json::to_value(&rows[0]).unwrap_or_default();
     assert_eq!(stored["signal"], "bright");
     if let Some(fields) = stored.as_object_mut() {
         fields.remove("signal");
+        fields.remove("oedema_ml");
     }
-    let read = serde_json::from_value::<Lesion>(stored).map(|row| (row.number, row.signal));
-    assert_eq!(read.ok(), Some((1, None)));
+    let read = serde_json::from_value::<Lesion>(stored);
+    let read = read.map(|row| (row.number, row.signal, row.oedema_ml));
+    assert_eq!(read.ok(), Some((1, None, None)));
     assert_eq!((rows[0].number, rows[0].place), (1, Place::Periventricular));
     assert!((rows[0].millilitres - 0.036).abs() < 1e-9);
     // Between opposite corners of 4 x 3 x 3 voxels: sqrt(9 + 4 + 4).
@@ -111,4 +113,33 @@ fn a_mass_in_its_oedema_is_a_row_of_its_own() {
     assert!((rows[1].diameter_mm - 34.0_f64.sqrt()).abs() < 1e-9, "{}", rows[1].diameter_mm);
     // Rows and map agree kind by kind.
     assert_eq!([1, 2, 3].map(|class| map.counts()[class]), [0, 80, 1648]);
+    // The mass names the oedema around it, in the table's last column, too.
+    assert_eq!([rows[0].oedema_ml, rows[1].oedema_ml], [None, Some(rows[0].millilitres)]);
+    assert_eq!(rows[0].oedema_words(), None);
+    assert_eq!(rows[1].oedema_words().as_deref(), Some("with 1.6 mL of oedema around it"));
+    let lines = lesions_csv(&rows);
+    let last: Vec<_> = lines.lines().map(|line| line.rsplit(',').next()).collect();
+    assert_eq!(last, [Some("oedema_ml"), Some(""), Some("1.6480")]);
+}
+
+#[test]
+fn a_mass_names_only_oedema_that_shares_a_face_with_it() {
+    let (brain, table) = brain();
+    let kind = |index, name: &str| Label { index, name: name.into(), ..table.labels[0].clone() };
+    let kinds = LabelTable { labels: vec![kind(2, "Mass"), kind(3, "Oedema")] };
+    let mut map = LabelMap { data: vec![0; 64_000], ..brain.clone() };
+    paint_as(2, &mut map, [25, 25, 25], [28, 28, 28]);
+    paint_as(3, &mut map, [28, 25, 25], [30, 28, 28]); // 18 voxels at one side
+    paint_as(3, &mut map, [25, 25, 22], [28, 28, 25]); // 27 voxels at another
+    paint_as(3, &mut map, [28, 28, 28], [31, 31, 31]); // 27 voxels with a corner in common
+    paint_as(2, &mut map, [8, 28, 28], [11, 31, 31]); // a mass alone
+    let grey = vec![100.0; 64_000];
+    let rows = lesions(&mut map, &vec![0.75; 64_000], &kinds, (&brain, &table), &grey);
+    assert_eq!(rows.len(), 5);
+    let masses = |x: usize| rows.iter().find(|row| row.class == 2 && row.voxel[0] == x);
+    let near = masses(26).and_then(|row| row.oedema_ml).unwrap_or_default();
+    assert!((near - 0.045).abs() < 1e-9, "{near}");
+    let words = masses(26).and_then(Lesion::oedema_words);
+    assert!(words.is_some_and(|words| words.starts_with("with 0.0")), "{near}");
+    assert_eq!(masses(9).map(|row| row.oedema_ml), Some(None));
 }

@@ -96,6 +96,19 @@ pub struct Lesion {
     /// they are not known.
     #[serde(default)]
     pub signal: Option<Signal>,
+    /// Of a mass, the volume of the oedema that shares a face with it, in millilitres; `None` of
+    /// other kinds, and where there is no such oedema.
+    #[serde(default)]
+    pub oedema_ml: Option<f64>,
+}
+
+impl Lesion {
+    /// The oedema that touches it, in prose: `with 9.7 mL of oedema around it`.
+    pub fn oedema_words(&self) -> Option<String> {
+        let millilitres = self.oedema_ml?;
+        let decimals = if millilitres < 1.0 { 2 } else { 1 };
+        Some(format!("with {millilitres:.decimals$} mL of oedema around it"))
+    }
 }
 
 /// The study in numbers.

@@ -12,6 +12,7 @@
 //! | [`structures`](mod@structures) | millilitres, shares, asymmetry, centroid, contact with the edge |
 //! | [`quality`](mod@quality) | signal, noise, contrast, artefacts and coverage, each with its formula |
 //! | `coverage`, `signal`, `contrast` | the measures of [`quality`](mod@quality) by kind |
+//! | [`caution`] | structures whose volumes a pack is known to get wrong |
 //! | `background`, `air` | which voxels are air, and the noise in it |
 //! | `statistics` | moments, and quantiles without sorting |
 
@@ -19,6 +20,7 @@ mod air;
 pub mod anatomy;
 mod background;
 pub mod cardiac;
+pub mod caution;
 mod contrast;
 mod coverage;
 pub mod hippocampus;
@@ -28,5 +30,6 @@ mod statistics;
 pub mod structures;
 
 pub use anatomy::{Region, Tissue, base_name, display_name};
+pub use caution::Caution;
 pub use quality::{Judgement, Measure, MeasureGroup, Quality, quality};
 pub use structures::{Face, StructureVolume, Totals, structures};

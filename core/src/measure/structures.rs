@@ -15,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::anatomy::{Region, Tissue, anatomy, display_name};
+use super::caution::Caution;
 use crate::volume::{Affine, LabelMap, LabelTable, Side};
 
 /// Share of fluid outside the ventricles from which it is taken to fill the cranium.
@@ -110,6 +111,17 @@ pub struct StructureVolume {
     pub edge_voxels: u64,
     /// The sides of the field of view it touches.
     pub edge_faces: Vec<Face>,
+    /// Why its volume is not to be read as a measurement, by the pack's scores (see
+    /// [`StructureVolume::judge`]); `None` where nothing is known against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<Caution>,
+}
+
+impl StructureVolume {
+    /// Marks the structure where the pack with these scores is known to get its volume wrong.
+    pub fn judge(&mut self, scores: &serde_json::Value) {
+        self.caution = Caution::of(scores, &self.display_name);
+    }
 }
 
 /// Sums over the structures, with the words that define them.
@@ -265,6 +277,7 @@ pub fn structures(labels: &LabelMap, table: &LabelTable) -> Vec<StructureVolume>
                 nearest_voxel: nearest[at].map(|nearest| nearest.voxel),
                 edge_voxels: sum.edge_voxels,
                 edge_faces,
+                caution: None,
             }
         })
         .collect();

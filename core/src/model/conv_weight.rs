@@ -74,20 +74,43 @@ impl ConvWeight {
     /// Convolves without bias, see [`kernels::conv3d`].
     pub fn convolve(&self, x: &Tensor<5>, stride: usize) -> Tensor<5> {
         let maps = self.0.iter().map(|part| kernels::conv3d(x.clone(), part, None, stride));
-        let mut maps: Vec<Tensor<5>> = maps.collect();
-        if maps.len() == 1 { maps.remove(0) } else { Tensor::cat(maps, 1) }
+        joined(maps.collect(), 1)
+    }
+
+    /// Convolves without bias, stride 1, each output's weights multiplied by a number for every
+    /// place along the kernel's last axis: `gains` `[outputs, k]`.
+    pub fn convolve_weighed(&self, x: &Tensor<5>, gains: &Tensor<2>) -> Tensor<5> {
+        let mut first = 0;
+        let maps = self.0.iter().map(|part| {
+            let [outputs, _, _, _, taps] = part.dims();
+            let gains = gains.clone().narrow(0, first, outputs);
+            first += outputs;
+            let weighed = part.clone() * gains.reshape([outputs, 1, 1, 1, taps]);
+            kernels::conv3d(x.clone(), &weighed, None, 1)
+        });
+        joined(maps.collect(), 1)
     }
 
     /// Sum of squares over the taps: `[outputs, inputs]`.
     pub fn energy(&self) -> Tensor<2> {
+        let [outputs, inputs, ..] = self.dims();
+        self.energy_by_last_tap().sum_dim(2).reshape([outputs, inputs])
+    }
+
+    /// Sum of squares over the taps of the kernel's first two axes: `[outputs, inputs, k]`.
+    pub fn energy_by_last_tap(&self) -> Tensor<3> {
         let sums = self.0.iter().map(|part| {
             let [outputs, inputs, x, y, z] = part.dims();
-            let taps = part.clone().powi_scalar(2).reshape([outputs, inputs, x * y * z]);
-            taps.sum_dim(2).reshape([outputs, inputs])
+            let taps = part.clone().powi_scalar(2).reshape([outputs, inputs, x * y, z]);
+            taps.sum_dim(2).reshape([outputs, inputs, z])
         });
-        let mut sums: Vec<Tensor<2>> = sums.collect();
-        if sums.len() == 1 { sums.remove(0) } else { Tensor::cat(sums, 0) }
+        joined(sums.collect(), 0)
     }
+}
+
+/// Tensors one after the other along an axis.
+fn joined<const D: usize>(mut parts: Vec<Tensor<D>>, axis: usize) -> Tensor<D> {
+    if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, axis) }
 }
 
 /// Part of a weight along one axis; the weight itself where that is all of it.
@@ -101,7 +124,7 @@ fn cut(weight: &Tensor<5>, axis: usize, start: usize, length: usize) -> Tensor<5
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Distribution;
+    use burn::tensor::{Distribution, TensorData};
 
     use super::*;
 
@@ -125,6 +148,11 @@ mod tests {
         assert_eq!(parts.dims(), [20, 6, 3, 3, 3]);
         assert_same(parts.convolve(&x, 1), kernels::conv3d(x.clone(), &whole, None, 1));
         assert_same(parts.energy(), ConvWeight::from(whole.clone()).energy());
+        let one = ConvWeight::from(whole.clone());
+        assert_same(parts.energy_by_last_tap(), one.energy_by_last_tap());
+        let gains = random([20, 1, 1, 1, 3]);
+        let weighed = kernels::conv3d(x.clone(), &(whole.clone() * gains.clone()), None, 1);
+        assert_same(parts.convolve_weighed(&x, &gains.reshape([20, 3])), weighed);
 
         // Outputs 5 to 17 lie in all three parts, 9 to 12 in one.
         let some = x.narrow(1, 2, 3);
@@ -135,5 +163,22 @@ mod tests {
             let expected = kernels::conv3d(some.clone(), &weight, None, 1);
             assert_same(part.convolve(&some, 1), expected);
         }
+    }
+
+    #[test]
+    fn energy_is_summed_over_the_first_two_axes_and_kept_along_the_last() {
+        // Along the last axis the taps of one input are 1, 0, 0, of the other 0, 2, 0; there are
+        // nine of each.
+        let taps = |at: usize, value: f32| {
+            let tap = move |i: usize| if i % 3 == at { value } else { 0.0 };
+            (0..27).map(tap).collect::<Vec<f32>>()
+        };
+        let values = [taps(0, 1.0), taps(1, 2.0)].concat();
+        let data = TensorData::new(values, [1, 2, 3, 3, 3]);
+        let weight = ConvWeight::from(Tensor::<5>::from_data(data, &Device::flex()));
+        let by_tap: Vec<f32> = weight.energy_by_last_tap().into_data().try_into_vec().unwrap();
+        assert_eq!(by_tap, [9.0, 0.0, 0.0, 0.0, 36.0, 0.0]);
+        let energy: Vec<f32> = weight.energy().into_data().try_into_vec().unwrap();
+        assert_eq!(energy, [9.0, 36.0]);
     }
 }

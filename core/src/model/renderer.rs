@@ -1,7 +1,7 @@
 //! Renders the same anatomy again, as it was or in another style (PRISM, arXiv 2508.07165).
 //!
 //! A decoder without skips turns the deepest map back into a scan; a style vector scales the
-//! input channels of its convolutions, whose output is scaled back to unit variance
+//! input channels of its convolutions, whose kernels are scaled back to unit length
 //! (StyleGAN2, arXiv 1912.04958). Two kinds: as the public repository has it, and as
 //! training/pretraining has it at the compact network's size.
 
@@ -73,7 +73,8 @@ impl Renderer {
                         .enumerate()
                         .map(|(i, pair)| {
                             let name = format!("decoder{}.0", i + 1);
-                            ModulatedConv::load(source, &name, "projector", pair, deepest, device)
+                            let (names, unit) = ((name.as_str(), "projector"), Unit::ByLastTap);
+                            ModulatedConv::load(source, names, pair, deepest, unit, device)
                         })
                         .collect::<Result<_, _>>()?,
                     kind: Kind::Modulated {
@@ -98,7 +99,8 @@ impl Renderer {
                         .enumerate()
                         .map(|(i, pair)| {
                             let name = format!("{name}.convs.{i}");
-                            ModulatedConv::load(source, &name, "scale", pair, style, device)
+                            let (names, unit) = ((name.as_str(), "scale"), Unit::Whole);
+                            ModulatedConv::load(source, names, pair, style, unit, device)
                         })
                         .collect::<Result<_, _>>()?,
                     kind: Kind::Styled {
@@ -261,13 +263,25 @@ impl Mapping {
     }
 }
 
+/// What of an output channel's kernel is brought back to unit length after a style scaled it.
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    /// All of it.
+    Whole,
+    /// The taps at each place along its last axis by themselves, as PRISM's `ModConv3d` has it
+    /// (github.com/zqiuak/PRISM, main/model/model_pt.py): its sum leaves that axis out.
+    ByLastTap,
+}
+
 /// 3x3x3 convolution whose kernel a style scales per input channel and brings back to unit
-/// length per output channel. The scales are applied to input and output instead, which is
-/// the same and leaves the kernel one for every sample.
+/// length per output channel ([`Unit`]). The style's scales are applied to the input instead, and
+/// those of whole kernels to the output, which is the same.
 #[derive(Clone, Debug)]
 struct ModulatedConv {
     weight: ConvWeight,
-    /// Sum of squares over the kernel's taps, `[inputs, outputs]`.
+    unit: Unit,
+    /// Sum of squares over the taps that are brought to unit length together:
+    /// `[inputs, outputs]`, or `[inputs, outputs * 3]`, the last axis' place fastest.
     energy: Tensor<2>,
     scale: Linear,
 }
@@ -275,16 +289,23 @@ struct ModulatedConv {
 impl ModulatedConv {
     fn load(
         source: &mut TensorSource,
-        name: &str,
-        scale: &str,
+        (name, scale): (&str, &str),
         (inputs, outputs): (usize, usize),
         style: usize,
+        unit: Unit,
         device: &Device,
     ) -> Result<Self, PackError> {
         let shape = [outputs, inputs, 3, 3, 3];
         let weight = ConvWeight::load(source, &format!("{name}.weight"), shape, device)?;
+        let energy = match unit {
+            Unit::Whole => weight.energy().transpose(),
+            Unit::ByLastTap => {
+                weight.energy_by_last_tap().swap_dims(0, 1).reshape([inputs, 3 * outputs])
+            }
+        };
         Ok(Self {
-            energy: weight.energy().transpose(),
+            energy,
+            unit,
             weight,
             scale: Linear::load(source, &format!("{name}.{scale}"), style, inputs, device)?,
         })
@@ -299,7 +320,15 @@ impl ModulatedConv {
         let energy = scale.clone().powi_scalar(2).matmul(self.energy.clone());
         let back = (energy + EPSILON).sqrt().recip();
         let x = x * scale.reshape([batch, inputs, 1, 1, 1]);
-        let y = self.weight.convolve(&x, 1);
-        y * back.reshape([batch, outputs, 1, 1, 1])
+        match self.unit {
+            Unit::Whole => self.weight.convolve(&x, 1) * back.reshape([batch, outputs, 1, 1, 1]),
+            Unit::ByLastTap => {
+                let sample = |at: usize| {
+                    let back = back.clone().narrow(0, at, 1).reshape([outputs, 3]);
+                    self.weight.convolve_weighed(&x.clone().narrow(0, at, 1), &back)
+                };
+                Tensor::cat((0..batch).map(sample).collect(), 0)
+            }
+        }
     }
 }

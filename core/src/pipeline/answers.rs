@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::encode::{PooledFeature, add_pooled};
 use super::run::{Pacer, PipelineError, Watch, prepare_for};
 use super::sliding::{Windows, read};
-use crate::card;
+use crate::card::{self, Measured};
 use crate::model::{HeadConfig, Pack, Prism};
 use crate::volume::Volume;
 
@@ -66,10 +66,13 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// How well a head of a pack was measured, as a sentence.
-pub fn measured(pack: &Pack, head: &str) -> String {
-    let read = pack.info.architecture.pooled_heads().find(|pooled| pooled.name == head);
-    card::measured(&pack.info.scores, head, read.map_or("", |pooled| pooled.input.key()))
+/// How well a head of a pack was measured, and whether its answers may be told: those of a pack that
+/// someone imported are, for who brings a head knows what it was scored on.
+pub fn measured(pack: &Pack, head: &str) -> Measured {
+    if pack.info.provenance.get("imported").is_some() {
+        return Measured { told: true, words: "Imported: not scored by this project.".into() };
+    }
+    card::measured(&pack.info.scores, head)
 }
 
 /// What the heads say of several sequences of one study.
@@ -79,6 +82,9 @@ pub struct Together {
     pub pooled: Vec<Vec<PooledFeature>>,
     /// The answers for all together.
     pub answers: Vec<Answer>,
+    /// Sides of the middle window that was read of each scan, voxels of the network's grid;
+    /// `None` where all of it was.
+    pub middles: Vec<Option<[usize; 3]>>,
 }
 
 /// Runs each scan through the encoder by itself and has the heads fuse what they read of them.
@@ -108,10 +114,12 @@ pub async fn answer_together<W: Watch>(
         });
     }
     let mut pacer = Pacer::new(watch, scans.len() * model.encoder_steps());
-    let (mut pooled, mut encoded) = (Vec::new(), Vec::new());
+    let (mut pooled, mut encoded, mut middles) = (Vec::new(), Vec::new(), Vec::new());
     for scan in scans {
         let prepared = prepare_for(scan, pack)?;
         let input = Windows::middle(&prepared, pack).input(&prepared, [0; 3], model.device());
+        let [_, _, nx, ny, nz] = input.dims();
+        middles.push(([nx, ny, nz] != prepared.dims).then_some([nx, ny, nz]));
         let features =
             model.encode(input, &mut pacer).await.map_err(|stopped| pacer.reason(stopped))?;
         let mut vectors = Vec::new();
@@ -121,5 +129,5 @@ pub async fn answer_together<W: Watch>(
     }
     let mut answers = Answers::new(pack);
     answers.add(model.answers_together(&encoded)).await?;
-    Ok(Together { pooled, answers: answers.finish() })
+    Ok(Together { pooled, answers: answers.finish(), middles })
 }

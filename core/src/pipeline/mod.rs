@@ -30,6 +30,7 @@ pub(crate) use blended::{Blended, Layout};
 pub use contrast::{contrast, tissue_contrast};
 pub use device::{
     Device, DeviceChoice, DeviceError, DeviceKind, DeviceReport, Devices, OpenedDevice,
+    SUBMISSION_WORK,
 };
 pub use encode::{Encoding, FeatureMap, Pooled, PooledFeature, encode, input_affine, pooled};
 pub use encoded::Encoded;

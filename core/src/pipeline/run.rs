@@ -252,8 +252,11 @@ async fn labels_of<W: Watch>(
     let windows = Windows::new(&prepared, pack);
     let windows = if one_organ { windows.unmirrored() } else { windows };
     let first = core::slice::from_ref(&prepared);
+    let steps = windows.steps(model);
+    let second = second_look(&prepared, pack).map_or(0, |windows| windows.steps(model));
+    let mut looks = Looks { watch: &mut *watch, before: 0, total: steps + second };
     let (answers, windows) =
-        infer_over(&windows, first, encoded, model, pack, watch, &mut sink).await?;
+        infer_over(&windows, first, encoded, model, pack, &mut looks, &mut sink).await?;
     timings.windows = windows;
     if one_organ && sink.labels.iter().any(|&label| label != 0) {
         let closer = around_organ(&prepared, &sink.labels, pack);
@@ -261,7 +264,8 @@ async fn labels_of<W: Watch>(
             prepared = closer.unwrap_or(prepared);
             sink = LabelSink::new(head, prepared.dims);
             let again = core::slice::from_ref(&prepared);
-            let again = infer(again, Vec::new(), model, pack, watch, &mut sink).await?;
+            looks.before = steps;
+            let again = infer(again, Vec::new(), model, pack, &mut looks, &mut sink).await?;
             timings.windows += again.1;
         }
     }
@@ -327,6 +331,42 @@ pub async fn segment_encoded<W: Watch>(
     Ok(result)
 }
 
+/// Counts the network's steps over both looks of a pack for one organ.
+struct Looks<'a, W> {
+    watch: &'a mut W,
+    /// Steps of the look before.
+    before: usize,
+    /// Steps of both.
+    total: usize,
+}
+
+impl<W: Watch> Watch for Looks<'_, W> {
+    fn progress(&mut self, stage: Stage, done: usize, _: usize) {
+        self.watch.progress(stage, self.before + done, self.total);
+    }
+    fn cancelled(&self) -> bool {
+        self.watch.cancelled()
+    }
+    async fn breathe(&mut self) {
+        self.watch.breathe().await;
+    }
+}
+
+/// The windows of a second look, should the first one find the organ: how large its input is
+/// does not depend on where that lies. `None` where there is none.
+fn second_look(prepared: &Prepared, pack: &Pack) -> Option<Windows> {
+    let info = &pack.info;
+    if !info.one_organ {
+        return None;
+    }
+    let multiple = info.architecture.encoder.multiple();
+    match prepared.around([(0, 0); 3], info.preprocessing.window, multiple) {
+        Some(closer) => Some(Windows::new(&closer, pack)),
+        None if info.mirrors.is_empty() => None,
+        None => Some(Windows::new(prepared, pack)),
+    }
+}
+
 /// The pack's window around the largest piece of the labels. An organ that is a small part
 /// of the field of view is outlined better where the network's norms see mostly it.
 fn around_organ(prepared: &Prepared, labels: &[u8], pack: &Pack) -> Option<Prepared> {
@@ -370,4 +410,55 @@ pub async fn logits<W: Watch>(
     let mut sink = LogitSink::new(head, prepared.dims);
     infer(core::slice::from_ref(&prepared), Vec::new(), model, pack, watch, &mut sink).await?;
     Ok(sink.into_values())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::volume::Affine;
+
+    const TINY: &[u8] = include_bytes!("../../../tests/golden/model/tiny.safetensors");
+
+    /// Every step of the network, and how many there were to be.
+    #[derive(Default)]
+    struct Steps(Vec<(usize, usize)>);
+
+    impl Watch for Steps {
+        fn progress(&mut self, stage: Stage, done: usize, total: usize) {
+            if stage == Stage::Network {
+                self.0.push((done, total));
+            }
+        }
+        fn cancelled(&self) -> bool {
+            false
+        }
+        async fn breathe(&mut self) {}
+    }
+
+    #[test]
+    fn both_looks_at_an_organ_are_one_progress() {
+        let mut pack = Pack::read(TINY).unwrap();
+        let model = Prism::load(&pack, &Device::flex()).unwrap();
+        pack.info.one_organ = true;
+        pack.info.mirrors = vec![0, 2];
+        // Larger than the pack's window and smaller: the second look is closer, or mirrored only.
+        for dims in [[48_usize, 64, 48], [24, 40, 24]] {
+            let mut state = 1_u32;
+            let noise = |_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                1.0 + (state >> 8) as f32 / (1 << 24) as f32
+            };
+            let data = (0..dims.iter().product::<usize>()).map(noise).collect();
+            let scan = Volume { data, dims, affine: Affine::from_spacing([2.0; 3]) };
+            let mut steps = Steps::default();
+            let run = pollster::block_on(segment(&scan, &model, &pack, &mut steps)).unwrap();
+            assert_eq!(run.timings.windows, 2, "nothing was found in {dims:?}");
+            // The second look is at four mirror images.
+            let total = 5 * model.steps();
+            let expected: Vec<_> = (1..=total).map(|done| (done, total)).collect();
+            assert_eq!(steps.0, expected, "{dims:?}");
+        }
+    }
 }

@@ -61,8 +61,7 @@ pub(super) async fn infer_over<W: Watch, S: Sink>(
 ) -> Result<(Vec<Answer>, usize), PipelineError> {
     let count = windows.count();
     let views = windows.views();
-    let total = count * model.steps() * sequences.len() * views.len();
-    let mut pacer = Pacer::new(watch, total);
+    let mut pacer = Pacer::new(watch, windows.steps(model) * sequences.len());
     let mut blend = windows.blend(model.device());
     let mut answers = Answers::new(pack);
     let mut encoded = encoded.into_iter();
@@ -186,6 +185,11 @@ impl Windows {
     /// First voxel of a window.
     pub(crate) fn start(&self, index: [usize; 3]) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.axes[axis].starts[index[axis]])
+    }
+
+    /// Steps of a whole pass of one scan over them.
+    pub(super) fn steps(&self, model: &Prism) -> usize {
+        self.count() * model.steps() * self.views().len()
     }
 
     pub(crate) fn count(&self) -> usize {

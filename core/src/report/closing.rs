@@ -303,8 +303,20 @@ pub(super) fn quality_in_short(quality: &Quality) -> Sentence {
     if quality.measures.is_empty() {
         return Sentence::plain("Image quality was not measured.").leads_to(Source::Quality);
     }
-    Sentence::plain("No measure of image quality is beyond its threshold.")
-        .leads_to(Source::Quality)
+    let assessed = quality.judged(Judgement::Good).count();
+    let missing = quality.judged(Judgement::NotAssessed).count();
+    let sentence = Sentence::new().leads_to(Source::Quality);
+    if assessed == 0 {
+        return sentence.say("No measure of image quality that has a threshold could be assessed.");
+    }
+    let sentence = sentence.say("No measure of image quality is beyond its threshold");
+    if missing == 0 {
+        return sentence.say(".");
+    }
+    sentence
+        .say("; ")
+        .count("measures of quality that were not assessed", missing)
+        .say(" could not be assessed.")
 }
 
 /// How, with what, on what, when.

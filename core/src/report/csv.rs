@@ -3,11 +3,11 @@
 //! Written for machines: header names carry the unit, decimals have dots, empty fields
 //! mean "not known", lines end in CR LF, and the text is UTF-8 without a byte-order mark.
 
-use crate::measure::StructureVolume;
+use crate::measure::{Caution, StructureVolume};
 use crate::volume::Side;
 
 /// Columns, in order.
-pub const COLUMNS: [&str; 21] = [
+pub const COLUMNS: [&str; 22] = [
     "index",
     "id",
     "name",
@@ -29,6 +29,7 @@ pub const COLUMNS: [&str; 21] = [
     "edge_faces",
     "color",
     "unit_stated",
+    "caution",
 ];
 
 /// One line a structure, found or not, below a header. Where the file does not state the size
@@ -41,7 +42,7 @@ pub fn structures_csv(rows: &[StructureVolume], unit_stated: bool) -> String {
     text
 }
 
-fn fields(row: &StructureVolume, unit_stated: bool) -> [String; 21] {
+fn fields(row: &StructureVolume, unit_stated: bool) -> [String; 22] {
     let optional = |value: Option<f64>, decimals: usize| {
         value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
     };
@@ -49,6 +50,7 @@ fn fields(row: &StructureVolume, unit_stated: bool) -> [String; 21] {
     let voxel = |axis: usize| row.nearest_voxel.map_or_else(String::new, |v| v[axis].to_string());
     let faces: Vec<&str> = row.edge_faces.iter().map(|face| face.name()).collect();
     let [red, green, blue] = row.color;
+    let caution = row.caution.as_ref().filter(|_| row.voxels > 0);
     [
         row.index.to_string(),
         row.id.to_string(),
@@ -75,6 +77,7 @@ fn fields(row: &StructureVolume, unit_stated: bool) -> [String; 21] {
         faces.join(" "),
         format!("#{red:02x}{green:02x}{blue:02x}"),
         unit_stated.to_string(),
+        caution.map_or_else(String::new, Caution::words),
     ]
 }
 

@@ -4,7 +4,8 @@ use super::sentence::{Sentence, Source, plural, separator};
 use super::sides::{Difference, SideErrors, difference};
 use super::sums::{self, keys};
 use super::{ASYMMETRY_SMALLEST_MILLILITRES, Section};
-use crate::measure::{Region, StructureVolume, Tissue, Totals, base_name};
+use crate::measure::caution::ratio_decimals;
+use crate::measure::{Caution, Region, StructureVolume, Tissue, Totals, base_name};
 use crate::volume::Side;
 
 /// One section a region that the pack has labels in.
@@ -62,6 +63,7 @@ fn section(
             None => sentences.push(single(row, totals)),
         }
     }
+    sentences.extend(untrusted(here));
     sentences.extend(cut(here));
     sentences.extend(missing(here, rows));
     let (key, title) = if !totals.is_brain {
@@ -224,6 +226,44 @@ fn single(row: &StructureVolume, totals: &Totals) -> Sentence {
     };
     let name = format!("share{}", of.trim_end_matches('.'));
     sentence.say(", ").percent(&name, share, Some(row.index)).say(of)
+}
+
+/// Structures, of those that were found, whose volumes the pack is known to get wrong.
+fn untrusted(here: &[&StructureVolume]) -> Option<Sentence> {
+    let mut told: Vec<(&str, &StructureVolume, &Caution)> = Vec::new();
+    for row in here.iter().copied().filter(|row| row.voxels > 0) {
+        let name = row.side.map_or(row.display_name.as_str(), |_| base_name(&row.display_name));
+        let known = told.iter().any(|(other, _, _)| *other == name);
+        if let Some(caution) = row.caution.as_ref().filter(|_| !known) {
+            told.push((name, row, caution));
+        }
+    }
+    let &(_, first, caution) = told.first()?;
+    let mut sentence = Sentence::new()
+        .about(first.index)
+        .say("Against outlines drawn by hand in ")
+        .count("scans with outlines", caution.scans)
+        .say(plural(caution.scans, " scan", " scans"))
+        .say(", these volumes of this model are no measurements: ");
+    for (at, &(name, row, caution)) in told.iter().enumerate() {
+        sentence = sentence.say(separator(at, told.len())).say(name).say(" (");
+        sentence = match (caution.ratio, caution.icc) {
+            (Some(ratio), _) => sentence
+                .number("volume ratio", ratio, ("", ratio_decimals(ratio)), Some(row.index))
+                .say(" times as large"),
+            (None, icc) => {
+                let icc = icc.unwrap_or_default();
+                sentence.say(if icc < 0.0 { "ICC minus " } else { "ICC " }).number(
+                    "intraclass correlation",
+                    icc,
+                    ("", 2),
+                    Some(row.index),
+                )
+            }
+        };
+        sentence = sentence.say(")");
+    }
+    Some(sentence.say("."))
 }
 
 fn cut(here: &[&StructureVolume]) -> Option<Sentence> {

@@ -1,5 +1,6 @@
 //! Findings: the heart over the phases of a heartbeat.
 
+use super::cine::{CUT, RIGHT_NOT_FOUND};
 use super::sentence::{Sentence, Source, plural};
 use super::{FRACTION_STANDS, HeartFacts, NO_FUNCTION, ReportInput, Section, UNIT_ASSUMED};
 use crate::measure::cardiac::{Function, Ventricle};
@@ -41,17 +42,20 @@ fn measured(heart: &HeartFacts) -> Vec<Sentence> {
                     .number("left myocardial mass", function.mass_g, ("g", 1), None)
                     .say("."),
             );
-            let right = ventricle("right", "rv", &function.right, function);
-            sentences.push(if report.right_usable {
-                right
-            } else {
-                right.attention().say(
+            let right = function.right.as_ref();
+            sentences.push(match right.map(|of| ventricle("right", "rv", of, function)) {
+                None => Sentence::plain(RIGHT_NOT_FOUND).attention(),
+                Some(right) if report.right_usable => right,
+                Some(right) => right.attention().say(
                     " With this model end-systolic volume, stroke volume and ejection fraction \
                      of the right ventricle are not usable.",
-                )
+                ),
             });
         }
         None => sentences.push(Sentence::plain(NO_FUNCTION)),
+    }
+    if report.cut {
+        sentences.insert(0, Sentence::plain(CUT).attention());
     }
     let refused = report.phases.iter().filter(|phase| phase.refused.is_some()).count();
     let missing = report.phases.iter().filter(|phase| phase.volumes.is_none()).count();
@@ -67,10 +71,16 @@ fn measured(heart: &HeartFacts) -> Vec<Sentence> {
                 .say(" no volumes; ")
                 .count("phases outlined unlike a heart", refused)
                 .say(plural(refused, " was", " were"))
-                .say(" outlined unlike a heart and left out."),
+                .say(" outlined unlike a heart and left out.")
+                .say(if report.function.is_some() {
+                    " End-diastole or end-systole may be among those without volumes."
+                } else {
+                    ""
+                }),
         );
     }
     if !report.unit_stated {
+        sentences.iter_mut().for_each(Sentence::assume_unit);
         let sentence = Sentence::plain(UNIT_ASSUMED).attention();
         sentences.push(sentence.say(" ").say(FRACTION_STANDS));
     }
@@ -116,17 +126,41 @@ fn ventricle(side: &str, key: &str, of: &Ventricle, function: &Function) -> Sent
 /// For the impression.
 pub(super) fn in_short(heart: &HeartFacts) -> Option<Sentence> {
     let function = heart.report.function.as_ref()?;
+    if heart.report.cut {
+        // Numbers of a part of the ventricle are no impression.
+        return Some(Sentence::plain(CUT).attention().leads_to(source("lv-ef")));
+    }
     let percent = function.left.ejection_percent?;
-    let sentence = Sentence::new()
+    let mut sentence = Sentence::new()
         .leads_to(source("lv-ef"))
         .say("The ejection fraction of the left ventricle is ")
         .percent("ejection fraction", percent, None)
         .say(", the mass of its myocardium ")
         .number("left myocardial mass", function.mass_g, ("g", 1), None)
         .read_from(source("lv-mass"));
-    Some(sentence.say(if heart.report.right_usable {
-        "."
-    } else {
-        "; that of the right ventricle is not usable."
-    }))
+    if let Some([least, most]) = heart.report.mass_times {
+        sentence = sentence
+            .say(" (")
+            .number("least mass over the drawn one", least, ("", 2), None)
+            .say(" to ")
+            .number("most mass over the drawn one", most, ("", 2), None)
+            .say(" times the drawn one in patients with drawn hearts)");
+    }
+    if let Some((seen, all)) = heart.report.partial() {
+        sentence = sentence
+            .say(", from ")
+            .count("phases with volumes", seen)
+            .say(" of ")
+            .count("phases", all)
+            .say(plural(all, " phase", " phases"));
+    }
+    let mut sentence = sentence.say(match function.right {
+        None => "; the right ventricle was not found in both phases.",
+        Some(_) if heart.report.right_usable => ".",
+        Some(_) => "; the ejection fraction of the right ventricle is not usable.",
+    });
+    if !heart.report.unit_stated {
+        sentence.assume_unit();
+    }
+    Some(sentence)
 }

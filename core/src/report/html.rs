@@ -6,7 +6,7 @@
 
 use super::sentence::{EDITED, Sentence, SentenceKind, Source};
 use super::text::unit;
-use super::{NOT_A_DEVICE, NOT_USABLE, Report, comparison};
+use super::{NOT_A_DEVICE, Report, comparison};
 use crate::lesions::Lesion;
 use crate::measure::{Judgement, MeasureGroup, StructureVolume};
 
@@ -243,7 +243,11 @@ impl Report {
         );
         for row in rows {
             let value = phases.value(&row);
-            let mark = if row.usable { String::new() } else { format!("{NOT_USABLE}; ") };
+            let mark = match (row.usable, row.value) {
+                (true, _) => "",
+                (false, None) => "not found; ",
+                (false, Some(_)) => "not usable (see Findings: heart); ",
+            };
             html.push_str(&format!(
                 "<tr id=\"function-{}\"><td>{}</td><td class=\"n\">{value}</td>\
                  <td class=\"small\">{mark}{}</td></tr>\n",
@@ -344,9 +348,13 @@ fn structure_row(row: &StructureVolume) -> String {
     let centre = row
         .centroid_mm
         .map_or_else(|| "-".to_owned(), |mm| format!("{:.1}, {:.1}, {:.1}", mm[0], mm[1], mm[2]));
+    let caution = row.caution.as_ref().filter(|_| row.voxels > 0);
+    let caution = caution.map_or_else(String::new, |caution| {
+        format!("<br><span class=\"small\">{}</span>", escape(&caution.words()))
+    });
     format!(
         "<tr id=\"structure-{}\"><td><span class=\"swatch\" style=\"background:#{red:02x}{green:02x}\
-         {blue:02x}\"></span>{}</td><td class=\"n\">{}</td><td class=\"n\">{:.2}</td>\
+         {blue:02x}\"></span>{}{caution}</td><td class=\"n\">{}</td><td class=\"n\">{:.2}</td>\
          <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{centre}</td>\
          <td class=\"n\">{}</td></tr>\n",
         row.index,

@@ -227,6 +227,9 @@ pub struct HeadAnswer {
     pub values: Vec<f64>,
     /// Whether the values are probabilities.
     pub probabilities: bool,
+    /// Whether they are no finding, as real scans did not bear out the head.
+    #[serde(default)]
+    pub unscored: bool,
 }
 
 /// The pack whose weights made the labels.

@@ -146,6 +146,10 @@ impl Report {
         sections.push(closing::image_quality(input));
         sections.push(closing::impression(input, &totals));
         sections.push(closing::method(input, &totals));
+        if input.scan.unit_assumed {
+            let all = sections.iter_mut().flat_map(|section| &mut section.sentences);
+            all.for_each(Sentence::assume_unit);
+        }
         Self {
             title: format!("{}: report of measurements", subject(input)),
             started: input.started.clone(),

@@ -56,17 +56,25 @@ fn geometry(scan: &ScanFacts) -> Sentence {
             .say(if axis == 0 { "" } else { " x " })
             .count(["voxels along x", "voxels along y", "voxels along z"][axis], voxels);
     }
-    sentence = sentence.say(" voxels of ");
+    let assumed = scan.unit_assumed;
+    sentence =
+        sentence.say(if assumed { " voxels whose size is not stated (" } else { " voxels of " });
     for (axis, &spacing) in scan.spacing_mm.iter().enumerate() {
         let name = ["spacing along x", "spacing along y", "spacing along z"][axis];
-        let unit = if axis == 2 { "mm" } else { "" };
+        let unit = if axis == 2 && !assumed { "mm" } else { "" };
         sentence =
             sentence.say(if axis == 0 { "" } else { " x " }).number(name, spacing, (unit, 2), None);
         if let Some(value) = sentence.values.last_mut() {
             value.unit = "mm".into();
         }
     }
-    sentence = sentence.say(", stored in the order ").quote(&scan.orientation);
+    sentence = sentence
+        .say(if assumed {
+            " if millimetres), stored in the order "
+        } else {
+            ", stored in the order "
+        })
+        .quote(&scan.orientation);
     if scan.format.is_empty() {
         sentence.say(".")
     } else {
@@ -120,6 +128,10 @@ fn free_text(scan: &ScanFacts) -> Vec<Sentence> {
 fn answer(answer: &HeadAnswer) -> Option<Sentence> {
     let outputs: Vec<(&String, f64)> =
         answer.outputs.iter().zip(answer.values.iter().copied()).collect();
+    if answer.unscored {
+        let sentence = Sentence::new().say("What the head ").quote(&answer.head);
+        return Some(sentence.say(" says is not shown: no scores on real scans bear it out."));
+    }
     let sentence = Sentence::new().say("The network");
     if answer.probabilities {
         let (name, probability) = outputs.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::follow_up::{ChangedLesions, Fate, Finding};
+use crate::measure::{Judgement, Measure};
 
 mod fixtures;
 
@@ -266,24 +267,76 @@ fn the_hearts_function_is_told_and_the_weak_side_of_it_said() {
     let told = texts(&Report::write(&heart_input()), "findings_heart");
     assert_eq!(
         told[0],
-        "The left ventricle measures 272.3 mL at end-diastole (phase 1) and 207.9 mL at end-systole \
-         (phase 3): stroke volume 64.4 mL, ejection fraction 23.7%."
+        "The left ventricle measures 272.3 mL (unit assumed) at end-diastole (phase 1) and 207.9 mL \
+         (unit assumed) at end-systole (phase 3): stroke volume 64.4 mL (unit assumed), ejection \
+         fraction 23.7%."
     );
-    assert_eq!(told[1], "The mass of the left ventricle's myocardium is 158.9 g.");
+    assert_eq!(told[1], "The mass of the left ventricle's myocardium is 158.9 g (unit assumed).");
     assert!(told[2].contains("57.4%") && told[2].ends_with("are not usable."), "{}", told[2]);
     assert_eq!(
         told[3],
-        "1 of 3 phases has no volumes; 1 was outlined unlike a heart and left out."
+        "1 of 3 phases has no volumes; 1 was outlined unlike a heart and left out. End-diastole or \
+         end-systole may be among those without volumes."
     );
     let report = Report::write(&heart_input());
     assert!(report.section("findings_lesions").is_none());
     let impression = texts(&report, "impression");
-    assert!(impression.iter().any(|text| text.contains("23.7%")), "{impression:?}");
+    let short = "The ejection fraction of the left ventricle is 23.7%, the mass of its myocardium \
+                 158.9 g (unit assumed), from 2 of 3 phases; the ejection fraction of the right \
+                 ventricle is not usable.";
+    assert!(impression.iter().any(|text| text == short), "{impression:?}");
+    // The formulas stand below the numbers of the text.
+    assert!(report.to_text().contains("    100 times stroke volume over"), "{}", report.to_text());
     // A heart without phases says so.
     let mut still = heart_input();
     (still.heart, still.structures[0].name) = (None, "Myocardium".into());
     let told = texts(&Report::write(&still), "findings_heart");
     assert!(told[0].starts_with("The function of the heart was not measured"), "{told:?}");
+}
+
+#[test]
+fn a_stack_without_the_apex_is_no_impression_of_the_heart() {
+    let mut cut = heart_input();
+    if let Some(heart) = &mut cut.heart {
+        heart.report.cut = true;
+    }
+    let report = Report::write(&cut);
+    let told = texts(&report, "findings_heart");
+    assert!(told[0].starts_with("The stack of slices ends inside the left ventricle"), "{told:?}");
+    let impression = texts(&report, "impression");
+    assert!(impression.contains(&told[0]), "{impression:?}");
+    assert!(!impression.iter().any(|text| text.contains("23.7")), "{impression:?}");
+    let fhir = report.to_fhir(&RunManifest::of(&cut)).unwrap_or_default();
+    // Nine numbers, and both sentences.
+    assert!(fhir.matches("ends inside the left ventricle").count() >= 9, "{fhir}");
+    assert_eq!(report.to_text().matches("   not usable\n").count(), 9);
+}
+
+#[test]
+fn a_right_ventricle_that_was_not_found_has_no_numbers() {
+    let mut input = heart_input();
+    if let Some(function) = input.heart.as_mut().and_then(|heart| heart.report.function.as_mut()) {
+        function.right = None;
+    }
+    let report = Report::write(&input);
+    let told = texts(&report, "findings_heart");
+    assert!(told[2].starts_with("The right ventricle was not found"), "{told:?}");
+    let impression = texts(&report, "impression").join(" ");
+    assert!(impression.contains("; the right ventricle was not found in both phases."), "{impression}");
+    let fhir = report.to_fhir(&RunManifest::of(&input)).unwrap_or_default();
+    assert!(fhir.contains("8821-1") && !fhir.contains("8818-7"), "{fhir}");
+}
+
+#[test]
+fn the_range_of_the_mass_stands_beside_it() {
+    let mut input = heart_input();
+    if let Some(heart) = &mut input.heart {
+        heart.report.mass_times = Some([0.997, 1.308]);
+    }
+    let impression = texts(&Report::write(&input), "impression").join(" ");
+    let range =
+        "158.9 g (unit assumed) (1.00 to 1.31 times the drawn one in patients with drawn hearts)";
+    assert!(impression.contains(range), "{impression}");
 }
 
 #[test]
@@ -744,6 +797,9 @@ fn tables_of_an_assumed_unit_say_so_in_their_headings() {
         let mut input = ReportInput { heart: heart_input().heart, ..full_input() };
         input.scan.unit_assumed = unit_assumed;
         let report = Report::write(&input);
+        let size = texts(&report, "technique")[0].clone();
+        assert_eq!(size.contains(" if millimetres)"), unit_assumed, "{size}");
+        assert_eq!(size.contains(" mm,"), !unit_assumed, "{size}");
         (report.to_text(), report.to_html(&[]))
     };
     let (text, html) = written(true);
@@ -758,6 +814,24 @@ fn tables_of_an_assumed_unit_say_so_in_their_headings() {
     assert!(text.contains("\nStructures\n----------\n") && html.contains("Volume (mL)</th>"));
     for file in [text, html] {
         assert!(file.contains("64.4 mL (unit assumed)") && file.contains("23.7 %"), "{file}");
+    }
+}
+
+#[test]
+fn every_number_of_an_assumed_unit_says_so_in_its_sentence() {
+    let mut sentence = Sentence::new()
+        .millilitres("before", 2.0, Some(3))
+        .say(" and ")
+        .number("mass", 158.9, ("g", 1), None)
+        .say(", ")
+        .percent("fraction", 23.7, None)
+        .say(".");
+    sentence.assume_unit();
+    // Once is enough.
+    sentence.assume_unit();
+    assert_eq!(sentence.text, "2.00 mL (unit assumed) and 158.9 g (unit assumed), 23.7%.");
+    for value in &sentence.values {
+        assert!(sentence.text[value.start..].starts_with(&value.written), "{value:?}");
     }
 }
 
@@ -802,4 +876,73 @@ fn a_lesion_is_told_with_its_grey() {
     ]) {
         assert!(sentence.ends_with(&expected), "{sentence}");
     }
+}
+
+#[test]
+fn quality_is_not_called_good_without_saying_what_was_not_assessed() {
+    use Judgement::{Good, NotAssessed};
+    let sentence = |judgements: &[Judgement]| {
+        let mut quality = input().quality;
+        let one = quality.measures[0].clone();
+        let measure = |&judgement| Measure { judgement, ..one.clone() };
+        quality.measures = judgements.iter().map(measure).collect();
+        closing::quality_in_short(&quality).text
+    };
+    assert_eq!(sentence(&[Good]), "No measure of image quality is beyond its threshold.");
+    assert_eq!(
+        sentence(&[Good, NotAssessed, NotAssessed]),
+        "No measure of image quality is beyond its threshold; 2 could not be assessed."
+    );
+    assert!(sentence(&[NotAssessed]).contains("could be assessed"));
+}
+
+#[test]
+fn volumes_that_the_pack_is_known_to_get_wrong_are_marked() {
+    let scores = serde_json::json!({ "subjects": 8, "structures": {
+        "hippocampus": { "volume_icc": 0.343, "volume_ratio": 1.1 },
+        "amygdala": { "volume_icc": 0.097, "volume_ratio": 1.702 },
+        "thalamus": { "volume_icc": 0.9, "volume_ratio": 2.0 },
+        "brainstem": { "volume_icc": 0.976, "volume_ratio": 1.007 },
+    } });
+    let mut given = input();
+    let unmarked = Report::write(&given);
+    assert!(unmarked.sentences().all(|sentence| !sentence.text.contains("no measurements")));
+    given.structures.iter_mut().for_each(|row| row.judge(&scores));
+    let report = Report::write(&given);
+    let words = "Against outlines drawn by hand in 8 scans, these volumes of this model are no \
+                 measurements: hippocampus (ICC 0.34) and amygdala (1.7 times as large).";
+    let temporal = report.section("findings_medial_temporal_lobe");
+    let mut sentences = temporal.iter().flat_map(|section| &section.sentences);
+    let sentence = sentences.find(|sentence| sentence.text == words);
+    let written: Option<Vec<String>> =
+        sentence.map(|s| s.values.iter().map(|v| v.written.clone()).collect());
+    assert_eq!(written, Some(numbers(words)), "{temporal:?}");
+    // Of what was not found no volume is told.
+    let grey = texts(&report, "findings_deep_grey_matter");
+    assert_eq!(grey, ["Not found: left thalamus and right thalamus."]);
+
+    let records = parse_csv(&structures_csv(&given.structures, true));
+    assert_eq!(records[0].last().map(String::as_str), Some("caution"));
+    let caution = |name: &str| {
+        let record = records.iter().find(|record| record.iter().any(|field| field == name));
+        record.and_then(|record| record.last().cloned())
+    };
+    let large = "1.7 times as large as drawn by hand in 8 scans; not a measurement";
+    assert_eq!(caution("Left-Amygdala").as_deref(), Some(large));
+    assert_eq!(caution("Brain-Stem").as_deref(), Some(""));
+    assert!(caution("Right-Hippocampus").is_some_and(|words| words.contains("0.34 (ICC)")));
+    assert_eq!(report.to_html(&[]).matches(large).count(), 1, "the right amygdala was not found");
+}
+
+#[test]
+fn what_an_unscored_head_says_is_no_finding() {
+    let mut given = input();
+    let told = |given: &ReportInput| texts(&Report::write(given), "technique").join(" ");
+    assert!(told(&given).contains("probability 93.1%"));
+    given.answers[0].unscored = true;
+    let words = told(&given);
+    assert!(words.contains("What the head “sequence” says is not shown"), "{words}");
+    assert!(!words.contains("93.1"), "{words}");
+    let manifest = serde_json::to_value(RunManifest::of(&given)).unwrap_or_default();
+    assert_eq!(manifest["results"]["answers"][0]["unscored"], true);
 }

@@ -1,6 +1,6 @@
 //! The report as plain text, 80 columns wide.
 
-use super::sentence::SentenceKind;
+use super::sentence::{Sentence, SentenceKind};
 use super::{Report, comparison};
 
 const WIDTH: usize = 80;
@@ -8,6 +8,39 @@ const WIDTH: usize = 80;
 /// A unit of length or volume, with that it is assumed where no file states it.
 pub(super) fn unit(unit: &str, assumed: bool) -> String {
     if assumed { format!("{unit} (unit assumed)") } else { unit.into() }
+}
+
+/// Names of numbers that are no measurement of this scan: limits, and what was marked in the
+/// pack's own healthy studies.
+const STATED: [&str; 4] = [
+    "smallest mark",
+    "smallest volume of a side",
+    "marked in the median healthy study",
+    "marked in the worst healthy study",
+];
+
+impl Sentence {
+    /// Says behind every number in mL, g or mm that its unit is assumed.
+    pub(super) fn assume_unit(&mut self) {
+        let mut added = 0;
+        for value in &mut self.values {
+            value.start += added;
+            if STATED.contains(&value.name.as_str())
+                || !["mL", "g", "mm"].contains(&value.unit.as_str())
+            {
+                continue;
+            }
+            // A unit may stand once behind several numbers, and be marked already.
+            let end = value.start + value.written.len();
+            let behind = format!(" {}", value.unit);
+            let marked = format!(" {}", unit(&value.unit, true));
+            let rest = &self.text[end..];
+            if rest.starts_with(&behind) && !rest.starts_with(&marked) {
+                self.text.replace_range(end..end + behind.len(), &marked);
+                added += marked.len() - behind.len();
+            }
+        }
+    }
 }
 
 /// Heading of a table of millilitres.
@@ -103,6 +136,7 @@ impl Report {
             let value = phases.value(&row);
             let mark = if row.usable { "" } else { "   not usable" };
             text.push_str(&format!("{:<38} {value:>width$}{mark}\n", row.name));
+            wrap(text, &format!("    {}", row.formula));
         }
     }
 

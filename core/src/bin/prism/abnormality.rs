@@ -7,12 +7,11 @@ use clap::Args;
 use prism_core::formats::nifti::write_volume;
 use prism_core::identify::Route;
 use prism_core::lesions::abnormality;
-use prism_core::pipeline::{self, Devices, PipelineError, Quiet};
+use prism_core::pipeline::{self, Devices, Quiet};
 use serde_json::json;
 
 use crate::files::{self, BrainArguments, ScanArguments};
 use crate::identify;
-use crate::lesions::read;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -39,11 +38,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let pack = read(&arguments.pack)?;
-    if pack.info.architecture.renderer.is_none() {
-        // Before the brain is looked for, which takes a while.
-        return Err(PipelineError::NoRenderer(pack.info.name).into());
-    }
+    let pack = files::read_renderer(&arguments.pack)?;
     let brain = arguments.brain.pack()?;
     let scan = arguments.scan.load()?;
     let given = (&scan.volume, scan.series.unit_stated);

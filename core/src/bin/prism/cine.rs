@@ -135,7 +135,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         files::write(path, report.to_csv().as_bytes())?;
     }
     if let Some(path) = &arguments.json {
-        files::write(path, serde_json::to_string_pretty(&report)?.as_bytes())?;
+        files::write(path, report.to_json()?.as_bytes())?;
     }
     if let (Some(path), Some(scan)) = (&arguments.report, &first) {
         let device = &opened.report;

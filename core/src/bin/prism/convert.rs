@@ -65,11 +65,11 @@ pub struct Arguments {
     /// Tensors that may be missing; they become neutral (a norm's scale 1, everything else 0)
     #[arg(long, value_name = "NAME", num_args = 1..)]
     allow_missing: Vec<String>,
-    /// Tensors that may be left over, * for anything
+    /// Tensors that may be left over, * for anything; never those that fuse the sequences of a head
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     allow_extra: Vec<String>,
     /// Compare int8 with full precision on the middle of this scan; the pack is written
-    /// only when the pooled features agree
+    /// only when the pooled features agree. Without it the pack says that they were not verified
     #[arg(long, value_name = "SCAN")]
     check: Option<PathBuf>,
     /// Where the comparison runs: auto, gpu or cpu
@@ -136,7 +136,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         bytes.len() as f64 / 1e6
     );
     if arguments.check.is_none() {
-        eprintln!("prism: note: the features of int8 and f32 were not compared; --check SCAN does");
+        println!("{}", convert::UNVERIFIED);
     }
     if arguments.licence.is_none() {
         eprintln!("prism: note: no --licence was given; the pack says \"not stated\"");
@@ -155,12 +155,26 @@ fn list(mismatch: &Mismatch) {
     for (name, expected, actual) in &mismatch.reshaped {
         println!("reshaped   {name} {actual:?}, the architecture has {expected:?}");
     }
-    for (tensors, head) in
-        [("out.conv.", "segmentation"), ("cls_head.", "classification:name=NAME,outputs=A/B/C")]
-    {
-        if mismatch.extra.iter().any(|(name, _)| name.starts_with(tensors)) {
-            eprintln!("to keep the {tensors}* head: --head {head}");
+    let left = |tensors: &str| mismatch.extra.iter().any(|(name, _)| name.starts_with(tensors));
+    if left("out.conv.") {
+        eprintln!("to keep the out.conv.* head: --head segmentation");
+    }
+    let fusion = mismatch.fusion.as_ref().map(|fusion| format!("fusion={fusion}"));
+    match (left("cls_head."), fusion) {
+        (true, fusion) => {
+            let fusion = fusion.map_or_else(String::new, |fusion| format!(",{fusion}"));
+            eprintln!(
+                "to keep the cls_head.* head: --head \
+                 classification:name=NAME,outputs=A/B/C{fusion}"
+            );
         }
+        (false, Some(fusion)) => {
+            eprintln!("the head reads several sequences, fused: add {fusion} to its --head");
+        }
+        (false, None) => {}
+    }
+    if left("w_mapping.") || left("recon_head.") {
+        eprintln!("to keep the decoder that renders: --renderer");
     }
     if !mismatch.allow.is_empty() {
         // In quotes, so that no shell takes the stars for files.
@@ -217,6 +231,7 @@ async fn compare(
         )
         .into());
     }
+    converted.verified(least);
     Ok(())
 }
 

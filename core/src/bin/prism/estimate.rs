@@ -17,9 +17,10 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let seen = arguments.known.see().await?;
+    let seen = arguments.known.see(true).await?;
     let vectors = named(&seen.pooled);
-    let found = estimate::estimate(&seen.heads, &vectors, &seen.identification, seen.stated_years)?;
+    let found = estimate::estimate(&seen.heads, &vectors, &seen.identification, seen.stated_years)?
+        .with_volumes(&seen.volumes)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
         return Ok(());

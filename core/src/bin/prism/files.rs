@@ -11,7 +11,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use flate2::read::GzDecoder;
 use prism_core::formats::{InputFile, Scan, Selection, Series, Study};
 use prism_core::model::Pack;
-use prism_core::pipeline::DeviceChoice;
+use prism_core::pipeline::{DeviceChoice, PipelineError};
 
 /// The pack used unless another is named.
 const BRAIN: &[u8] = include_bytes!("../../../../public/packs/brain.safetensors");
@@ -65,18 +65,21 @@ pub fn device_choice(text: &str) -> Result<DeviceChoice, String> {
 impl ScanArguments {
     /// Reads every file the path names, and those that belong to a NIfTI file.
     pub fn files(&self) -> Result<Vec<InputFile>, Box<dyn Error>> {
-        let paths = if self.scan.is_dir() {
+        let (folder, paths) = if self.scan.is_dir() {
             let mut paths = Vec::new();
             collect(&self.scan, &mut paths)?;
             paths.sort();
-            paths
+            (self.scan.as_path(), paths)
         } else {
-            with_companions(&self.scan)
+            let folder = self.scan.parent().unwrap_or(Path::new(""));
+            (folder, with_companions(&self.scan))
         };
         paths
             .into_iter()
             .map(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                // With its folders: they say which files belong together.
+                let name =
+                    path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
                 let bytes = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
                 Ok(InputFile { name, bytes })
             })
@@ -133,11 +136,23 @@ impl BrainArguments {
 fn pack_or_brain(path: Option<&Path>) -> Result<Pack, Box<dyn Error>> {
     match path {
         None => Ok(Pack::read(BRAIN)?),
-        Some(path) => {
-            let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-            Ok(Pack::read(&bytes)?)
-        }
+        Some(path) => read_pack(path),
     }
+}
+
+/// Reads a pack.
+pub fn read_pack(path: &Path) -> Result<Pack, Box<dyn Error>> {
+    Ok(Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?)
+}
+
+/// Reads a pack that can render a scan again; of another one it says so before anything is done
+/// with the scan.
+pub fn read_renderer(path: &Path) -> Result<Pack, Box<dyn Error>> {
+    let pack = read_pack(path)?;
+    if pack.info.architecture.renderer.is_none() {
+        return Err(PipelineError::NoRenderer(pack.info.name).into());
+    }
+    Ok(pack)
 }
 
 /// A sentence for a file that cannot be read.
@@ -248,6 +263,18 @@ mod tests {
             assert_eq!((&plain[..4], plain.len()), (&348_i32.to_le_bytes()[..], 352 + 24 * 4));
         }
         assert_eq!(written("table.csv", b"a,b"), b"a,b");
+    }
+
+    #[test]
+    fn a_pack_without_a_renderer_renders_nothing() {
+        let packs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/model");
+        let path = packs.join("tiny.safetensors");
+        assert!(read_pack(&path).is_ok());
+        let said = read_renderer(&path).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.contains("does not render a scan again"), "{said}");
+        let missing = read_renderer(&packs.join("none.safetensors")).err();
+        let said = missing.map(|error| error.to_string()).unwrap_or_default();
+        assert!(said.contains("none.safetensors"), "{said}");
     }
 
     #[test]

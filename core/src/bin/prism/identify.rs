@@ -7,8 +7,9 @@ use std::{fs, io};
 use clap::Args;
 use prism_core::formats::Scan;
 use prism_core::identify::{
-    self, Fits, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES,
+    self, Fits, HeadsError, HeadsPack, Identification, NamedVector, Routing, TISSUES, estimate,
 };
+use prism_core::measure::structures;
 use prism_core::model::{Pack, PackError};
 use prism_core::pipeline::{self, Devices, PooledFeature, Quiet};
 use serde::{Deserialize, Serialize};
@@ -52,11 +53,14 @@ pub struct Seen {
     pub identification: Identification,
     /// The person's age by the file.
     pub stated_years: Option<f64>,
+    /// Numbers of the structures in files and their volumes in mL, where heads read them.
+    pub volumes: Vec<(u16, f64)>,
 }
 
 impl Known {
-    /// Encodes and identifies the scan.
-    pub async fn see(&self) -> Result<Seen, Box<dyn Error>> {
+    /// Encodes and identifies the scan. With `measured` the decoder's labels are measured, too,
+    /// where the head of the sex reads volumes and is asked: of whole heads without skull.
+    pub async fn see(&self, measured: bool) -> Result<Seen, Box<dyn Error>> {
         let pack = self.model.pack()?;
         let heads = heads_for(&pack, self.heads.as_deref())?;
         let scan: Scan = self.scan.load()?;
@@ -65,14 +69,24 @@ impl Known {
         let pass = pipeline::pooled(&scan.volume, &model, &pack, &mut Quiet).await?;
         let mut pooled = pass.features;
         let mut identification = shown(&heads, &pooled, &scan)?;
+        let mut volumes = Vec::new();
         if identification.is_whole_head() {
             let (volume, encoded) = (&scan.volume, pass.encoded);
-            let tissues =
-                pipeline::tissue_contrast(volume, encoded, &model, &pack, &mut Quiet).await?;
+            let stripped = identification.skull.as_ref().is_some_and(|skull| skull.is("stripped"));
+            let tissues = if measured && stripped && estimate::reads_volumes(&heads) {
+                let given = (volume, scan.series.unit_stated);
+                let found =
+                    pipeline::segment_encoded(given, encoded, &model, &pack, &mut Quiet).await?;
+                let rows = structures(&found.labels, &pack.info.labels);
+                volumes = rows.iter().map(|row| (row.id, row.millilitres)).collect();
+                found.tissues
+            } else {
+                pipeline::tissue_contrast(volume, encoded, &model, &pack, &mut Quiet).await?
+            };
             identification = shown_with(&heads, &mut pooled, tissues, &scan)?;
         }
         let stated_years = scan.series.acquisition.age_years;
-        Ok(Seen { heads, pooled, identification, stated_years })
+        Ok(Seen { heads, pooled, identification, stated_years, volumes })
     }
 }
 
@@ -85,6 +99,7 @@ pub fn heads_for(pack: &Pack, path: Option<&Path>) -> Result<HeadsPack, Box<dyn 
         }
     };
     heads.check_encoder(&pack.info.name, &pack.info.sha256)?;
+    heads.check_structures(&pack.info.labels)?;
     Ok(heads)
 }
 
@@ -139,7 +154,7 @@ struct Candidate {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let seen = arguments.known.see().await?;
+    let seen = arguments.known.see(false).await?;
     let packs = match &arguments.packs {
         None => shipped()?,
         Some(folder) => descriptions(folder)?,

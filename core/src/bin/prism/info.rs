@@ -31,6 +31,8 @@ struct Known<'a> {
     sequence_by_fields: Option<&'static str>,
     /// Sequence that the title names: of a NIfTI file its file's name.
     sequence_by_title: Option<&'static str>,
+    /// Whether the files do not say how the scan lies in the body, so that sides are assumed.
+    sides_assumed: Option<bool>,
     /// What was assumed, repaired or left out.
     warnings: Vec<String>,
     /// Why the voxels cannot be read.
@@ -49,6 +51,7 @@ impl<'a> Known<'a> {
                 sequence_by_title,
                 orientation: Some(scan.volume.affine.orientation()),
                 plane: Some(geometry::plane(&scan.volume.affine).words()),
+                sides_assumed: Some(scan.sides_assumed),
                 warnings: scan.warnings,
                 error: None,
             },
@@ -58,6 +61,7 @@ impl<'a> Known<'a> {
                 sequence_by_title,
                 orientation: None,
                 plane: None,
+                sides_assumed: None,
                 warnings: Vec::new(),
                 error: Some(error.to_string()),
             },
@@ -94,9 +98,14 @@ fn print(known: &Known<'_>) {
         "  size         {x} x {y} x {z}, {} volume(s), {} file(s)",
         series.volumes, series.files
     );
-    println!("  spacing      {sx:.3} x {sy:.3} x {sz:.3} mm");
+    if series.unit_stated {
+        println!("  spacing      {sx:.3} x {sy:.3} x {sz:.3} mm");
+    } else {
+        println!("  spacing      not stated ({sx:.3} x {sy:.3} x {sz:.3} if millimetres)");
+    }
     if let (Some(orientation), Some(plane)) = (&known.orientation, &known.plane) {
-        println!("  orientation  {orientation}, {plane}");
+        let assumed = if known.sides_assumed == Some(true) { " (assumed)" } else { "" };
+        println!("  orientation  {orientation}, {plane}{assumed}");
     }
     let a: &Acquisition = &series.acquisition;
     let number = |name: &str, value: Option<f64>, unit: &str| {

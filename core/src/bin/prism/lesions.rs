@@ -1,12 +1,11 @@
 //! `prism lesions`: what is abnormal in one or several sequences of a brain.
 
 use std::error::Error;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prism_core::formats::nifti::write_labels;
-use prism_core::formats::{InputFile, Scan, Selection, Series, Study};
+use prism_core::formats::{FormatError, InputFile, Scan, Selection, Series, Study};
 use prism_core::identify::geometry::extent_mm;
 use prism_core::identify::{Fits, HeadsPack, Identification, Route};
 use prism_core::lesions::{
@@ -19,7 +18,8 @@ use prism_core::report::lesion_caution;
 use prism_core::volume::{LabelMap, Volume};
 use serde::Serialize;
 
-use crate::files::{self, BrainArguments, unreadable};
+pub use crate::files::read_pack as read;
+use crate::files::{self, BrainArguments};
 use crate::identify;
 
 #[derive(Args)]
@@ -77,11 +77,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
     let studies: Vec<Study<'_>> =
         contents.iter().map(|files| Study::open(files)).collect::<Result<_, _>>()?;
-    let offers = offers(arguments, &studies)?;
-    // What is broken is said before a device is opened for it.
-    for offer in offers.iter().filter(|offer| offer.named) {
-        offer.study.load(&selection(&offer.series.key))?;
-    }
+    let mut offers = offers(arguments, &studies)?;
+    read_named(&mut offers)?;
     let mut devices = Devices::default();
     let opened = devices.open_for(arguments.brain.device, &brain).await?;
     let mut taking = Taking {
@@ -96,7 +93,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         sequences: Vec::new(),
         left_out: Vec::new(),
     };
-    for offer in &offers {
+    for offer in &mut offers {
         taking.ask(offer).await?;
     }
     let Taking { structures, scans, sequences, left_out, .. } = taking;
@@ -139,7 +136,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let first = if summary.sequences > 1 { " in the first sequence" } else { "" };
     for lesion in &found.lesions {
         println!(
-            "{:>3}  {}, {:.2} mL, {:.0} mm, {}{}{}",
+            "{:>3}  {}, {:.2} mL, {:.0} mm, {}{}{}{}",
             lesion.number,
             lesion.kind,
             lesion.millilitres,
@@ -147,6 +144,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             lesion.place.words(),
             lesion.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default(),
             lesion.signal.map(|signal| format!(", {}{first}", signal.words())).unwrap_or_default(),
+            lesion.oedema_words().map(|words| format!(", {words}")).unwrap_or_default(),
         );
     }
     println!("{}", lesion_caution(false_alarms).text);
@@ -160,6 +158,26 @@ struct Offer<'a> {
     name: String,
     /// Whether it was named, by its file or by `--series`.
     named: bool,
+    /// What was read of it and is not taken yet.
+    scan: Option<Scan>,
+}
+
+impl Offer<'_> {
+    /// Its scan, read now where it was not before.
+    fn scan(&mut self) -> Result<Scan, FormatError> {
+        match self.scan.take() {
+            Some(scan) => Ok(scan),
+            None => self.study.load(&selection(&self.series.key)),
+        }
+    }
+}
+
+/// Reads what was named: what is broken is said before a device is opened for it.
+fn read_named(offers: &mut [Offer<'_>]) -> Result<(), FormatError> {
+    for offer in offers.iter_mut().filter(|offer| offer.named) {
+        offer.scan = Some(offer.scan()?);
+    }
+    Ok(())
 }
 
 /// The series to ask, in the order in which they are taken.
@@ -174,7 +192,8 @@ fn offers<'a>(
         };
         for key in &arguments.series {
             let series = study.chosen(&selection(key))?;
-            offers.push(Offer { study, series, name: series.title.clone(), named: true });
+            let name = series.title.clone();
+            offers.push(Offer { study, series, name, named: true, scan: None });
         }
         return Ok(offers);
     }
@@ -183,7 +202,7 @@ fn offers<'a>(
         let named = series.len() == 1;
         offers.extend(series.into_iter().map(|series| {
             let name = if named { name(path) } else { series.title.clone() };
-            Offer { study, series, name, named }
+            Offer { study, series, name, named, scan: None }
         }));
     }
     Ok(offers)
@@ -225,9 +244,10 @@ struct Taking<'a> {
 
 impl Taking<'_> {
     /// Takes a series, or leaves it out where nobody named it.
-    async fn ask(&mut self, offer: &Offer<'_>) -> Result<(), Box<dyn Error>> {
+    async fn ask(&mut self, offer: &mut Offer<'_>) -> Result<(), Box<dyn Error>> {
+        let result = self.take(offer).await;
         let name = &offer.name;
-        match self.take(offer).await {
+        match result {
             Ok(()) => {}
             Err(Refusal::Failed(error)) => return Err(error),
             Err(Refusal::Unfit(why)) if offer.named => {
@@ -245,16 +265,16 @@ impl Taking<'_> {
         Ok(())
     }
 
-    async fn take(&mut self, offer: &Offer<'_>) -> Result<(), Refusal> {
-        let Offer { study, series, name, named } = offer;
+    async fn take(&mut self, offer: &mut Offer<'_>) -> Result<(), Refusal> {
+        let (series, named) = (offer.series, offer.named);
         if !named && self.scans.len() >= MOST_SEQUENCES {
             return Err(Refusal::Other(format!("at most {MOST_SEQUENCES} are taken at once")));
         }
         if let Some(why) = left_by_header(series).filter(|_| !named) {
             return Err(Refusal::Other(why));
         }
-        let loaded = study.load(&selection(&series.key));
-        let scan = loaded.map_err(|error| Refusal::Other(error.to_string()))?;
+        let scan = offer.scan().map_err(|error| Refusal::Other(error.to_string()))?;
+        let name = &offer.name;
         // What is too small needs no network.
         let extent = extent_mm(&scan.volume.affine, scan.volume.dims);
         let wrong_size = self.fits.and_then(|fits| fits.wrong_size(extent));
@@ -361,11 +381,6 @@ fn note_far(placed: &Placed, name: &str) {
     }
 }
 
-/// Reads the lesion pack.
-pub fn read(path: &Path) -> Result<Pack, Box<dyn Error>> {
-    Ok(Pack::read(&fs::read(path).map_err(|error| unreadable(path, &error))?)?)
-}
-
 /// Further sequences on the grid of the first scan.
 pub async fn placed(first: &Volume, paths: &[PathBuf]) -> Result<Vec<Placed>, Box<dyn Error>> {
     let mut all = Vec::with_capacity(paths.len());
@@ -389,4 +404,31 @@ fn words(moved_mm: Option<f64>) -> String {
         || "lies on the first scan".into(),
         |mm| format!("registered to the first scan, moved by {mm:.1} mm"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use prism_core::formats::nifti::write_volume;
+    use prism_core::volume::Affine;
+
+    use super::*;
+
+    #[test]
+    fn a_named_scan_is_read_once() {
+        let affine = Affine::from_spacing([1.0, 2.0, 3.0]);
+        let volume = Volume::new((0_u8..24).map(f32::from).collect(), [4, 3, 2], affine);
+        let bytes = write_volume(&volume.expect("a volume")).expect("NIfTI");
+        let files = [InputFile { name: "a.nii.gz".into(), bytes }];
+        let study = Study::open(&files).expect("a study");
+        let series = study.series().next().expect("a series");
+        let offer = |named| Offer { study: &study, series, name: "a".into(), named, scan: None };
+        let mut offers = [offer(true), offer(false)];
+        read_named(&mut offers).expect("a scan");
+        assert!(offers[1].scan.is_none());
+        // What was read is what is taken: a mark in it is still there.
+        offers[0].scan.as_mut().expect("a scan").volume.data[0] = 99.0;
+        let taken = offers.each_mut().map(|offer| offer.scan().expect("a scan").volume.data[0]);
+        assert_eq!(taken, [99.0, 0.0]);
+        assert!(offers[0].scan.is_none());
+    }
 }

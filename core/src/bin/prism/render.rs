@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use prism_core::formats::nifti::write_volume;
-use prism_core::pipeline::{DeviceChoice, Devices, PipelineError, Quiet, Rendered};
+use prism_core::pipeline::{DeviceChoice, Devices, Quiet, Rendered};
 
 use crate::files::{self, ScanArguments};
-use crate::lesions::read;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -30,10 +29,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let pack = read(&arguments.pack)?;
-    if pack.info.architecture.renderer.is_none() {
-        return Err(PipelineError::NoRenderer(pack.info.name).into());
-    }
+    let pack = files::read_renderer(&arguments.pack)?;
     let scan = arguments.scan.load()?;
     let opened = Devices::default().open_for(arguments.device, &pack).await?;
     let model = opened.load(&pack)?;

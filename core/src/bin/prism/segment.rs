@@ -94,7 +94,7 @@ impl Finished {
         }
         let chambers = Chambers::of(&pack.info.labels);
         if chambers.is_some() {
-            let found = check_stack(scan.volume.dims, &scan.volume.affine);
+            let found = check_stack(scan.volume.dims, &scan.volume.affine, scan.series.unit_stated);
             believe(found, anyway)?;
         }
         let work = async |model: &Prism| {

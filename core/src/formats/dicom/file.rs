@@ -158,7 +158,7 @@ pub(super) fn open(file: &InputFile) -> Result<Body<'_>, FormatError> {
         FormatError::Damaged {
             what: "deflated DICOM file",
             reason: error.to_string(),
-            name: file.name.clone(),
+            name: file.base_name().into(),
         }
     })?;
     if inflated.len() as u64 > most {
@@ -166,7 +166,7 @@ pub(super) fn open(file: &InputFile) -> Result<Body<'_>, FormatError> {
             what: "deflated DICOM file",
             expected: format!("{} MiB", MOST_INFLATED >> 20),
             actual: "more".into(),
-            name: file.name.clone(),
+            name: file.base_name().into(),
         });
     }
     Ok(Body { syntax, bytes: Cow::Owned(inflated) })

@@ -64,6 +64,8 @@ pub(super) struct Frame {
     /// Distance of slices as stated, or their thickness (mm).
     pub(super) slice_spacing: Option<f64>,
     pub(super) order: Order,
+    /// Direction of the diffusion gradient, patient coordinates (LPS+).
+    pub(super) gradient: Option<[f64; 3]>,
     pub(super) echo_time_ms: Option<f64>,
     /// Time after the R wave, or after the first temporal position (ms).
     pub(super) time_ms: Option<f64>,
@@ -277,6 +279,7 @@ fn frame(data: &DataSet<'_>, shape: &Shape, index: usize) -> Frame {
             data.text(tags::IMAGE_TYPE).unwrap_or_default(),
             data.number(tags::INSTANCE_NUMBER).unwrap_or(0.0),
         ),
+        gradient: gradient(&groups),
         echo_time_ms,
         time_ms: trigger.or_else(|| spaced.map(|(position, step)| (position - 1.0) * step)),
         instance_uid: data.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
@@ -286,6 +289,19 @@ fn frame(data: &DataSet<'_>, shape: &Shape, index: usize) -> Frame {
 /// Diffusion weighting of a frame, s/mm² (PS3.3, C.8.13.5.9).
 fn b_value(groups: &Groups<'_, '_>) -> Option<f64> {
     groups.number(tags::MR_DIFFUSION_SEQUENCE, tags::DIFFUSION_B_VALUE)
+}
+
+/// Direction of the diffusion gradient of a frame (PS3.3, C.8.13.5.9); older files state it at
+/// top level.
+fn gradient(groups: &Groups<'_, '_>) -> Option<[f64; 3]> {
+    groups
+        .layers
+        .iter()
+        .flatten()
+        .filter_map(|layer| layer.items(tags::MR_DIFFUSION_SEQUENCE).first())
+        .filter_map(|item| item.items(tags::DIFFUSION_GRADIENT_DIRECTION_SEQUENCE).first())
+        .find_map(|item| item.vector(tags::DIFFUSION_GRADIENT_ORIENTATION))
+        .or_else(|| groups.data.vector(tags::DIFFUSION_GRADIENT_ORIENTATION))
 }
 
 /// Years of an age string: three digits and the unit, Y, M, W or D (PS3.5, 6.2).

@@ -42,6 +42,8 @@ pub(super) struct Layout {
     /// Whether the files state the spacing of the pixels and that of the slices: by their places,
     /// else by their distance or thickness.
     pub(super) spacing_stated: bool,
+    /// Whether the files do not say how the slices lie in the body.
+    pub(super) sides_assumed: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -63,10 +65,11 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Layout, String> {
     });
     let (columns, rows) = (first.columns, first.rows);
     let (in_plane, through) = (first.pixel_spacing.is_some(), first.slice_spacing.is_some());
-    let (placed, assumed) = spread(&mut frames, &mut warnings)?;
+    let sides_assumed = frames.iter().any(|frame| frame.place.is_none());
+    let (placed, assumed) = spread(&mut frames, sides_assumed, &mut warnings)?;
     let normal = cross(placed.row, placed.column);
     let mut positions = by_position(frames, normal);
-    let volumes = even_out(&mut positions, &mut warnings);
+    let volumes = even_out(&mut positions, &mut warnings)?;
     let (slices, step) = grid(&positions, normal, &mut warnings)?;
     let voxels = (columns * rows) as u64 * slices.len() as u64;
     if voxels > MAX_VOXELS {
@@ -85,7 +88,7 @@ pub(super) fn arrange(mut frames: Vec<Frame>) -> Result<Layout, String> {
     affine.check().map_err(|error| error.to_string())?;
     let dims = [columns, rows, slices.len()];
     let spacing_stated = in_plane && (through || (positions.len() > 1 && !assumed));
-    Ok(Layout { positions, slices, dims, volumes, affine, spacing_stated, warnings })
+    Ok(Layout { positions, slices, dims, volumes, affine, spacing_stated, sides_assumed, warnings })
 }
 
 /// The same file given twice counts once.
@@ -101,11 +104,14 @@ fn drop_copies(frames: &mut Vec<Frame>, warnings: &mut Vec<String>) {
     }
 }
 
-/// The first frame's place, and whether places were assumed: frames that have none, or all the
-/// same, are given some.
-fn spread(frames: &mut [Frame], warnings: &mut Vec<String>) -> Result<(Place, bool), String> {
+/// The first frame's place, and whether places were assumed: frames that are `unplaced`, or all
+/// at the same place, are given some.
+fn spread(
+    frames: &mut [Frame],
+    unplaced: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(Place, bool), String> {
     let spacing = frames[0].slice_spacing;
-    let unplaced = frames.iter().any(|frame| frame.place.is_none());
     let multi_frame = frames[0].of > 1;
     let same = frames.windows(2).all(|pair| pair[0].place == pair[1].place);
     if unplaced {
@@ -165,78 +171,242 @@ fn by_position(mut frames: Vec<Frame>, normal: [f64; 3]) -> Vec<Vec<Frame>> {
     positions
 }
 
-/// What makes a volume one: temporal position, echo, b-value, acquisition (as bits), image type.
-type Moment = ([u64; 4], String);
+/// What makes a volume one: temporal position, echo, b-value, acquisition, direction of the
+/// diffusion gradient (as bits), image type.
+type Moment = ([u64; 7], String);
 
-/// The moment of a frame by the named parts alone. A trigger time is none: every slice has its own.
-fn moment(frame: &Frame, parts: [bool; 5]) -> Moment {
-    let Order(numbers, kind, _) = &frame.order;
-    // + 0.0 turns -0 into 0.
-    let bits = [0, 1, 2, 3].map(|at| if parts[at] { (numbers[at] + 0.0).to_bits() } else { 0 });
-    (bits, if parts[4] { kind.clone() } else { String::new() })
+/// Parts of a moment, in the order in which they are asked: a direction is one.
+const PARTS: usize = 6;
+/// Part of each number of a moment.
+const PART_OF: [usize; 7] = [0, 1, 2, 3, 5, 5, 5];
+/// Part that the image type is.
+const TYPE: usize = 4;
+
+/// Volume of each image, named by file and frame.
+type Volumes = HashMap<(usize, usize), usize>;
+
+/// Tells volumes apart, or cannot.
+type Way = fn(&[Vec<Frame>]) -> Option<Volumes>;
+
+fn name(frame: &Frame) -> (usize, usize) {
+    (frame.file, frame.index)
 }
 
-/// The first parts of a moment that tell all images at each position apart.
-fn telling(positions: &[Vec<Frame>]) -> Option<[bool; 5]> {
-    let kinds = |position: &[Frame], parts: [bool; 5]| {
-        position.iter().map(|frame| moment(frame, parts)).collect::<HashSet<_>>().len()
-    };
-    let mut parts = [false; 5];
-    for part in 0..5 {
-        let alone = std::array::from_fn(|at| at == part);
-        // What is the same at every position, as a number that counts slices, tells nothing.
-        if positions.iter().any(|position| kinds(position, alone) > 1) {
+/// The moment of a frame by the named parts alone. A trigger time is none: every slice has its own.
+fn moment(frame: &Frame, parts: [bool; PARTS]) -> Moment {
+    let Order(numbers, kind, _) = &frame.order;
+    let [x, y, z] = frame.gradient.unwrap_or_default();
+    let [temporal, echo, b_value, acquisition, _] = *numbers;
+    let numbers = [temporal, echo, b_value, acquisition, x, y, z];
+    let bits = std::array::from_fn(|at| {
+        // + 0.0 turns -0 into 0.
+        if parts[PART_OF[at]] { (numbers[at] + 0.0).to_bits() } else { 0 }
+    });
+    (bits, if parts[TYPE] { kind.clone() } else { String::new() })
+}
+
+/// Number of moments at a position.
+fn kinds(position: &[Frame], parts: [bool; PARTS]) -> usize {
+    position.iter().map(|frame| moment(frame, parts)).collect::<HashSet<_>>().len()
+}
+
+/// Whether a part differs within a position. What is the same at every position, as a number
+/// that counts slices, tells nothing.
+fn varies(positions: &[Vec<Frame>], part: usize) -> bool {
+    let alone = std::array::from_fn(|at| at == part);
+    positions.iter().any(|position| kinds(position, alone) > 1)
+}
+
+/// Volumes by the first parts of a moment that tell all images at each position apart.
+fn by_moment(positions: &[Vec<Frame>]) -> Option<Volumes> {
+    let mut parts = [false; PARTS];
+    for part in 0..PARTS {
+        if varies(positions, part) {
             parts[part] = true;
             if positions.iter().all(|position| kinds(position, parts) == position.len()) {
-                return Some(parts);
+                return Some(numbered(positions, parts));
             }
         }
     }
     None
 }
 
-/// Of positions with differently many frames, leaves the moments that have an image at each;
-/// where there is none, the one that has most, if it lacks one or a tenth at most. Frames that nothing
-/// tells apart stay.
-fn keep_complete(positions: &mut Vec<Vec<Frame>>) {
-    let Some(parts) = telling(positions) else { return };
-    let mut counts: HashMap<Moment, usize> = HashMap::new();
-    for frame in positions.iter().flatten() {
-        *counts.entry(moment(frame, parts)).or_default() += 1;
+/// Moments by these parts, numbered as they come.
+fn numbered(positions: &[Vec<Frame>], parts: [bool; PARTS]) -> Volumes {
+    let mut known = HashMap::new();
+    let frames = positions.iter().flatten();
+    frames
+        .map(|frame| {
+            let next = known.len();
+            (name(frame), *known.entry(moment(frame, parts)).or_insert(next))
+        })
+        .collect()
+}
+
+/// Volumes by instance number: one volume after the other, each from the first position to the
+/// last or back, or one position after the other. `None` where the numbers leave a doubt.
+fn by_number(positions: &[Vec<Frame>]) -> Option<Volumes> {
+    let most = positions.iter().map(Vec::len).max()?;
+    let mut images: Vec<(usize, &Frame)> = positions
+        .iter()
+        .enumerate()
+        .flat_map(|(at, position)| position.iter().map(move |frame| (at, frame)))
+        .collect();
+    let number = |frame: &Frame| frame.order.2;
+    images.sort_by(|(_, a), (_, b)| {
+        number(a).total_cmp(&number(b)).then_with(|| a.index.cmp(&b.index))
+    });
+    let pairs = || images.windows(2).map(|pair| (pair[0], pair[1]));
+    if pairs().any(|((_, a), (_, b))| number(a) == number(b) && a.index == b.index) {
+        return None;
+    }
+    let rises = pairs().all(|((a, _), (b, _))| a <= b);
+    let falls = pairs().all(|((a, _), (b, _))| a >= b);
+    let volumes: Vec<usize> = if rises || falls {
+        // As many numbers a position as there are volumes: a gap says which is missing.
+        let block = |frame: &Frame| ((number(frame) - 1.0) / most as f64).floor();
+        let fits = pairs().all(|((a, one), (b, other))| (a == b) == (block(one) == block(other)));
+        let whole = images.iter().all(|(_, frame)| {
+            number(frame) >= 1.0 && number(frame).fract() == 0.0 && frame.of == 1
+        });
+        let (_, last) = images.last()?;
+        if !fits || !whole || number(last) % most as f64 != 0.0 {
+            return None;
+        }
+        let volume = |frame: &Frame| (number(frame) - 1.0) as usize % most;
+        images.iter().map(|(_, frame)| volume(frame)).collect()
+    } else {
+        // A volume ends where the next image does not lie further on.
+        let runs = |rising: bool| -> Vec<usize> {
+            let mut volume = 0;
+            let next = pairs().map(|((a, _), (b, _))| {
+                volume += usize::from(if rising { b <= a } else { b >= a });
+                volume
+            });
+            std::iter::once(0).chain(next).collect()
+        };
+        let mut found = [runs(true), runs(false)]
+            .into_iter()
+            .filter(|volumes| volumes.last().is_some_and(|last| last + 1 == most));
+        let volumes = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        volumes
+    };
+    // One time, echo, b-value and type a volume, or the numbers mean something else.
+    let same = [true, true, true, false, true, false];
+    let mut moments = HashMap::new();
+    let agree = images.iter().zip(&volumes).all(|((_, frame), volume)| {
+        let own = moment(frame, same);
+        *moments.entry(*volume).or_insert_with(|| own.clone()) == own
+    });
+    agree.then(|| images.iter().zip(volumes).map(|((_, frame), at)| (name(frame), at)).collect())
+}
+
+/// Leaves the volumes that have an image at each position; where there is none, the first of
+/// those that have most, if it lacks one or a tenth at most. Else nothing is changed: slices
+/// would be lost that were merely numbered otherwise.
+fn keep_complete(positions: &mut Vec<Vec<Frame>>, volumes: &Volumes) -> bool {
+    let mut counts: HashMap<usize, usize> = HashMap::new();
+    for volume in volumes.values() {
+        *counts.entry(*volume).or_default() += 1;
     }
     let most = counts.values().copied().max().unwrap_or(0);
     if most < positions.len() {
-        let mut moments = positions.iter().flatten().map(|frame| moment(frame, parts));
-        let fullest = moments.find(|moment| counts[moment] == most);
-        // Else slices would be lost that were merely numbered otherwise.
         if most + 1 < positions.len() && 10 * most < 9 * positions.len() {
-            return;
+            return false;
         }
-        counts.retain(|moment, _| Some(moment) == fullest.as_ref());
+        let mut all = positions.iter().flatten().filter_map(|frame| volumes.get(&name(frame)));
+        let fullest = all.find(|volume| counts[*volume] == most).copied();
+        counts.retain(|volume, _| Some(*volume) == fullest);
     }
     for position in positions.iter_mut() {
-        position.retain(|frame| counts.get(&moment(frame, parts)) == Some(&most));
+        position.retain(|frame| {
+            volumes.get(&name(frame)).and_then(|volume| counts.get(volume)) == Some(&most)
+        });
     }
     positions.retain(|position| !position.is_empty());
+    // In the order of the first position: what tells the volumes apart need not sort them.
+    let of = |frame: &Frame| volumes.get(&name(frame)).copied();
+    let first = positions.first().map(|position| position.iter().map(of).collect::<Vec<_>>());
+    let ranks: HashMap<Option<usize>, usize> =
+        first.unwrap_or_default().into_iter().zip(0..).collect();
+    for position in positions.iter_mut() {
+        position.sort_by_key(|frame| ranks.get(&of(frame)).copied());
+    }
+    true
+}
+
+/// Leaves the images of moments that have equally many at each position: which volume one of
+/// the others belongs to cannot be told.
+///
+/// # Errors
+/// In words, when none is left.
+fn keep_even(positions: &mut [Vec<Frame>]) -> Result<(), String> {
+    let moments = numbered(positions, std::array::from_fn(|part| varies(positions, part)));
+    let counts = |position: &[Frame]| {
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        for frame in position {
+            *counts.entry(moments[&name(frame)]).or_default() += 1;
+        }
+        counts
+    };
+    let mut even = positions.first().map(|position| counts(position)).unwrap_or_default();
+    for position in positions.iter() {
+        let here = counts(position);
+        even.retain(|moment, count| here.get(moment) == Some(&*count));
+    }
+    if even.is_empty() {
+        return Err("images of several volumes are missing, and the files do not say which \
+                    volume each of the others belongs to"
+            .into());
+    }
+    for position in positions.iter_mut() {
+        position.retain(|frame| moments.get(&name(frame)).is_some_and(|at| even.contains_key(at)));
+    }
+    Ok(())
 }
 
 /// As many volumes as every position has frames; the frames beyond are left out.
-fn even_out(positions: &mut Vec<Vec<Frame>>, warnings: &mut Vec<String>) -> usize {
+///
+/// # Errors
+/// In words, when no volume is surely one.
+fn even_out(positions: &mut Vec<Vec<Frame>>, warnings: &mut Vec<String>) -> Result<usize, String> {
     let before: usize = positions.iter().map(Vec::len).sum();
+    let mut told = true;
     if positions.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
-        keep_complete(positions);
+        let ways: [Way; 2] = [by_moment, by_number];
+        let kept = ways
+            .iter()
+            .any(|way| way(positions).is_some_and(|volumes| keep_complete(positions, &volumes)));
+        // Where most positions have one image, the others were taken again.
+        let single = positions.iter().filter(|position| position.len() == 1).count();
+        if !kept && 2 * single <= positions.len() {
+            keep_even(positions)?;
+            told = false;
+        }
     }
     let volumes = positions.iter().map(Vec::len).min().unwrap_or(0);
     let extra = before - volumes * positions.len();
     if extra > 0 {
-        warnings.push(format!(
-            "{} left out: at other positions there are fewer images, so {} part of no complete volume.",
-            count(extra, "image"),
-            if extra == 1 { "it is" } else { "they are" },
-        ));
+        let left_out = format!("{} left out", count(extra, "image"));
+        let one = extra == 1;
+        warnings.push(if told {
+            let are = if one { "it is" } else { "they are" };
+            format!(
+                "{left_out}: at other positions there are fewer images, so {are} part of no complete volume."
+            )
+        } else {
+            let each = if one { "it belongs" } else { "each belongs" };
+            format!(
+                "{left_out}: images are missing, and the files do not say which volume {each} to. \
+                 Export the complete series again for all volumes."
+            )
+        });
     }
     positions.iter_mut().for_each(|position| position.truncate(volumes));
-    volumes
+    Ok(volumes)
 }
 
 /// The even grid over the positions, and its step (LPS, mm).

@@ -72,7 +72,8 @@ pub(super) fn catalogue(files: &[InputFile], indices: &[usize]) -> Result<Found,
     let (mut images, mut beyond) = (0, 0);
     for &index in indices {
         let content = file::open(&files[index]).and_then(|body| {
-            frames::read(&body.data_set(&files[index].name)?, index, &files[index].name)
+            let name = files[index].base_name();
+            frames::read(&body.data_set(name)?, index, name)
         });
         match content {
             Err(error) => failures.push(error),
@@ -87,7 +88,7 @@ pub(super) fn catalogue(files: &[InputFile], indices: &[usize]) -> Result<Found,
                         what: "series",
                         expected: format!("{MOST_IMAGES} images"),
                         actual: "more".into(),
-                        name: files[index].name.clone(),
+                        name: files[index].base_name().into(),
                     });
                 }
                 let known = groups_of.entry(facts.uid.clone()).or_default();
@@ -301,7 +302,7 @@ pub(super) fn load(
                     what: "deflated series",
                     expected: format!("{} MiB", MOST_INFLATED >> 20),
                     actual: "more".into(),
-                    name: files[frame.file].name.clone(),
+                    name: files[frame.file].base_name().into(),
                 });
             }
             vacant.insert(body);
@@ -310,7 +311,7 @@ pub(super) fn load(
     // Each file is walked once, however many frames it holds.
     let mut sets = HashMap::new();
     for (&file, body) in &bodies {
-        sets.insert(file, (body.data_set(&files[file].name)?, &body.syntax));
+        sets.insert(file, (body.data_set(files[file].base_name())?, &body.syntax));
     }
     let mut reader = Reader { files, stack, volume: index, sets, non_finite: 0, kept: Vec::new() };
     for blend in &layout.slices {
@@ -336,7 +337,7 @@ pub(super) fn load(
     let times: Option<Vec<f64>> = frames().map(|frame| frame.time_ms).collect();
     let time_ms = times.map(|times| times.iter().sum::<f64>() / times.len() as f64);
     let volume = Volume { data, dims: layout.dims, affine: layout.affine };
-    Ok(Scan { volume, series, time_ms, warnings })
+    Ok(Scan { volume, series, time_ms, sides_assumed: layout.sides_assumed, warnings })
 }
 
 /// Decodes slices on demand, and keeps the last two for blending.
@@ -358,7 +359,7 @@ impl Reader<'_> {
         let (data, syntax) = &self.sets[&frame.file];
         let mut values = vec![0.0; frame.rows * frame.columns];
         self.non_finite += pixels::read(data, syntax, frame, &mut values)
-            .map_err(|failure| failure.explain(syntax, &self.files[frame.file].name))?;
+            .map_err(|failure| failure.explain(syntax, self.files[frame.file].base_name()))?;
         let values = Rc::new(values);
         if self.kept.len() == 2 {
             self.kept.remove(0);

@@ -9,9 +9,20 @@ use crate::volume::Affine;
 /// Most by which rounding makes the square of a quaternion's length exceed 1.
 const MOST_ROUNDING: f64 = 1e-4;
 
-/// The affine in millimetres, whether the file states spacing and unit for it, and what had to
-/// be assumed.
-pub(super) fn affine(fields: &Fields) -> (Affine, bool, Vec<String>) {
+/// Where the voxels lie.
+pub(super) struct Placement {
+    /// World from voxel, in millimetres.
+    pub(super) affine: Affine,
+    /// Whether the file states the spacing and its unit.
+    pub(super) unit_stated: bool,
+    /// Whether neither sform nor qform says how the axes lie.
+    pub(super) sides_assumed: bool,
+    /// What had to be assumed.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The affine, and how much of it had to be assumed.
+pub(super) fn affine(fields: &Fields) -> Placement {
     let mut warnings = Vec::new();
     let (spacing, spaced) = spacing(fields, &mut warnings);
     let mut affine = None;
@@ -30,6 +41,7 @@ pub(super) fn affine(fields: &Fields) -> (Affine, bool, Vec<String>) {
             warnings.push("The header's qform holds no rotation; it was not used.".into());
         }
     }
+    let sides_assumed = affine.is_none();
     let affine = affine.unwrap_or_else(|| {
         warnings.push(
             "The file does not say how the scan lies in the body: left and right, and with them \
@@ -41,7 +53,8 @@ pub(super) fn affine(fields: &Fields) -> (Affine, bool, Vec<String>) {
     let scale = millimetres_per_unit(fields.xyzt_units, &mut warnings);
     // + 0.0 turns -0 into 0.
     let affine = Affine(affine.0.map(|row| row.map(|value| value * scale + 0.0)));
-    (affine, spaced && names_unit(fields.xyzt_units), warnings)
+    let unit_stated = spaced && names_unit(fields.xyzt_units);
+    Placement { affine, unit_stated, sides_assumed, warnings }
 }
 
 fn usable(affine: Affine) -> Option<Affine> {

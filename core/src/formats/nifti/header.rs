@@ -16,7 +16,7 @@ pub(in crate::formats) const HEADER_BYTES: usize = 540;
 const NIFTI1_BYTES: usize = 348;
 /// Extensions may lie between header and voxels; nothing real has this much of them.
 const MOST_OFFSET: f64 = 64.0 * 1024.0 * 1024.0;
-/// What works, for messages.
+/// What surely works, for messages; not every 128-bit float says how it is stored.
 pub(in crate::formats) const SUPPORTED: &str =
     "integers of 8 to 64 bits and floats of 32 or 64 bits, alone or as complex pairs";
 
@@ -44,6 +44,10 @@ pub(in crate::formats) enum VoxelType {
     C64,
     /// Two `f64`.
     C128,
+    /// "long double": see `float128`.
+    F128,
+    /// Two `F128`.
+    C256,
 }
 
 impl VoxelType {
@@ -63,10 +67,9 @@ impl VoxelType {
             1 => return Err("single bits".into()),
             32 => Self::C64,
             1792 => Self::C128,
-            2048 => return Err("complex numbers of 256 bits".into()),
+            1536 => Self::F128,
+            2048 => Self::C256,
             128 | 2304 => return Err("colours (RGB)".into()),
-            // Writers disagree whether these are quadruple or x87's extended precision.
-            1536 => return Err("128-bit floats".into()),
             _ => return Err(format!("of type {code}, which NIfTI does not define")),
         })
     }
@@ -78,7 +81,8 @@ impl VoxelType {
             Self::U16 | Self::I16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 | Self::C64 => 8,
-            Self::C128 => 16,
+            Self::C128 | Self::F128 => 16,
+            Self::C256 => 32,
         }
     }
 }
@@ -123,6 +127,8 @@ pub(in crate::formats) struct Header {
     pub(in crate::formats) affine: Affine,
     /// Whether the file states the spacing and its unit.
     pub(in crate::formats) unit_stated: bool,
+    /// Whether the file does not say how the scan lies in the body.
+    pub(in crate::formats) sides_assumed: bool,
     /// Time from a volume to the next in milliseconds, where the fourth axis is one of time.
     pub(in crate::formats) volume_step_ms: Option<f64>,
     /// Free text of the writer.
@@ -255,10 +261,10 @@ fn check(
     let voxel_type = VoxelType::from_code(fields.datatype).map_err(|actual| {
         FormatError::VoxelType { expected: SUPPORTED, actual, name: name.into() }
     })?;
-    if matches!(voxel_type, VoxelType::C64 | VoxelType::C128) {
+    if matches!(voxel_type, VoxelType::C64 | VoxelType::C128 | VoxelType::C256) {
         warnings.push("The voxels are complex numbers: their magnitudes were read.".into());
     }
-    // u64 holds offset + volumes * voxels * 16 as long as the volumes stay below this.
+    // u64 holds offset + volumes * voxels * 32 as long as the volumes stay below this.
     let volumes = product(&sides[4..]).filter(|&volumes| volumes <= u64::from(u32::MAX));
     let Some(volumes) = volumes else {
         return Err(broken("dim[4] to dim[7]", "at most 4294967295 volumes", "more".into()));
@@ -278,11 +284,11 @@ fn check(
             fields.vox_offset
         ));
     }
-    let (affine, unit_stated, mut notes) = geometry::affine(&fields);
-    affine.check().map_err(|error| {
+    let placement = geometry::affine(&fields);
+    placement.affine.check().map_err(|error| {
         broken("the orientation", "a matrix that spans space", error.to_string())
     })?;
-    warnings.append(&mut notes);
+    warnings.extend(placement.warnings);
 
     let slope = fields.scl_slope;
     let inter = if fields.scl_inter.is_finite() { fields.scl_inter } else { 0.0 };
@@ -297,8 +303,9 @@ fn check(
         voxel_type,
         offset: fields.vox_offset.max(least) as u64,
         scaling,
-        affine,
-        unit_stated,
+        affine: placement.affine,
+        unit_stated: placement.unit_stated,
+        sides_assumed: placement.sides_assumed,
         // A fifth axis is none of time, so the volumes' order would say nothing.
         volume_step_ms: (volumes > 1 && volumes == sides[4])
             .then(|| geometry::volume_step_ms(&fields))

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use super::stem;
+use super::{folder, has_namesake, stem};
 use crate::formats::{Acquisition, InputFile};
 
 /// Sidecars are a few kilobytes.
@@ -15,13 +15,19 @@ const MOST_BYTES: usize = 1 << 20;
 /// Longest text that is shown.
 const MOST_SHOWN: usize = 64;
 
-/// The sidecar of the scan named `name`: which file it is, and what it says.
-pub(super) fn find(files: &[InputFile], name: &str) -> Option<(usize, Acquisition)> {
+/// The sidecar of a scan, in the same folder: which file it is, and what it says.
+pub(super) fn find(files: &[InputFile], scan: &InputFile) -> Option<(usize, Acquisition)> {
     let index = files.iter().position(|file| {
-        let base = file.name.rsplit(['/', '\\']).next().unwrap_or(&file.name);
+        let base = file.base_name();
         let json = base.len().checked_sub(5).and_then(|at| base.split_at_checked(at));
-        json.is_some_and(|(front, end)| end.eq_ignore_ascii_case(".json") && front == stem(name))
+        folder(&file.name) == folder(&scan.name)
+            && json.is_some_and(|(front, end)| {
+                end.eq_ignore_ascii_case(".json") && front == stem(&scan.name)
+            })
     })?;
+    if has_namesake(files, scan) || has_namesake(files, &files[index]) {
+        return None;
+    }
     let bytes = files[index].bytes.get(..files[index].bytes.len().min(MOST_BYTES))?;
     let json: Value = serde_json::from_slice(bytes).ok()?;
     json.is_object().then(|| (index, from_json(&json)))

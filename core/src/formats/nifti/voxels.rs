@@ -8,7 +8,8 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use super::header::{Header, Order, VoxelType};
+use super::float128::{self, Evidence, Layout};
+use super::header::{Header, Order, SUPPORTED, VoxelType};
 use crate::formats::FormatError;
 use crate::formats::catalogue::count;
 use crate::formats::gzip::{self, Ending};
@@ -61,7 +62,8 @@ pub(in crate::formats) fn load(
 /// # Errors
 /// [`FormatError::Truncated`] where the file is shorter than its header promises, before
 /// allocation as far as that can be known; [`FormatError::Damaged`] for broken gzip;
-/// [`FormatError::TooLarge`] where memory ends.
+/// [`FormatError::TooLarge`] where memory ends; [`FormatError::VoxelType`] for 128-bit floats
+/// whose layout cannot be told.
 fn read(
     header: &Header,
     file: File<'_>,
@@ -71,18 +73,23 @@ fn read(
     let zipped = gzip::is_gzip(file.bytes);
     let voxels = header.dims.iter().product::<usize>();
     let volume_bytes = voxels as u64 * header.voxel_type.bytes();
-    // Both factors were checked with the header: 2^27 voxels, 2^32 volumes, 16 bytes.
+    // Checked with the header: 2^27 voxels of 32 bytes, fewer than 2^32 volumes, offset 2^26.
     let promised = header.offset + volume_bytes * header.volumes as u64;
     let available =
         if zipped { gzip::most_unpacked(file.bytes.len()) } else { file.bytes.len() as u64 };
-    let short = |actual: u64| FormatError::Truncated {
-        what: "image data",
-        expected: promised,
-        actual,
-        name: file.name.into(),
-    };
     if promised > available {
-        return Err(short(available));
+        return Err(short(file, promised, available));
+    }
+    // Needed by 128-bit floats only.
+    let mut layout = Layout::Quadruple;
+    if matches!(header.voxel_type, VoxelType::F128 | VoxelType::C256) {
+        let mut evidence = Evidence::new(header.order);
+        stream(header, file, index, promised, |bytes| evidence.add(bytes))?;
+        layout = evidence.layout().map_err(|actual| FormatError::VoxelType {
+            expected: SUPPORTED,
+            actual,
+            name: file.name.into(),
+        })?;
     }
     let mut data: Vec<f32> = Vec::new();
     data.try_reserve_exact(voxels).map_err(|_| FormatError::TooLarge {
@@ -91,8 +98,34 @@ fn read(
         actual: format!("{voxels} voxels"),
         name: file.name.into(),
     })?;
+    let mut non_finite = 0;
+    let mut source = stream(header, file, index, promised, |bytes| {
+        convert(bytes, header, layout, &mut data, &mut non_finite);
+    })?;
+    if non_finite > 0 {
+        warnings.push(format!(
+            "{} not a number (NaN or infinite) and set to 0.",
+            count(non_finite, "voxel")
+        ));
+    }
+    end(&mut source, header, file, index, promised, warnings)?;
+    Ok(data)
+}
 
-    let mut source = if zipped {
+/// Hands the bytes of volume `index` to `each`, in parts of whole voxels; gives back the source,
+/// at the volume's end.
+///
+/// # Errors
+/// [`FormatError::Truncated`], [`FormatError::Damaged`].
+fn stream<'a>(
+    header: &Header,
+    file: File<'a>,
+    index: usize,
+    promised: u64,
+    mut each: impl FnMut(&[u8]),
+) -> Result<Source<'a>, FormatError> {
+    let volume_bytes = header.dims.iter().product::<usize>() as u64 * header.voxel_type.bytes();
+    let mut source = if gzip::is_gzip(file.bytes) {
         Source::Zipped(Box::new(gzip::stream(file.bytes)))
     } else {
         Source::Plain(file.bytes)
@@ -104,13 +137,13 @@ fn read(
         let mut filled = 0;
         while filled < buffer.len() {
             match source.read(&mut buffer[filled..]) {
-                Ok(0) => return Err(short(done)),
+                Ok(0) => return Err(short(file, promised, done)),
                 Ok(read) => {
                     filled += read;
                     done += read as u64;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    return Err(short(done));
+                    return Err(short(file, promised, done));
                 }
                 Err(error) => return Err(damaged(file, error.to_string())),
             }
@@ -123,23 +156,24 @@ fn read(
         fill(&mut buffer[..part])?;
         left -= part as u64;
     }
-    let mut non_finite = 0;
     let mut left = volume_bytes;
     while left > 0 {
         // CHUNK is a multiple of every voxel's size.
         let part = left.min(CHUNK as u64) as usize;
         fill(&mut buffer[..part])?;
         left -= part as u64;
-        convert(&buffer[..part], header, &mut data, &mut non_finite);
+        each(&buffer[..part]);
     }
-    if non_finite > 0 {
-        warnings.push(format!(
-            "{} not a number (NaN or infinite) and set to 0.",
-            count(non_finite, "voxel")
-        ));
+    Ok(source)
+}
+
+fn short(file: File<'_>, promised: u64, actual: u64) -> FormatError {
+    FormatError::Truncated {
+        what: "image data",
+        expected: promised,
+        actual,
+        name: file.name.into(),
     }
-    end(&mut source, header, file, index, promised, warnings)?;
-    Ok(data)
 }
 
 fn damaged(file: File<'_>, reason: String) -> FormatError {
@@ -174,8 +208,16 @@ fn end(
 }
 
 /// Appends the voxels in `bytes`, counting those that are no finite `f32`.
-fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut usize) {
+/// `layout` is that of 128-bit floats.
+fn convert(
+    bytes: &[u8],
+    header: &Header,
+    layout: Layout,
+    data: &mut Vec<f32>,
+    non_finite: &mut usize,
+) {
     let (slope, inter) = header.scaling.unwrap_or((1.0, 0.0));
+    let long = |bytes: [u8; 16]| layout.value(float128::bits(bytes, header.order));
     macro_rules! number {
         ($number:ty) => {
             |bytes: [u8; size_of::<$number>()]| match header.order {
@@ -185,16 +227,22 @@ fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut 
         };
     }
     macro_rules! values {
-        ($number:ty) => {{
-            let value = number!($number);
+        ($number:ty) => {
+            values!($number, number!($number))
+        };
+        ($number:ty, $value:expr) => {{
+            let value = $value;
             let (voxels, _) = bytes.as_chunks();
             append(voxels.iter().map(|&voxel| value(voxel) * slope + inter), data, non_finite);
         }};
     }
     // The intercept belongs to the real part; a magnitude follows scaling.
     macro_rules! magnitudes {
-        ($number:ty) => {{
-            let value = number!($number);
+        ($number:ty) => {
+            magnitudes!($number, number!($number))
+        };
+        ($number:ty, $value:expr) => {{
+            let value = $value;
             let (parts, _) = bytes.as_chunks();
             let (voxels, _) = parts.as_chunks();
             let magnitude = |&[real, imaginary]: &[[u8; size_of::<$number>()]; 2]| {
@@ -216,6 +264,8 @@ fn convert(bytes: &[u8], header: &Header, data: &mut Vec<f32>, non_finite: &mut 
         VoxelType::F64 => values!(f64),
         VoxelType::C64 => magnitudes!(f32),
         VoxelType::C128 => magnitudes!(f64),
+        VoxelType::F128 => values!(u128, long),
+        VoxelType::C256 => magnitudes!(u128, long),
     }
 }
 

@@ -35,6 +35,8 @@ struct Sizes {
     oz: u32,
     /// First tile along x of this dispatch.
     first: u32,
+    /// First place in the plane of y and z.
+    from: u32,
 }
 
 /// What is fixed when a kernel is compiled.
@@ -91,24 +93,50 @@ pub fn conv3d(
     let half = x.dtype == DType::F16;
     let plan = Plan { kernel, stride, voxels, vectors: VECTORS, ragged, half };
     // In 64 bits: the product of a large map does not fit wasm's 32.
-    let work = [batch, outputs, voxels, oy, oz, taps].map(|n| n as u64).iter().product::<u64>();
-    let step = (DISPATCH_WORK / work.max(1)).clamp(1, tiles as u64) as usize;
-    for first in (0..tiles).step_by(step) {
-        let sizes = [inputs, outputs, nx, ny, nz, ox, oy, oz, first].map(|size| size as u32);
-        let [inputs, outputs, nx, ny, nz, ox, oy, oz, first] = sizes;
+    let work = [batch, outputs, voxels, taps].map(|n| n as u64).iter().product::<u64>().max(1);
+    let parts = split(work, oy * oz, tiles);
+    let sizes = [inputs, outputs, nx, ny, nz, ox, oy, oz].map(|size| size as u32);
+    let [inputs, outputs, nx, ny, nz, ox, oy, oz] = sizes;
+    for Part { first, tiles, from, places } in parts {
+        let (first, from) = (first as u32, from as u32);
         conv_kernel::launch(
             &x.client,
-            groups((oy * oz) as usize, step.min(tiles - first as usize), batch * blocks),
+            groups(places, tiles, batch * blocks),
             CubeDim::new_1d(UNITS as u32),
             x.clone().into_buffer_arg(),
             packed.clone().into_buffer_arg(),
             output.clone().into_buffer_arg(),
-            SizesLaunch::new(inputs, outputs, nx, ny, nz, ox, oy, oz, first),
+            SizesLaunch::new(inputs, outputs, nx, ny, nz, ox, oy, oz, first, from),
             plan,
             element(&x),
         );
     }
     tensor(output)
+}
+
+/// What one dispatch computes: tiles along x, places of the plane of y and z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    first: usize,
+    tiles: usize,
+    from: usize,
+    places: usize,
+}
+
+/// Parts of at most [`DISPATCH_WORK`], where a place of one tile takes `work` multiplications:
+/// whole tiles, or shares of one where a tile is too much.
+fn split(work: u64, plane: usize, tiles: usize) -> Vec<Part> {
+    let most = (DISPATCH_WORK / work).max(1) as usize;
+    let along = (most / plane).clamp(1, tiles);
+    // A workgroup is not split.
+    let across = plane.min((most / UNITS).max(1) * UNITS);
+    let starts = (0..tiles).step_by(along);
+    let parts = starts.flat_map(|first| (0..plane).step_by(across).map(move |from| (first, from)));
+    let part = |(first, from)| {
+        let (tiles, places) = (along.min(tiles - first), across.min(plane - from));
+        Part { first, tiles, from, places }
+    };
+    parts.map(part).collect()
 }
 
 /// Sides for voxels that have no neighbours to look at: full tiles whatever the shape.
@@ -211,7 +239,7 @@ fn conv_kernel<S: Float>(
     let span = comptime!(plan.span());
 
     let plane = sizes.oy * sizes.oz;
-    let at = ABSOLUTE_POS_X;
+    let at = sizes.from + ABSOLUTE_POS_X;
     if at >= plane {
         terminate!();
     }
@@ -319,5 +347,30 @@ pub(super) fn fit(values: Lanes, #[comptime] half: bool) -> Lanes {
         max(min(values, Lanes::new(comptime!(LARGEST_HALF))), Lanes::new(comptime!(-LARGEST_HALF)))
     } else {
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_every_place_of_every_tile_once_and_none_is_too_much() {
+        // Tiny; whole tiles together; a tile of its own; a tile that is too much for one dispatch.
+        for (work, plane, tiles) in
+            [(1, 5, 1), (3_456, 700, 12), (20_000, 9_000, 3), (331_776, 9_216, 12)]
+        {
+            let mut seen = vec![0; plane * tiles];
+            for part in split(work, plane, tiles) {
+                assert!(work * (part.tiles * part.places) as u64 <= DISPATCH_WORK);
+                assert!(part.from.is_multiple_of(UNITS));
+                for tile in part.first..part.first + part.tiles {
+                    for place in part.from..part.from + part.places {
+                        seen[tile * plane + place] += 1;
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&times| times == 1), "{work} {plane} {tiles}");
+        }
     }
 }

@@ -32,8 +32,8 @@ pub use upsample::upsample_add;
 /// Threads a workgroup.
 const UNITS: usize = 64;
 
-/// Most multiplications in one dispatch: slow adapters must answer within a second.
-const DISPATCH_WORK: u64 = 1 << 30;
+/// Most multiplications in one dispatch.
+pub const DISPATCH_WORK: u64 = 1 << 28;
 
 /// Largest finite number in half precision; what is larger is kept as this.
 const LARGEST_HALF: f32 = 65_504.0;

@@ -45,8 +45,8 @@ pub struct Function {
     pub end_systole: usize,
     /// Left ventricle.
     pub left: Ventricle,
-    /// Right ventricle, at the left one's phases.
-    pub right: Ventricle,
+    /// Right ventricle, at the left one's phases; `None` where it was not found in both.
+    pub right: Option<Ventricle>,
     /// Mass of the left ventricle's myocardium at end-diastole, without papillary muscles
     /// that lie in the cavity: 1.05 g/mL times its volume.
     pub mass_g: f64,
@@ -65,7 +65,8 @@ pub fn function(phases: &[Option<Phase>]) -> Option<Function> {
         end_diastole,
         end_systole,
         left: Ventricle::of(diastole.left_ml, systole.left_ml),
-        right: Ventricle::of(diastole.right_ml, systole.right_ml),
+        right: (diastole.right_ml > 0.0 && systole.right_ml > 0.0)
+            .then(|| Ventricle::of(diastole.right_ml, systole.right_ml)),
         mass_g: MYOCARDIUM_G_PER_ML * diastole.myocardium_ml,
     })
 }
@@ -93,8 +94,20 @@ mod tests {
         let close = |mine: f64, expected: f64| assert!((mine - expected).abs() < 1e-4, "{mine}");
         close(function.left.stroke_ml, 64.4175);
         close(function.left.ejection_percent.unwrap_or_default(), 23.65334);
-        close(function.right.ejection_percent.unwrap_or_default(), 57.38249);
+        let right = function.right.and_then(|right| right.ejection_percent);
+        close(right.unwrap_or_default(), 57.38249);
         close(function.mass_g, 158.949);
+    }
+
+    #[test]
+    fn a_right_ventricle_that_was_not_found_has_no_function() {
+        // Missing at end-systole it would eject 100 %.
+        for (diastole, systole) in [(130.0, 0.0), (0.0, 55.0), (0.0, 0.0)] {
+            let found = function(&[phase(272.0, diastole, 151.0), phase(208.0, systole, 180.0)]);
+            let found = found.unwrap_or_else(|| unreachable!("two measured phases"));
+            assert_eq!(found.right, None);
+            assert!(found.left.ejection_percent.is_some());
+        }
     }
 
     #[test]

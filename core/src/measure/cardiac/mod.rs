@@ -16,7 +16,7 @@ mod times;
 use serde::{Deserialize, Serialize};
 
 pub use function::{Function, MYOCARDIUM_G_PER_ML, Ventricle, function};
-pub use plausible::{Implausible, check_labels, check_stack};
+pub use plausible::{Implausible, check_labels, check_stack, is_cut};
 pub use times::phase_times;
 
 use crate::volume::{LabelMap, LabelTable};
@@ -53,7 +53,9 @@ impl Chambers {
 pub struct Phase {
     /// Cavity of the left ventricle in millilitres.
     pub left_ml: f64,
-    /// Cavity of the right ventricle in millilitres.
+    /// Cavity of the right ventricle in millilitres; 0 where it was not found, and then not
+    /// written.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub right_ml: f64,
     /// Myocardium of the left ventricle in millilitres.
     pub myocardium_ml: f64,
@@ -75,11 +77,17 @@ impl Phase {
     }
 }
 
+fn is_none(millilitres: &f64) -> bool {
+    *millilitres <= 0.0
+}
+
 /// What came of measuring a phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Measured {
     /// Its volumes.
     Volumes(Phase),
+    /// Its volumes as far as the stack goes, which [`is_cut`].
+    Cut(Phase),
     /// What was outlined is no heart: why.
     Refused(String),
 }
@@ -107,6 +115,14 @@ mod tests {
         assert_eq!(Chambers::of(&brain), None);
         let heart = table(&[(1, "Right-Ventricle"), (2, "Myocardium"), (3, "Left-Ventricle")]);
         assert_eq!(Chambers::of(&heart), Some(Chambers { right: 1, myocardium: 2, left: 3 }));
+    }
+
+    #[test]
+    fn a_right_ventricle_that_was_not_found_is_not_written() {
+        let phase = Phase { left_ml: 45.0, right_ml: 0.0, myocardium_ml: 22.5 };
+        let written = serde_json::to_string(&phase).unwrap_or_default();
+        assert_eq!(written, r#"{"left_ml":45.0,"myocardium_ml":22.5}"#);
+        assert_eq!(serde_json::from_str::<Phase>(&written).ok(), Some(phase));
     }
 
     #[test]

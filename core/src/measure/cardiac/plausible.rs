@@ -26,6 +26,12 @@ const LEAST_WALL: f64 = 0.8;
 /// Slices with a left cavity that are needed in one run.
 const LEAST_RUN: usize = 3;
 
+/// From this part of its fullest slice on, the left cavity in the smaller of a stack's two end
+/// slices shows that the apex is not in it. Drawn at end-diastole the part is at most 0.42 in
+/// 50 training patients of ACDC (the next 0.31), and the four middle slices of 47 of them have
+/// 0.5 or more. The base alone shows nothing: often the stack ends there at full width.
+const CUT_SHARE: f64 = 0.5;
+
 /// Why something is no heart on short-axis slices.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Implausible {
@@ -49,6 +55,13 @@ pub enum Implausible {
         /// Thickness over the larger in-plane spacing.
         ratio: f64,
     },
+    /// Nothing says how thick its slices are.
+    #[error(
+        "the file states no spacing of its voxels (1 is taken without one, or it states 1 \
+         without a unit), so that nothing shows whether this is a short-axis stack. Give the \
+         scan as a file that has the spacing, or use another model"
+    )]
+    Unspaced,
     /// A structure is missing.
     #[error(
         "no heart was found: the network outlined no {0}. This pack knows short-axis cine \
@@ -76,11 +89,15 @@ pub enum Implausible {
     },
 }
 
-/// Checks a scan's geometry.
+/// Checks a scan's geometry, with whether its file states spacing and unit.
 ///
 /// # Errors
-/// [`Implausible::Slices`] or [`Implausible::Cubes`].
-pub fn check_stack(dims: [usize; 3], affine: &Affine) -> Result<(), Implausible> {
+/// [`Implausible::Slices`], [`Implausible::Cubes`] or [`Implausible::Unspaced`].
+pub fn check_stack(
+    dims: [usize; 3],
+    affine: &Affine,
+    unit_stated: bool,
+) -> Result<(), Implausible> {
     // A single slice may be thinner than its pixels are wide.
     let single = dims.iter().position(|&n| n == 1);
     let through = single.unwrap_or_else(|| Reorientation::slices_last(affine, dims).slice_axis());
@@ -90,7 +107,13 @@ pub fn check_stack(dims: [usize; 3], affine: &Affine) -> Result<(), Implausible>
     let slices = dims[through];
     // One slice has no distance to the next: its thickness means little.
     if slices > 1 && ratio < THIN_RATIO {
-        return Err(Implausible::Cubes { ratio });
+        // Readers take 1 where a file states none.
+        let taken = spacing.iter().any(|length| (length - 1.0).abs() < 1e-9);
+        return Err(if taken && !unit_stated {
+            Implausible::Unspaced
+        } else {
+            Implausible::Cubes { ratio }
+        });
     }
     if !(FEWEST_SLICES..=MOST_SLICES).contains(&slices) {
         return Err(Implausible::Slices { slices });
@@ -120,6 +143,17 @@ pub fn check_labels(labels: &LabelMap, chambers: Chambers) -> Result<(), Implaus
         return Err(Implausible::Open { percent: 100.0 * wall });
     }
     Ok(())
+}
+
+/// Whether the stack ends inside the left ventricle: its cavity is nearly as large as anywhere in
+/// both end slices (`CUT_SHARE`). To be asked of end-diastole.
+pub fn is_cut(labels: &LabelMap, chambers: Chambers) -> bool {
+    let through = Reorientation::slices_last(&labels.affine, labels.dims).slice_axis();
+    let mut voxels = vec![0_u64; labels.dims[through]];
+    for_each_voxel(labels, chambers.left, |place| voxels[place[through]] += 1);
+    let (Some(&first), Some(&last)) = (voxels.first(), voxels.last()) else { return false };
+    let fullest = voxels.iter().copied().max().unwrap_or(0);
+    fullest > 0 && first.min(last) as f64 >= CUT_SHARE * fullest as f64
 }
 
 /// Part of the in-plane faces between the left cavity and anything else, the edge of the
@@ -180,7 +214,7 @@ mod tests {
 
     #[test]
     fn geometry_of_other_scans_is_refused() {
-        let check = |dims, spacing| check_stack(dims, &Affine::from_spacing(spacing));
+        let check = |dims, spacing| check_stack(dims, &Affine::from_spacing(spacing), true);
         assert_eq!(check([216, 256, 10], [1.5, 1.5, 10.0]), Ok(()));
         // Slices along the first axis.
         assert_eq!(check([10, 216, 256], [8.0, 1.3, 1.3]), Ok(()));
@@ -190,6 +224,32 @@ mod tests {
         assert_eq!(one, Err(Implausible::Slices { slices: 1 }));
         let head = check([256, 256, 46], [0.9, 0.9, 3.0]);
         assert_eq!(head, Err(Implausible::Slices { slices: 46 }));
+    }
+
+    #[test]
+    fn a_file_without_spacing_is_not_said_to_have_cubes() {
+        let affine = Affine::from_spacing([1.0; 3]);
+        let check = |stated| check_stack([216, 256, 10], &affine, stated);
+        assert_eq!(check(false), Err(Implausible::Unspaced));
+        assert_eq!(check(true), Err(Implausible::Cubes { ratio: 1.0 }));
+        // ACDC states spacing and no unit.
+        let nominal = Affine::from_spacing([1.5, 1.5, 10.0]);
+        assert_eq!(check_stack([216, 256, 10], &nominal, false), Ok(()));
+    }
+
+    #[test]
+    fn a_stack_that_ends_inside_the_ventricle_is_cut() {
+        // 16 voxels in every slice.
+        let mut labels = heart(6, 4);
+        assert!(is_cut(&labels, CHAMBERS));
+        // At the apex 8 of 16 are as many as that takes, 7 are fewer.
+        let apex: Vec<usize> = (0..64).filter(|&at| labels.data[at] == 3).collect();
+        apex[8..].iter().for_each(|&at| labels.data[at] = 2);
+        assert!(is_cut(&labels, CHAMBERS));
+        labels.data[apex[7]] = 2;
+        assert!(!is_cut(&labels, CHAMBERS));
+        labels.data.fill(0);
+        assert!(!is_cut(&labels, CHAMBERS));
     }
 
     #[test]

@@ -1,25 +1,8 @@
-//! Numbers for the self-test: values out of a hash, and a convolution written out.
+//! A convolution written out, for the self-test.
 
 /// One output channel in so many is computed: an odd number, so that every place in a vector
 /// of channels comes up.
 const EVERY: usize = 7;
-
-/// Uniform in [-1, 1): splitmix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number
-/// Generators") of FNV-1a(name) + index, its upper 24 bits; as in training/golden_swin.py.
-pub fn noise(name: &str, count: usize) -> Vec<f32> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    (0..count as u64)
-        .map(|index| {
-            let z = seed.wrapping_add(index + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-            let z = z ^ z >> 31;
-            ((z >> 40) as f64 / f64::from(1 << 23) - 1.0) as f32
-        })
-        .collect()
-}
 
 /// A convolution as [`crate::kernels::conv3d`] computes it.
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@
 //! those of `transformer` MONAI's.
 
 mod arithmetic;
+mod hashed;
 mod seeded;
 mod transformer;
 
@@ -20,7 +21,8 @@ use super::sliding::read;
 use crate::kernels;
 use crate::model::heads::SegmentationHead;
 use crate::model::{Pack, PackError, Prism, Storage, Unpaced};
-use arithmetic::{Convolution, noise};
+use arithmetic::Convolution;
+use hashed::noise;
 
 const ANSWERS: &[u8] = include_bytes!("../../../../tests/golden/model/self_test.safetensors");
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::arithmetic::noise;
+use super::hashed::weight;
 use crate::model::pack::{NamedTensor, Precision};
 use crate::model::{Pack, PackError, PackInfo, Prism};
 
@@ -28,17 +28,4 @@ pub fn pack(mut document: Value) -> Result<Pack, PackError> {
         .map(|(name, shape)| NamedTensor { values: weight(&name, &shape), name, shape })
         .collect();
     Pack::build(info, tensors, Precision::Float32)
-}
-
-/// Unit gain for matrices and kernels, norms around 1, biases around 0.
-fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
-    let values = noise(name, shape.iter().product());
-    if shape.len() > 1 {
-        let gain = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt() as f32;
-        values.into_iter().map(|value| value * gain).collect()
-    } else if name.ends_with(".weight") {
-        values.into_iter().map(|value| 1.0 + 0.5 * value).collect()
-    } else {
-        values.into_iter().map(|value| 0.3 * value).collect()
-    }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 
-use super::arithmetic::noise;
+use super::hashed::noise;
 use super::{deviation, seeded, stored};
 use crate::model::{Pack, PackError, Prism, Storage, Unpaced};
 use crate::pipeline::read;

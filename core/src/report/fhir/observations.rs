@@ -151,6 +151,9 @@ fn volume(row: &StructureVolume) -> Value {
             row.edge_voxels
         ) }]);
     }
+    if let Some(caution) = row.caution.as_ref().filter(|_| row.voxels > 0) {
+        note(&mut volume, &clean(&caution.words()));
+    }
     if !components.is_empty() {
         volume["component"] = json!(components);
     }

@@ -6,9 +6,10 @@ use super::Ids;
 use super::codes::{self, DICOM, SNOMED, coding, concept, quantity, words};
 use super::observations::{MILLILITRE_DECIMALS, note, observation, volume_code, volume_key};
 use crate::lesions::{Lesion, Place};
+use crate::report::cine::{CUT, RIGHT_WEAK};
 use crate::report::comparison::{MISSED, Rate, in_time, looked_for, rate, until};
 use crate::report::sentence::clean;
-use crate::report::{LesionFacts, NOT_USABLE, Report, UNIT_ASSUMED, lesions as sentences};
+use crate::report::{LesionFacts, Report, UNIT_ASSUMED, lesions as sentences};
 
 /// How places are marked as lesions.
 const MARKED: &str = "Marked by a neural network; not confirmed by a reader";
@@ -87,7 +88,8 @@ fn lesion(row: &Lesion) -> Value {
     lesion
 }
 
-/// Volumes, stroke volumes, ejection fractions and mass.
+/// Volumes, stroke volumes, ejection fractions and mass of ventricles that were found; the
+/// method says where they are from a part of the phases.
 pub fn function(report: &Report) -> Vec<(String, Value)> {
     let Some(phases) = report.heart.as_ref().map(|heart| &heart.report) else { return Vec::new() };
     phases
@@ -99,8 +101,10 @@ pub fn function(report: &Report) -> Vec<(String, Value)> {
             number["bodySite"] = place;
             number["valueQuantity"] = quantity(row.value?, row.unit, 2);
             number["method"] = words(&row.formula);
-            if !row.usable {
-                note(&mut number, NOT_USABLE);
+            if phases.cut {
+                note(&mut number, CUT);
+            } else if !row.usable {
+                note(&mut number, RIGHT_WEAK);
             }
             if !phases.unit_stated && row.unit != "%" {
                 note(&mut number, UNIT_ASSUMED);

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use crate::report::cine::RIGHT_WEAK;
 use crate::report::tests::{HOSTILE, full_input, heart_input, input};
-use crate::report::{Edits, NOT_USABLE, Report, ReportInput, RunManifest, UNIT_ASSUMED, Wording};
+use crate::report::{Edits, Report, ReportInput, RunManifest, UNIT_ASSUMED, Wording};
 
 const SCHEMA: &str = include_str!("../../../../tests/golden/fhir/schema.json");
 
@@ -184,7 +185,7 @@ fn lesions_function_and_change_are_observations() {
     assert_eq!(of("8811-2")["valueQuantity"]["value"], 23.65);
     assert_eq!(of("18087-7")["valueQuantity"]["code"], "g");
     let weak = of("8818-7")["note"].clone();
-    assert_eq!(weak, json!([{ "text": NOT_USABLE }]));
+    assert_eq!(weak, json!([{ "text": RIGHT_WEAK }]));
     // The phases do not state their unit; the scan does.
     assert_eq!(of("18087-7")["note"], json!([{ "text": UNIT_ASSUMED }]));
     assert_eq!(of("8811-2")["note"], Value::Null);

@@ -93,6 +93,7 @@ pub fn input() -> ReportInput {
             outputs: vec!["T1w".into(), "T2w".into()],
             values: vec![0.931, 0.069],
             probabilities: true,
+            unscored: false,
         }],
         identified: None,
         lesions: None,
@@ -144,6 +145,7 @@ fn lesion(number: usize, millilitres: f64, side: Side, place: Place) -> Lesion {
         voxel: [1, 2, 3],
         inside_mm: [1.0, 2.0, 3.0],
         signal: None,
+        oedema_ml: None,
     }
 }
 

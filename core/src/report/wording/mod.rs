@@ -179,6 +179,9 @@ impl Wording {
         for section in &mut worded.sections {
             if let Some((name, facts)) = facts::facts(report, section) {
                 section.sentences = self.section(report, section, &name, &facts, &mut count);
+                if report.unit_assumed {
+                    section.sentences.iter_mut().for_each(Sentence::assume_unit);
+                }
             }
         }
         if count.shown > 0 {
