@@ -322,7 +322,10 @@ fn a_right_ventricle_that_was_not_found_has_no_numbers() {
     let told = texts(&report, "findings_heart");
     assert!(told[2].starts_with("The right ventricle was not found"), "{told:?}");
     let impression = texts(&report, "impression").join(" ");
-    assert!(impression.contains("; the right ventricle was not found in both phases."), "{impression}");
+    assert!(
+        impression.contains("; the right ventricle was not found in both phases."),
+        "{impression}"
+    );
     let fhir = report.to_fhir(&RunManifest::of(&input)).unwrap_or_default();
     assert!(fhir.contains("8821-1") && !fhir.contains("8818-7"), "{fhir}");
 }
