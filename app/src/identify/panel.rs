@@ -7,6 +7,7 @@ use prism_core::identify::heads::Answer;
 use prism_core::identify::{Estimates, Identification, Route};
 
 use super::{by_hand, candidates, completed, routing};
+use crate::panels::pairs;
 use crate::state::App;
 
 /// What the scan shows; a button to find out before it is known.
@@ -46,7 +47,7 @@ pub fn Identified(
                             data-plane=scan.plane.words()
                         >
                             <h3>"What the image shows"</h3>
-                            {rows(shown(scan))}
+                            {pairs(shown(scan))}
                             {lines(&scan.warnings)}
                         </section>
                         <Packs app />
@@ -138,17 +139,6 @@ fn shown(scan: &Identification) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn rows(rows: Vec<(&'static str, String)>) -> impl IntoView {
-    view! {
-        <dl>
-            {rows
-                .into_iter()
-                .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
-                .collect_view()}
-        </dl>
-    }
-}
-
 fn lines(warnings: &[String]) -> Option<impl IntoView + use<>> {
     let lines = warnings.to_vec();
     (!lines.is_empty()).then(|| {
@@ -200,7 +190,7 @@ fn estimated(found: &Estimates) -> impl IntoView + use<> {
             data-sex-probability=sex.map(probability).unwrap_or_default()
         >
             <h3>"Estimates"</h3>
-            {rows(facts)}
+            {pairs(facts)}
             {cautions
                 .into_iter()
                 .map(|line| view! { <p class="caution">{line}</p> })

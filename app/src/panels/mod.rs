@@ -49,6 +49,7 @@ use models::Models;
 use notices::Notices;
 pub use picker::{Busy, FilePicker};
 use progress::ProgressLines;
+pub use scan::pairs;
 use series::SeriesPicker;
 use side::Side;
 use start::Start;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::card::Card;
 use super::header::device_words;
-use super::scan::Facts;
+use super::scan::{Facts, pairs};
 use super::side::RunButton;
 use crate::facts::{Answer, DeviceReport, PackCard};
 use crate::packs::abilities;
@@ -128,14 +128,7 @@ pub fn answers(answers: &[Answer]) -> impl IntoView + use<> {
                 .map(|(output, &value)| answer_row(output, value, shares))
                 .collect::<Vec<_>>();
             let values: Vec<String> = answer.values.iter().map(ToString::to_string).collect();
-            let list = view! {
-                <dl>
-                    {rows
-                        .into_iter()
-                        .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
-                        .collect_view()}
-                </dl>
-            };
+            let list = pairs(rows);
             let words = answer.measured.words.clone();
             let told = if answer.measured.told {
                 view! {
@@ -210,12 +203,7 @@ fn card_section(title: &'static str, value: &Value) -> Option<impl IntoView + us
         view! {
             <section class="facts">
                 <h3>{title}</h3>
-                <dl>
-                    {rows
-                        .into_iter()
-                        .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
-                        .collect_view()}
-                </dl>
+                {pairs(rows)}
             </section>
         }
     })

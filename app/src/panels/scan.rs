@@ -73,15 +73,22 @@ pub fn Facts(
         view! {
             <section class="facts">
                 <h3>{title}</h3>
-                <dl>
-                    {rows
-                        .into_iter()
-                        .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
-                        .collect_view()}
-                </dl>
+                {pairs(rows)}
             </section>
         }
     })
+}
+
+/// Names with their values.
+pub fn pairs<N: IntoView + 'static>(rows: Vec<(N, String)>) -> impl IntoView + use<N> {
+    view! {
+        <dl>
+            {rows
+                .into_iter()
+                .map(|(name, value)| view! { <div><dt>{name}</dt><dd>{value}</dd></div> })
+                .collect_view()}
+        </dl>
+    }
 }
 
 fn geometry(scan: &ScanFacts) -> Vec<(&'static str, String)> {
